@@ -1,0 +1,12 @@
+//! Quantities and identifiers, with checked arithmetic.
+//!
+//! Everything here is a plain value: no clock, no randomness, no I/O. What
+//! leaves the process is formatted with `Display` and read with `FromStr`.
+
+mod id;
+mod money;
+mod time;
+
+pub use id::{AttemptId, BudgetId, IdError, KeyId, OrgId, RequestId, TeamId, UserId, Uuid7};
+pub use money::{MoneyError, PicoRate, Usd};
+pub use time::{Day, Micros, TimeError};
