@@ -1,0 +1,1 @@
+//! Reading JSON fields with errors that name the field and the value.

@@ -1,0 +1,1 @@
+//! Server-sent events, pushed in as they arrive.

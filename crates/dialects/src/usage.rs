@@ -1,0 +1,1 @@
+//! Usage objects, made disjoint.
