@@ -1,1 +1,58 @@
-//! api
+//! The control API as a contract: its types, its routes and its description,
+//! without an implementation.
+//!
+//! `control` serves these types, `cli` and the console speak them, and
+//! `/api/openapi.json` is generated from the same table, so the three cannot
+//! drift. Everything is a plain value in a named version ([`VERSION`]): money
+//! is exact decimal text in USD, time is RFC 3339 text in UTC, an identifier
+//! is text. Requests refuse unknown fields, because a misspelt limit that is
+//! silently ignored is a limit that is not there; answers tolerate them, so
+//! that an older command line works against a newer server.
+
+mod access;
+mod error;
+mod manifests;
+mod money;
+mod openapi;
+mod records;
+mod routes;
+mod secret;
+mod status;
+
+pub use access::{
+    CreateKey, CreateTeam, CreatedKey, Key, KeyRole, KeyVersion, RotateKey, SetProviderKey, Team,
+};
+pub use error::{ErrorBody, ErrorResponse, Retry};
+pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};
+pub use money::{
+    Budget, BudgetKind, BudgetScope, CostBy, CostReport, CostRow, CreateBudget, LedgerCheck, Period,
+};
+pub use openapi::openapi;
+pub use records::{Attempt, Line, Posting, Record, RecordSummary, Rejected, Step, Tokens};
+pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
+pub use secret::Secret;
+pub use status::{EngineStatus, KeySource, Model, Provider, Status, Target, TargetKind};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version in every path.
+pub const VERSION: &str = "v1";
+
+/// The prefix of every path.
+pub const PREFIX: &str = "/api/v1";
+
+/// A list, in an object so that fields can be added beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct List<T> {
+    pub data: Vec<T>,
+}
+
+impl<T> From<Vec<T>> for List<T> {
+    fn from(data: Vec<T>) -> List<T> {
+        List { data }
+    }
+}
+
+#[cfg(test)]
+mod tests;

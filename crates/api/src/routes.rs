@@ -1,0 +1,242 @@
+//! The route table: one line per operation.
+//!
+//! The matched [`Route`] carries the [`Action`] it requires, so that
+//! authorization never looks at a reconstructed path (TRAPS X1).
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::{
+    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreatedKey, Key, LedgerCheck, List, Manifest,
+    Model, Plan, Provider, Record, RecordSummary, RotateKey, SetProviderKey, Status, Team,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// What the caller must be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    ReadStatus,
+    ReadTeams,
+    WriteTeams,
+    ReadKeys,
+    WriteKeys,
+    ReadBudgets,
+    WriteBudgets,
+    ReadModels,
+    ReadProviders,
+    WriteProviders,
+    ReadRecords,
+    ReadCosts,
+    ReadManifests,
+    WriteManifests,
+    CheckLedger,
+}
+
+impl Action {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::ReadStatus => "status:read",
+            Action::ReadTeams => "teams:read",
+            Action::WriteTeams => "teams:write",
+            Action::ReadKeys => "keys:read",
+            Action::WriteKeys => "keys:write",
+            Action::ReadBudgets => "budgets:read",
+            Action::WriteBudgets => "budgets:write",
+            Action::ReadModels => "models:read",
+            Action::ReadProviders => "providers:read",
+            Action::WriteProviders => "providers:write",
+            Action::ReadRecords => "records:read",
+            Action::ReadCosts => "costs:read",
+            Action::ReadManifests => "manifests:read",
+            Action::WriteManifests => "manifests:write",
+            Action::CheckLedger => "ledger:check",
+        }
+    }
+    /// Changes something, and so takes an admin key; the rest a viewer may do.
+    pub const fn writes(self) -> bool {
+        matches!(
+            self,
+            Action::WriteTeams
+                | Action::WriteKeys
+                | Action::WriteBudgets
+                | Action::WriteProviders
+                | Action::WriteManifests
+        )
+    }
+}
+
+/// The JSON schema of a body.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a request or an answer carries.
+#[derive(Clone, Copy)]
+pub enum Body {
+    None,
+    Json(SchemaOf),
+    /// A stream of manifests, `application/yaml`.
+    Yaml,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    pub name: &'static str,
+    pub required: bool,
+    pub summary: &'static str,
+}
+
+/// One operation of the control API.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// Unique and stable: the `operationId`.
+    pub name: &'static str,
+    pub method: Method,
+    /// With parameters in braces: `/api/v1/keys/{id}`.
+    pub path: &'static str,
+    pub action: Action,
+    pub summary: &'static str,
+    pub query: &'static [Query],
+    pub request: Body,
+    pub response: Body,
+    /// The status of success.
+    pub status: u16,
+}
+
+const fn json<T: JsonSchema>() -> Body {
+    Body::Json(subschema::<T>)
+}
+
+fn subschema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+const fn get(
+    name: &'static str,
+    path: &'static str,
+    action: Action,
+    summary: &'static str,
+    response: Body,
+) -> Route {
+    Route {
+        name,
+        method: Method::Get,
+        path,
+        action,
+        summary,
+        query: &[],
+        request: Body::None,
+        response,
+        status: 200,
+    }
+}
+
+const fn query(name: &'static str, required: bool, summary: &'static str) -> Query {
+    Query { name, required, summary }
+}
+
+const PRUNE: &[Query] = &[query(
+    "prune",
+    false,
+    "`true` also deletes declared objects of the same kinds that the body leaves out",
+)];
+const LIMIT: &[Query] =
+    &[query("limit", false, "at most this many, the newest first; 50 unless told, 1,000 at most")];
+const COSTS: &[Query] = &[
+    query("by", true, "`team`, `model`, `key` or `day`"),
+    query("from", false, "first day, YYYY-MM-DD, UTC; the first of this month unless told"),
+    query("to", false, "last day, inclusive; today unless told"),
+];
+
+/// Every operation, by path and then method.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    Route { method: Method::Post, request: Body::Yaml, query: PRUNE,
+        ..get("apply", "/api/v1/apply", Action::WriteManifests, "Apply manifests: all of them or none", json::<Plan>()) },
+    get("list_budgets", "/api/v1/budgets", Action::ReadBudgets, "Budgets with what is spent, held and left", json::<List<Budget>>()),
+    Route { method: Method::Post, request: json::<CreateBudget>(), status: 201,
+        ..get("create_budget", "/api/v1/budgets", Action::WriteBudgets, "Create a budget", json::<Budget>()) },
+    Route { method: Method::Delete,
+        ..get("delete_budget", "/api/v1/budgets/{name}", Action::WriteBudgets, "Delete a budget; its history stays in the ledger", json::<Budget>()) },
+    Route { query: COSTS,
+        ..get("report_costs", "/api/v1/costs", Action::ReadCosts, "What was spent, grouped", json::<CostReport>()) },
+    get("list_keys", "/api/v1/keys", Action::ReadKeys, "API keys, never their secrets", json::<List<Key>>()),
+    Route { method: Method::Post, request: json::<CreateKey>(), status: 201,
+        ..get("create_key", "/api/v1/keys", Action::WriteKeys, "Create a key; the answer shows its secret once", json::<CreatedKey>()) },
+    Route { method: Method::Delete,
+        ..get("revoke_key", "/api/v1/keys/{id}", Action::WriteKeys, "Revoke a key at once", json::<Key>()) },
+    Route { method: Method::Post, request: json::<RotateKey>(), status: 201,
+        ..get("rotate_key", "/api/v1/keys/{id}/rotate", Action::WriteKeys, "Give a key a second version; the old one keeps working for a while", json::<CreatedKey>()) },
+    get("check_ledger", "/api/v1/ledger/check", Action::CheckLedger, "Recompute the books", json::<LedgerCheck>()),
+    get("list_manifests", "/api/v1/manifests", Action::ReadManifests, "What is declared", json::<List<Manifest>>()),
+    get("list_models", "/api/v1/models", Action::ReadModels, "Models with their targets and prices", json::<List<Model>>()),
+    Route { method: Method::Post, request: Body::Yaml, query: PRUNE,
+        ..get("plan", "/api/v1/plan", Action::ReadManifests, "What applying these manifests would change", json::<Plan>()) },
+    get("list_providers", "/api/v1/providers", Action::ReadProviders, "Providers, declared and in the catalogue", json::<List<Provider>>()),
+    Route { method: Method::Put, request: json::<SetProviderKey>(),
+        ..get("set_provider_key", "/api/v1/providers/{name}/key", Action::WriteProviders, "Keep a provider's key in the encrypted store", json::<Provider>()) },
+    Route { query: LIMIT,
+        ..get("list_records", "/api/v1/records", Action::ReadRecords, "The last requests", json::<List<RecordSummary>>()) },
+    get("explain", "/api/v1/records/{request_id}", Action::ReadRecords, "Everything about one request", json::<Record>()),
+    get("status", "/api/v1/status", Action::ReadStatus, "Health and totals", json::<Status>()),
+    get("list_teams", "/api/v1/teams", Action::ReadTeams, "Teams", json::<List<Team>>()),
+    Route { method: Method::Post, request: json::<CreateTeam>(), status: 201,
+        ..get("create_team", "/api/v1/teams", Action::WriteTeams, "Create a team", json::<Team>()) },
+];
+
+/// A matched operation and its path parameters, in the order of the path,
+/// still percent-encoded.
+pub struct Match<'p> {
+    pub route: &'static Route,
+    pub params: Vec<&'p str>,
+}
+
+/// Why nothing matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    NotFound,
+    /// The path exists with other methods.
+    Method,
+}
+
+/// Finds the operation for a method and a path without its query. A linear
+/// scan of twenty entries: the control plane is not the hot path.
+pub fn find<'p>(method: &str, path: &'p str) -> Result<Match<'p>, Miss> {
+    let mut miss = Miss::NotFound;
+    for route in ROUTES {
+        let Some(params) = params(route.path, path) else { continue };
+        if route.method.name() == method {
+            return Ok(Match { route, params });
+        }
+        miss = Miss::Method;
+    }
+    Err(miss)
+}
+
+fn params<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
+    let mut params = Vec::new();
+    let (mut left, mut right) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return Some(params),
+            (Some(want), Some(have)) if want.starts_with('{') && !have.is_empty() => params.push(have),
+            (Some(want), Some(have)) if want == have => {}
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+
+use super::*;
+
+#[test]
+fn every_route_is_described_once_and_under_the_prefix() {
+    let mut names = BTreeSet::new();
+    let mut last = ("", "");
+    for route in ROUTES {
+        assert!(names.insert(route.name), "{} twice", route.name);
+        assert!(route.path.starts_with(&format!("{PREFIX}/")), "{}", route.path);
+        assert!(last <= (route.path, route.method.name()), "{} is out of order", route.name);
+        last = (route.path, route.method.name());
+    }
+}
+
+#[test]
+fn trap_x1_a_route_that_writes_needs_an_action_that_writes() {
+    for route in ROUTES {
+        let reads = route.method == Method::Get || route.name == "plan";
+        assert_eq!(route.action.writes(), !reads, "{}", route.name);
+    }
+}
+
+#[test]
+fn paths_match_exactly() {
+    let found = find("DELETE", "/api/v1/keys/019a").ok().expect("the route exists");
+    assert_eq!((found.route.name, found.params), ("revoke_key", vec!["019a"]));
+    assert_eq!(find("GET", "/api/v1/records/019a").ok().map(|m| m.route.name), Some("explain"));
+    assert_eq!(find("PATCH", "/api/v1/keys").err(), Some(Miss::Method));
+    for path in ["/api/v1/keys/", "/api/v1/keys/a/b", "/api/v1//keys", "/api/v2/keys", "/", ""] {
+        assert_eq!(find("DELETE", path).err(), Some(Miss::NotFound), "{path}");
+    }
+}
+
+#[test]
+fn the_description_resolves_every_reference() {
+    let document = openapi("0.1.0");
+    let text = document.to_string();
+    let schemas = document["components"]["schemas"].as_object().expect("an object");
+    for part in text.split("\"#/components/schemas/").skip(1) {
+        let name = part.split('"').next().expect("a closing quote");
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
+    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry List Budget BudgetScope Period BudgetKind CreateBudget CostReport CostBy CostRow Tokens List2 Key KeyRole KeyVersion CreatedKey Secret CreateKey RotateKey LedgerCheck List3 Manifest List4 Model Target TargetKind List5 Provider KeySource SetProviderKey List6 RecordSummary Record Step Attempt Line Rejected Posting Status EngineStatus List7 Team CreateTeam"].assert_eq(&names.join(" "));
+}
+
+#[test]
+fn trap_x4_a_secret_has_no_debug_text() {
+    let set = SetProviderKey { key: Secret::new("sk-canary") };
+    assert!(!format!("{set:?}").contains("canary"));
+    assert_eq!(serde_json::to_string(&set).ok().as_deref(), Some(r#"{"key":"sk-canary"}"#));
+}
+
+#[test]
+fn a_misspelt_field_is_refused() {
+    let error = serde_json::from_str::<CreateKey>(r#"{"team":"t","name":"k","tokens_per_minit":5}"#);
+    assert!(error.err().map(|e| e.to_string()).unwrap_or_default().contains("tokens_per_minit"));
+    assert!(
+        serde_json::from_str::<CreateBudget>(
+            r#"{"name":"b","scope":{"team":"t"},"limit_usd":"25.00","period":"month"}"#
+        )
+        .is_ok()
+    );
+}
