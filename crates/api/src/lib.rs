@@ -44,6 +44,7 @@ pub const PREFIX: &str = "/api/v1";
 
 /// A list, in an object so that fields can be added beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub struct List<T> {
     pub data: Vec<T>,
 }

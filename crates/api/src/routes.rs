@@ -86,7 +86,7 @@ impl Action {
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What a request or an answer carries.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Body {
     None,
     Json(SchemaOf),
@@ -102,7 +102,7 @@ pub struct Query {
 }
 
 /// One operation of the control API.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// Unique and stable: the `operationId`.
     pub name: &'static str,
@@ -201,6 +201,7 @@ pub const ROUTES: &[Route] = &[
 
 /// A matched operation and its path parameters, in the order of the path,
 /// still percent-encoded.
+#[derive(Clone, Debug)]
 pub struct Match<'p> {
     pub route: &'static Route,
     pub params: Vec<&'p str>,
