@@ -149,6 +149,7 @@ pub enum Change {
     PutKey(Key),
     PutBudget(Budget),
     RemoveBudget(BudgetId),
+    /// The same row again is no change; another price from the same instant is refused.
     AddPrice(PriceRow),
     PutManifest(ManifestRow),
     RemoveManifest {
@@ -157,7 +158,8 @@ pub enum Change {
     },
 }
 
-/// The whole of it.
+/// The whole of it. Rows are in the order of their ids (that of creation),
+/// manifests in that of kind and name.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct State {
     /// Grows by one with each [`crate::Identity::change`].

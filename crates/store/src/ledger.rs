@@ -52,7 +52,8 @@ pub struct SpendQuery {
     pub key: Option<KeyId>,
 }
 
-/// The total of one (day, team, key, model, target).
+/// The total of one (day, team, key, model, target). The day is that of the
+/// request's start. What [`crate::totals`] makes of the records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpendRow {
     pub day: Day,
@@ -60,7 +61,7 @@ pub struct SpendRow {
     pub key: KeyId,
     /// The name the client asked for.
     pub model: String,
-    /// `provider/upstream-model`; empty when nothing was dispatched.
+    /// `provider/upstream-model`; empty for what a record cost beyond its attempts.
     pub target: String,
     pub attempts: u64,
     /// Attempts whose usage was estimated.

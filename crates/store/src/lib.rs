@@ -4,42 +4,47 @@
 //! The ports are synchronous; a back-end that waits (a disk, a network) takes a
 //! callback where waiting would hold up the caller ([`Ledger::append`]).
 
+mod apply;
+pub mod codec;
+pub mod conformance;
+mod error;
 mod identity;
 mod ledger;
+mod memory;
 mod record;
+pub mod totals;
+
+pub use error::Error;
 
 pub use identity::{
     Budget, BudgetKind, Change, Key, KeyRole, KeyVersion, ManifestRow, Org, Period, PriceRow, Scope, State,
     Team, User,
 };
 pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, SpendQuery, SpendRow};
+pub use memory::MemoryStore;
 pub use record::{Attempt, AttemptOutcome, Line, Outcome, Record, Rejected, Step, UsageRow};
 
 use units::RequestId;
 
-/// What goes wrong in a store.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
-    #[error("the data directory {path} is in use by another process (pid {pid})")]
-    Locked { path: String, pid: String },
-    #[error("the master key does not open {path}")]
-    WrongKey { path: String },
-    #[error("the disk is full: {0}")]
-    Full(String),
-    #[error("the data directory cannot be written: {0}")]
-    ReadOnly(String),
-    #[error("{path} was written by a newer version (schema {found}, this binary knows {known})")]
-    Newer { path: String, found: u32, known: u32 },
-    #[error("stored data is damaged: {0}")]
-    Damaged(String),
-    #[error("{kind} \"{name}\" already exists")]
-    Exists { kind: &'static str, name: String },
-    #[error("no {kind} \"{name}\"")]
-    Missing { kind: &'static str, name: String },
-    #[error("the store is closed")]
-    Closed,
-    #[error("storage failed: {0}")]
-    Io(String),
+/// The most records that [`Records::recent`] returns.
+pub const RECENT_MAX: usize = 1_000;
+/// The largest secret, in bytes: room for a certificate chain or a service
+/// account's key file.
+pub const SECRET_MAX: usize = 64 << 10;
+
+/// Refuses a secret that no back-end stores: an empty or long name (more than
+/// 200 bytes), or a value over [`SECRET_MAX`].
+pub fn check_secret(name: &str, value: &[u8]) -> Result<(), Error> {
+    if name.is_empty() || name.len() > 200 || name.contains('\0') {
+        return Err(Error::Io(format!("a secret's name has 1 to 200 bytes, not {}", name.len())));
+    }
+    if value.len() > SECRET_MAX {
+        return Err(Error::Io(format!(
+            "secret \"{name}\" has {} bytes, the limit is {SECRET_MAX}",
+            value.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Everything small that the data plane's snapshot is built from.
@@ -47,18 +52,27 @@ pub trait Identity: Send + Sync {
     /// All of it, with the generation it was read at.
     fn load(&self) -> Result<State, Error>;
     /// Applies all changes in one durable transaction and returns the new
-    /// generation, or changes nothing.
+    /// generation, or changes nothing. An empty list returns the current one.
+    /// The rules are [`State::apply`]'s.
     fn change(&self, changes: &[Change]) -> Result<u64, Error>;
 }
 
 /// Money, append-only and durable.
 pub trait Ledger: Send + Sync {
     /// Queues an entry; `done` is called once, after the entry is durable (group
-    /// commit) or has failed. Never blocks longer than the queue is full.
+    /// commit) or has failed, on a thread of the store: it must be quick and
+    /// must not call the store. Blocks only while the queue is full.
+    ///
+    /// A hold again replaces the one before; a settle again (by request) changes
+    /// nothing and succeeds; a hold after its settle does nothing; postings that
+    /// do not balance are refused as [`Error::Damaged`].
     fn append(&self, entry: Entry, done: Done);
-    /// Holds that were written but never settled: what a crash left behind.
+    /// Holds that were written but never settled, the oldest first: what a crash
+    /// left behind.
     fn open_holds(&self) -> Result<Vec<HoldRow>, Error>;
+    /// As appended; empty when the request is not known.
     fn postings(&self, request: RequestId) -> Result<Vec<Posting>, Error>;
+    /// Everything acknowledged before the call, ordered by day, team, key, model, target.
     fn spend(&self, query: &SpendQuery) -> Result<Vec<SpendRow>, Error>;
     /// Recomputes the books: every transaction sums to zero and the daily
     /// totals equal the records.
@@ -68,7 +82,7 @@ pub trait Ledger: Send + Sync {
 /// The record of each request.
 pub trait Records: Send + Sync {
     fn record(&self, id: RequestId) -> Result<Option<Record>, Error>;
-    /// The newest first, at most `limit` (capped at 1,000).
+    /// The last settled first, at most `limit` (capped at [`RECENT_MAX`]).
     fn recent(&self, limit: usize) -> Result<Vec<Record>, Error>;
 }
 
