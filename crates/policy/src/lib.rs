@@ -1,1 +1,19 @@
-//! policy
+//! Who asks, what they may do, and how fast.
+//!
+//! Pure: identification is a lookup in an immutable [`Directory`], so that
+//! losing the database never becomes an authorization error (TRAPS R3); rights
+//! are decided on the action that a route carries, never on its URL (X1); rate
+//! limits reserve before the work and never admit more than the limit in any
+//! 60 seconds (M6). Secrets have no `Debug` and are never kept (X4).
+
+mod denied;
+mod directory;
+mod key;
+mod limits;
+mod rights;
+
+pub use denied::Denied;
+pub use directory::{Directory, Principal, Rates};
+pub use key::{HINT_CHARS, KEY_CHARS, Pepper, mint, shape};
+pub use limits::{Limits, Ticket};
+pub use rights::{Action, NewKey, allows, can_create, may_see, may_use};

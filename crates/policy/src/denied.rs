@@ -1,0 +1,99 @@
+//! Why a request may not go on, with the numbers that mattered.
+
+use report::{Report, Retry};
+use units::Micros;
+
+use crate::Action;
+
+/// A refusal by identity, rights or rate. Never carries any part of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// No key was sent.
+    NoKey,
+    /// What was sent does not look like a key of this product.
+    NotAKey {
+        why: &'static str,
+    },
+    /// It looks like a key, and is not one of ours.
+    UnknownKey,
+    Expired {
+        at: Micros,
+    },
+    Revoked {
+        at: Micros,
+    },
+    Model {
+        model: String,
+    },
+    Action {
+        action: Action,
+    },
+    /// A new key would have a right that its maker has not.
+    Escalation {
+        what: &'static str,
+    },
+    /// The request alone is more than a minute's limit: waiting cannot help.
+    TooLarge {
+        whose: &'static str,
+        asked: u64,
+        limit: u64,
+    },
+    Rate {
+        /// `key` or `team`.
+        whose: &'static str,
+        /// `requests` or `tokens`.
+        unit: &'static str,
+        used: u64,
+        asked: u64,
+        limit: u64,
+        retry_after_s: u32,
+    },
+}
+
+impl Denied {
+    /// The error as shown.
+    pub fn report(&self) -> Report {
+        match self {
+            Denied::NoKey => Report::new("ID0001", "no API key was sent")
+                .hint("send it as `authorization: Bearer bp-...` or `x-api-key: bp-...`"),
+            Denied::NotAKey { why } => Report::new("ID0002", "the API key is not known")
+                .because(*why)
+                .hint("a key begins with bp- and has 52 characters; copy all of it"),
+            Denied::UnknownKey => Report::new("ID0002", "the API key is not known")
+                .because("it is well-formed, and no key of this deployment")
+                .hint("`bedplate key list` shows the hints of all keys"),
+            Denied::Expired { at } => Report::new("ID0003", format!("the API key expired at {at}"))
+                .hint("ask an admin for a new version: `bedplate key create`"),
+            Denied::Revoked { at } => Report::new("ID0004", format!("the API key was revoked at {at}"))
+                .hint("ask an admin for a new key: `bedplate key create`"),
+            Denied::Model { model } => {
+                Report::new("ID0005", format!("the key may not use the model \"{model}\""))
+                    .hint("`GET /v1/models` lists the models that the key may use")
+            }
+            Denied::Action { action } => Report::new("ID0006", format!("the key may not {}", action.verb()))
+                .hint(format!(
+                    "that takes a key with the role {}",
+                    match action.least_role() {
+                        store::KeyRole::Inference => "inference",
+                        store::KeyRole::Viewer => "viewer or admin",
+                        store::KeyRole::Admin => "admin",
+                    }
+                )),
+            Denied::Escalation { what } => Report::new("ID0006", "the key may not grant more than it has")
+                .because(*what)
+                .hint("ask for less, or use a key that has this right"),
+            Denied::TooLarge { whose, asked, limit } => Report::new(
+                "ID0007",
+                format!("the request may use {asked} tokens and the {whose}'s limit is {limit} per minute"),
+            )
+            .retry(Retry::Never)
+            .hint("ask for fewer tokens (`max_tokens`), or have the limit raised"),
+            Denied::Rate { whose, unit, used, asked, limit, retry_after_s } => {
+                Report::new("ID0007", format!("the {whose} is over its limit of {limit} {unit} per minute"))
+                    .because(format!("{used} are taken and the request asks for {asked}"))
+                    .retry(Retry::After(*retry_after_s))
+                    .hint(format!("try again in {retry_after_s} s"))
+            }
+        }
+    }
+}
