@@ -1,0 +1,120 @@
+//! References: every name that a document mentions must exist.
+
+use std::collections::BTreeSet;
+
+use report::Report;
+
+use crate::document::{Document, Kind, Spec};
+use crate::kinds::budget::Scope;
+use crate::kinds::model::Place;
+use crate::read::nearest;
+
+/// The names that exist beside the documents being checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// Entries of `providers.toml`.
+    pub catalog: BTreeSet<String>,
+    pub providers: BTreeSet<String>,
+    /// Models and their aliases.
+    pub models: BTreeSet<String>,
+    pub teams: BTreeSet<String>,
+    /// Ids, and `team/name`.
+    pub keys: BTreeSet<String>,
+    pub orgs: BTreeSet<String>,
+}
+
+/// Checks the names that `documents` mention against `known` and each other.
+///
+/// A target may name a catalogue entry directly, without a `Provider`. All
+/// problems are returned; none means sound.
+pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
+    let named = |kind: Kind| documents.iter().filter(move |d| d.kind == kind).map(|d| d.name.as_str());
+    let with = |kind: Kind, known: &'_ BTreeSet<String>| -> BTreeSet<String> {
+        known.iter().cloned().chain(named(kind).map(str::to_owned)).collect()
+    };
+    let mut providers = with(Kind::Provider, &known.providers);
+    providers.extend(known.catalog.iter().cloned());
+    let teams = with(Kind::Team, &known.teams);
+    let mut problems = Vec::new();
+    for document in documents {
+        match &document.spec {
+            Spec::Provider(provider) => {
+                if let Some(name) = &provider.catalog {
+                    problems.extend(missing(
+                        document,
+                        "spec.catalog",
+                        "catalogue entry",
+                        name,
+                        &known.catalog,
+                    ));
+                }
+            }
+            Spec::Model(model) => {
+                for (index, target) in model.targets.iter().enumerate() {
+                    if let Place::Remote { provider, .. } = &target.place {
+                        let path = format!("spec.targets[{index}].provider");
+                        problems.extend(missing(document, &path, "provider", provider, &providers));
+                    }
+                }
+            }
+            Spec::Budget(budget) => problems.extend(match &budget.scope {
+                Scope::Team(name) => missing(document, "spec.team", "team", name, &teams),
+                Scope::Key(name) => missing(document, "spec.key", "key", name, &known.keys),
+                Scope::Org(name) => missing(document, "spec.org", "org", name, &known.orgs),
+            }),
+            Spec::Team(_) => {}
+        }
+    }
+    problems.extend(names_given_twice(documents));
+    problems
+}
+
+fn missing(
+    document: &Document,
+    path: &str,
+    what: &str,
+    name: &str,
+    known: &BTreeSet<String>,
+) -> Option<Report> {
+    if known.contains(name) {
+        return None;
+    }
+    let report = Report::new(
+        "MF0031",
+        format!("{} \"{}\" names {what} \"{name}\"", document.kind.name(), document.name),
+    )
+    .at(document.place(path))
+    .because(format!("no {what} has that name"));
+    let noun = match what {
+        "catalogue entry" => "provider",
+        other => other,
+    };
+    let list = if noun == "org" { "status" } else { &format!("{noun} list") };
+    Some(report.hint(match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{near}\"? `bedplate {list}` shows all {}", known.len()),
+        None => format!("`bedplate {list}` shows all {}", known.len()),
+    }))
+}
+
+/// A model's name or alias belongs to one model.
+fn names_given_twice(documents: &[Document]) -> Vec<Report> {
+    let mut owners = std::collections::BTreeMap::<&str, &Document>::new();
+    let mut problems = Vec::new();
+    for document in documents {
+        let Spec::Model(model) = &document.spec else { continue };
+        for name in std::iter::once(&document.name).chain(&model.aliases) {
+            match owners.insert(name, document) {
+                Some(other) if other.name != document.name => problems.push(
+                    Report::new("MF0012", format!("the name \"{name}\" belongs to two models"))
+                        .at(document.place("spec.aliases"))
+                        .because(format!(
+                            "model \"{}\" at {}:{} has it too",
+                            other.name, other.file, other.line
+                        )),
+                ),
+                _ => {}
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,6 @@
+//! One file per kind: its fields, their bounds, and how they are read.
+
+pub(crate) mod budget;
+pub(crate) mod model;
+pub(crate) mod provider;
+pub(crate) mod team;
