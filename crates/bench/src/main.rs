@@ -1,1 +1,83 @@
-fn main() {}
+//! The benches, one binary with subcommands: `cargo xtask bench NAME`.
+//!
+//! Every figure is taken beside a peer or a physical limit of the same run, on
+//! the same machine, in alternating order. The table goes to stdout (an array
+//! of objects with `--json`), speech to stderr.
+
+mod clock;
+mod gateway;
+mod load;
+mod machine;
+mod mock;
+mod output;
+mod peers;
+mod proc;
+mod record;
+mod scenario;
+mod server;
+mod stats;
+mod wire;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use output::Output;
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Measures Bedplate beside its peers")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print the array of rows instead of the table.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Fewer rounds and requests: a check that it runs, not a result.
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Where peers are installed and models and raw results are kept
+    /// [default: the workspace's target folder].
+    #[arg(long, global = true, env = "BEDPLATE_BENCH_DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// CPU per request, added latency, memory and start of the gateway.
+    Gateway(gateway::Options),
+    /// Install every peer and stop.
+    Peers,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let root = arguments.dir.unwrap_or_else(default_dir);
+    let output = Output {
+        json: arguments.json,
+        quick: arguments.quick,
+        peers: root.join("bench-peers"),
+        cache: root.join("bench-models"),
+    };
+    match arguments.bench {
+        Bench::Gateway(options) => gateway::run(&options, &output),
+        Bench::Peers => install_peers(&output),
+    }
+}
+
+/// Installs what can be installed and says what cannot.
+fn install_peers(output: &Output) -> Result<()> {
+    for peer in peers::GATEWAYS.iter().chain([&peers::llama::PEER]) {
+        match peer.ensure_installed(&output.peers) {
+            Ok(()) => output.say(&format!("{}: installed", peer.name)),
+            Err(error) => output.say(&format!("{}: not installed: {error:#}", peer.name)),
+        }
+    }
+    Ok(())
+}
+
+/// `target/` of the workspace this binary was built from.
+fn default_dir() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.ancestors().nth(2).unwrap_or(crate_dir).join("target")
+}
