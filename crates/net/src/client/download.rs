@@ -1,0 +1,75 @@
+//! Redirects, for downloads alone.
+
+use http::uri::Uri;
+use http::{HeaderMap, Method, header};
+
+use super::{Client, Origin, Reach, Request, Response, Timeouts};
+use crate::Error;
+
+/// Where a chain of redirects ended, and what was said on the way.
+pub struct Download {
+    pub response: Response,
+    /// The URL that answered.
+    pub url: String,
+    /// The headers of each redirect, in order: a hub states digests there.
+    pub hops: Vec<HeaderMap>,
+}
+
+pub(super) async fn get(
+    client: &Client,
+    method: Method,
+    url: &str,
+    reach: Reach,
+    mut headers: HeaderMap,
+    redirects: u32,
+    timeouts: &Timeouts,
+) -> Result<Download, Error> {
+    let (mut origin, mut path) = Origin::split(url, reach)?;
+    let mut hops = Vec::new();
+    loop {
+        let request = Request {
+            method: method.clone(),
+            path: path.clone(),
+            headers: headers.clone(),
+            body: Vec::new(),
+        };
+        let response = client.send(&origin, request, timeouts).await?;
+        let location = response.headers.get(header::LOCATION).filter(|_| response.status.is_redirection());
+        let Some(location) = location.and_then(|value| value.to_str().ok()) else {
+            let shown = origin.to_string();
+            return Ok(Download { response, url: format!("{shown}{path}"), hops });
+        };
+        if hops.len() >= redirects as usize {
+            return Err(Error::Redirects { limit: redirects });
+        }
+        let next = absolute(location, &origin, path.path());
+        let (to, to_path) = Origin::split(&next, reach)?;
+        // From https one does not step down to http.
+        if origin.is_tls() && !to.is_tls() {
+            return Err(Error::Url(next));
+        }
+        if to != origin {
+            // A token for one host is not for the next.
+            headers.remove(header::AUTHORIZATION);
+            headers.remove(header::COOKIE);
+        }
+        hops.push(response.headers.clone());
+        (origin, path) = (to, to_path);
+    }
+}
+
+fn absolute(location: &str, origin: &Origin, path: &str) -> String {
+    let is_absolute = location.parse::<Uri>().is_ok_and(|uri| uri.scheme().is_some());
+    if is_absolute {
+        return location.to_owned();
+    }
+    let scheme = if origin.is_tls() { "https:" } else { "http:" };
+    if location.starts_with("//") {
+        return format!("{scheme}{location}");
+    }
+    if location.starts_with('/') {
+        return format!("{origin}{location}");
+    }
+    let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
+    format!("{origin}{folder}{location}")
+}
