@@ -89,7 +89,7 @@ pub fn settled(n: u64) -> (Record, Vec<Posting>) {
         surface: "openai.chat".into(),
         model: "small".into(),
         end_user: None,
-        stream: n % 2 == 0,
+        stream: n.is_multiple_of(2),
         request_bytes: 1_024,
         response_bytes: 2_048,
         outcome: Outcome::Completed,
