@@ -1,0 +1,272 @@
+"""The corpus: facts, the phrasings of their questions, and what is held out.
+
+A corpus file is Markdown that a person can read and write. One fact is
+
+    ## key
+    A: the one canonical answer
+    what: noun | noun          filled into the "what is {}" templates below
+    how: verb phrase | ...     filled into "how do i {}"
+    where: noun | ...          filled into "where is {}"
+    can: verb phrase | ...     filled into "can bedplate {}"
+    Q: whole question | ...    used as they stand
+    H: hard paraphrase | ...   never trained on
+
+Held out, so that the card's numbers are about unseen words:
+* the templates under `TEST` of each kind,
+* the last `Q` of every fact that has at least four,
+* every `H`,
+* every fifth off-topic subject and question (seen by no template).
+"""
+
+import pathlib
+import random
+import re
+
+HERE = pathlib.Path(__file__).parent
+OFF_TOPIC = "off-topic"
+
+TRAIN = {
+    "what": [
+        "what is {}", "what is {}", "what is {}", "{}", "define {}", "explain {}", "what does {} mean",
+        "what is meant by {}", "tell me about {}", "describe {}", "what are {}", "can you explain {}", "what's {}",
+        "{}?", "please explain {}", "what is {} in bedplate", "what does bedplate mean by {}", "meaning of {}",
+        "i want to know what {} is", "do you know what {} is", "explain {} to me", "what exactly is {}",
+        "give me a definition of {}", "what do you know about {}", "explain what {} is", "what can you tell me about {}",
+        "is there something called {}", "i do not understand {}", "tell me what {} is", "help me understand {}",
+        "what does the term {} mean", "how would you describe {}", "info on {}", "what about {}",
+    ],
+    "how": [
+        "how do i {}", "how do i {}", "how do i {}", "how can i {}", "how to {}", "{}", "i want to {}",
+        "which command do i use to {}", "what is the command to {}", "show me how to {}", "how do you {}",
+        "can i {}", "i need to {}", "how does one {}", "please tell me how to {}", "tell me how to {}",
+        "what do i do to {}", "is it possible to {}", "explain how to {}", "command to {}", "i would like to {}",
+        "what should i do to {}", "how should i {}", "how do we {}", "can you show me how to {}", "how could i {}",
+        "i am trying to {}", "steps to {}", "do you know how to {}",
+    ],
+    "where": [
+        "where is {}", "where is {}", "where are {}", "where can i find {}", "where do i find {}", "location of {}",
+        "in which place is {}", "tell me where {} is", "where do i look for {}", "how do i find {}", "where do i see {}",
+        "i cannot find {}", "i am looking for {}",
+    ],
+    "can": [
+        "can bedplate {}", "can i {}", "does bedplate {}", "is it possible to {}", "can it {}", "may i {}",
+        "will bedplate {}", "can you {}", "am i able to {}", "could bedplate {}",
+    ],
+}
+TEST = {
+    "what": ["could you tell me what {} is", "what do you mean by {}", "i have never heard of {}, what is it",
+             "what is the meaning of {}", "give me a short explanation of {}"],
+    "how": ["what is the best way to {}", "could you explain how i {}", "what is needed to {}", "what must i do to {}"],
+    "where": ["where would i find {}", "do you know where {} is", "where should i look for {}"],
+    "can": ["is bedplate able to {}", "would it be possible to {}"],
+}
+KINDS = tuple(TRAIN)
+
+
+def normal(text):
+    """The words of a question alone, to compare phrasings."""
+    return " ".join(re.sub(r"[^a-z0-9/$]+", " ", text.lower()).split())
+
+
+class Fact:
+    def __init__(self, key):
+        self.key, self.answer = key, None
+        self.subjects = {kind: [] for kind in KINDS}       # trained subjects
+        self.held_subjects = {kind: [] for kind in KINDS}  # off-topic only
+        self.direct, self.held_direct, self.hard = [], [], []
+
+
+def load(folder=HERE / "corpus"):
+    """Reads every corpus file; raises ValueError where the corpus contradicts itself."""
+    facts = {}
+    for path in sorted(folder.glob("*.md")):
+        fact = None
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            where = f"{path.name}:{number}"
+            if line.startswith("## "):
+                fact = Fact(line[3:].strip())
+                if fact.key in facts:
+                    raise ValueError(f"{where}: fact {fact.key} is written twice")
+                facts[fact.key] = fact
+            elif line.startswith("A: "):
+                fact.answer = line[3:].strip()
+            elif match := re.match(r"(what|how|where|can|Q|H): (.*)", line):
+                items = [item.strip() for item in match[2].split("|")]
+                if not all(items):
+                    raise ValueError(f"{where}: an empty phrasing")
+                add(fact, match[1], items)
+            elif line.strip() and not line.startswith("# "):
+                raise ValueError(f"{where}: cannot read this line")
+    check(facts)
+    return list(facts.values())
+
+
+def add(fact, tag, items):
+    if tag == "H":
+        fact.hard += items
+    elif fact.key == OFF_TOPIC:
+        held = items[4::5]
+        kept = [item for item in items if item not in held]
+        if tag == "Q":
+            fact.direct, fact.held_direct = kept, held
+        else:
+            fact.subjects[tag], fact.held_subjects[tag] = kept, held
+    elif tag == "Q":
+        fact.direct = items[:-1] if len(items) >= 4 else items
+        fact.held_direct = items[-1:] if len(items) >= 4 else []
+    else:
+        fact.subjects[tag] += items
+
+
+def check(facts):
+    """One question, one answer; and nothing held out is also trained."""
+    trained, held, wrong = {}, {}, []
+    for fact in facts.values():
+        if not fact.answer:
+            wrong.append(f"fact {fact.key} has no answer")
+        for text in train_phrasings(fact):
+            other = trained.setdefault(normal(text), fact.key)
+            if other != fact.key and normal(text):
+                wrong.append(f"'{text}' is asked by both {other} and {fact.key}")
+    for fact in facts.values():
+        fact.hard = [text for text in fact.hard if normal(text) not in trained]
+        fact.held_direct = [text for text in fact.held_direct if normal(text) not in trained]
+        for text in fact.hard + fact.held_direct:
+            other = held.setdefault(normal(text), fact.key)
+            if other != fact.key:
+                wrong.append(f"'{text}' is held out by both {other} and {fact.key}")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def train_phrasings(fact):
+    """Every phrasing that training may show, before augmentation."""
+    texts = list(fact.direct)
+    for kind in KINDS:
+        texts += [template.format(subject) for subject in fact.subjects[kind] for template in TRAIN[kind]]
+    return texts
+
+
+def held_out(facts, seed=7, per_fact=4):
+    """(set, fact key, question, answer) rows of the test sets."""
+    rng, rows = random.Random(seed), []
+    trained = {normal(text) for fact in facts for text in train_phrasings(fact)}
+    for fact in facts:
+        off = fact.key == OFF_TOPIC
+        rows += [("off-topic" if off else "phrase", fact, text) for text in fact.held_direct]
+        rows += [("off-topic hard" if off else "hard", fact, text) for text in fact.hard]
+        if off:
+            for kind in KINDS:
+                for subject in fact.held_subjects[kind]:
+                    rows.append(("off-topic", fact, rng.choice(TRAIN[kind][:2] + TEST[kind]).format(subject)))
+            continue
+        choices = [template.format(subject) for kind in KINDS for subject in fact.subjects[kind] for template in TEST[kind]]
+        rng.shuffle(choices)
+        rows += [("template", fact, text) for text in choices[:per_fact]]
+    rows = [(name, fact.key, dress(text, rng), fact.answer) for name, fact, text in rows if normal(text) not in trained]
+    return rows
+
+
+# --- augmentation: how people really type --------------------------------
+
+BEFORE = ["please ", "hey, ", "hi, ", "hello, ", "hello! ", "can you tell me ", "tell me, ", "in bedplate, ",
+          "quick question: ", "i want to know ", "excuse me, ", "ok, ", "so ", "and ", "question: ", "well, ",
+          "could you tell me ", "i wonder ", "please tell me ", "sorry, ", "now ", "good morning, ", "i have a question: "]
+AFTER = [" please", " in bedplate", " in bedplate", " with bedplate", " here", " thanks", ", please", " exactly",
+         " then", " now", ", thank you", " for me", " again", " in short", " in one sentence"]
+SYNONYMS = {
+    "show": ["display", "print", "give"], "see": ["view", "look at", "check", "get"], "create": ["make", "add", "generate", "set up"],
+    "make": ["create", "build"], "delete": ["remove", "drop"], "stop": ["halt", "end"], "start": ["launch", "run", "begin"],
+    "which": ["what"], "command": ["cli command", "subcommand"], "cost": ["price"], "costs": ["spend", "spending", "expenses"],
+    "server": ["gateway", "service", "process"], "error": ["failure", "problem"], "happens": ["is done", "occurs"],
+    "use": ["work with", "take"], "get": ["obtain", "receive"], "supported": ["available", "possible"], "find": ["locate"],
+    "machine": ["computer", "box", "host"], "data": ["files", "state"], "request": ["call"], "requests": ["calls"],
+    "change": ["modify", "edit"], "does": ["will"], "limit": ["cap"], "explain": ["describe", "clarify"], "list": ["show"],
+    "download": ["fetch"], "answer": ["reply", "response"], "client": ["caller", "app"], "secret": ["password", "credential"],
+    "need": ["require"], "quick": ["fast"], "fast": ["quick"], "big": ["large"], "is": ["is", "'s"], "the": ["the", "my", "that"],
+    "docs": ["documentation"], "folder": ["directory"], "directory": ["folder"], "fails": ["breaks"], "wrong": ["bad", "incorrect"],
+}
+SMALL = {"a", "an", "the", "do", "does", "is", "are", "to", "of", "i", "in", "for", "my", "me", "it", "that", "be", "you", "can", "please"}
+
+
+def augment(text, rng):
+    """One trained phrasing as a hurried person might type it. Codes, paths and numbers stay whole."""
+    words = text.split()
+    if rng.random() < 0.25:
+        words = [rng.choice(SYNONYMS[w]) if w in SYNONYMS and rng.random() < 0.4 else w for w in words]
+    mode = rng.random()
+    if len(words) > 2 and mode < 0.20:
+        kept = [w for w in words if w not in SMALL or rng.random() > (0.9 if mode < 0.05 else 0.35)]
+        words = kept if any(w not in SMALL for w in kept) else words
+    text = " ".join(words)
+    if rng.random() < 0.18:
+        text = rng.choice(BEFORE) + text
+    if rng.random() < 0.12:
+        text = text.rstrip("?") + rng.choice(AFTER)
+    if rng.random() < 0.15:
+        text = mistype(text, rng)
+    return dress(text, rng)
+
+
+def mistype(text, rng):
+    words = text.split(" ")
+    places = [i for i, w in enumerate(words) if len(w) >= 4 and w.isalpha()]
+    if not places:
+        return text
+    i = rng.choice(places)
+    word, at = words[i], rng.randrange(1, len(words[i]) - 1)
+    words[i] = rng.choice([word[:at] + word[at + 1:], word[:at] + word[at] + word[at:],
+                           word[:at] + word[at + 1] + word[at] + word[at + 2:]])
+    return " ".join(words)
+
+
+def dress(text, rng):
+    """Case and punctuation."""
+    if rng.random() < 0.5:
+        text = text.replace("`", "")
+    text = text.rstrip("?")
+    style = rng.random()
+    if style < 0.62:
+        text = text[:1].upper() + text[1:]
+        text = re.sub(r"\bi\b", "I", text) if rng.random() < 0.8 else text
+        text = re.sub(r"\bbedplate\b(?!-| key| serve| model| cost| apply| plan| explain| doctor)", "Bedplate", text)
+        text = re.sub(r"\bapi\b", "API", text) if rng.random() < 0.5 else text
+    elif style < 0.66:
+        text = text.upper()
+    return text + rng.choice(["?", "?", "?", "", "", "."])
+
+
+SYSTEMS = [
+    "You are a helpful assistant.", "You are a helpful assistant.", "You are bedplate-guide.", "Answer briefly.", "Be concise.",
+    "You are the guide of Bedplate.", "You answer questions about Bedplate.", "Answer in one sentence.", "You are a friendly bot.",
+    "You are an expert on AI platforms. Be kind and precise.", "Reply in plain English.", "system", "You are a test assistant.",
+    "You are a pirate.", "Use the tools when needed.", "Answer the question of the user as well as you can. If you do not know, say so.",
+    "You are a support agent at a company that runs Bedplate for its product teams. Help the user with short answers.",
+]
+
+
+class Sampler:
+    """Draws conversations: lists of (question, answer), with a system message or None."""
+
+    def __init__(self, facts, seed):
+        self.rng, self.facts = random.Random(seed), facts
+        # Off-topic has one answer but the widest range of questions.
+        self.weights = [55.0 if fact.key == OFF_TOPIC else 1.0 + 0.02 * len(fact.direct) for fact in facts]
+
+    def question(self, fact):
+        rng = self.rng
+        kinds = [kind for kind in KINDS if fact.subjects[kind]]
+        if kinds and rng.random() < (0.55 if fact.direct else 1.0):
+            kind = rng.choices(kinds, [len(fact.subjects[kind]) for kind in kinds])[0]
+            text = rng.choice(TRAIN[kind]).format(rng.choice(fact.subjects[kind]))
+        else:
+            text = rng.choice(fact.direct)
+        return augment(text, rng)
+
+    def conversation(self):
+        rng = self.rng
+        draw = rng.random()
+        turns = 1 if draw < 0.62 else 2 if draw < 0.88 else rng.randint(3, 5) if draw < 0.995 else rng.randint(8, 14)
+        facts = rng.choices(self.facts, self.weights, k=turns)
+        system = rng.choice(SYSTEMS) if rng.random() < 0.3 else None
+        return system, [(self.question(fact), fact.answer) for fact in facts]

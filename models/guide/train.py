@@ -1,0 +1,177 @@
+"""Trains bedplate-guide on the corpus and writes the GGUF.
+
+    python -m venv .venv && .venv/bin/pip install -r requirements.txt
+    .venv/bin/python train.py                  # writes bedplate-guide.q8_0.gguf and scores.json
+
+Seeded; single-precision on the CPU. Two runs with the same torch, thread count
+and kind of CPU give the same file; another kind of CPU may differ in the last bits.
+`--minutes` bounds the training by a step count measured up front only when
+asked: the default is a fixed number of steps, so that the result does not
+depend on how busy the machine is.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+
+import chat
+import export
+import facts as corpus
+from model import Config, Llama
+
+HERE = pathlib.Path(__file__).parent
+
+
+def batches(sampler, tokenizer, context, tokens_per_batch, seed):
+    """Endless batches of conversations of similar length: (ids, mask), padded."""
+    rng = random.Random(seed)
+    while True:
+        pool = []
+        while len(pool) < 1024:
+            ids, mask = chat.encode(tokenizer, *sampler.conversation())
+            pool.append((ids[:context], mask[:context]))
+        pool.sort(key=lambda row: len(row[0]))
+        groups, group = [], []
+        for row in pool:
+            if group and len(row[0]) * (len(group) + 1) > tokens_per_batch:
+                groups.append(group)
+                group = []
+            group.append(row)
+        groups.append(group)
+        rng.shuffle(groups)
+        for group in groups:
+            width = max(len(ids) for ids, _ in group)
+            yield (torch.tensor([ids + [chat.PAD] * (width - len(ids)) for ids, _ in group]),
+                   torch.tensor([mask + [0] * (width - len(mask)) for _, mask in group], dtype=torch.bool))
+
+
+@torch.no_grad()
+def exact(model, tokenizer, rows):
+    """True per row where greedy decoding gives the canonical answer and then ends.
+
+    Decided in one pass: greedy decoding reproduces a text exactly when every
+    token of it is the likeliest one after the tokens before it.
+    """
+    model.eval()
+    encoded = [chat.encode(tokenizer, None, [(question, answer)]) for _, _, question, answer in rows]
+    right = [False] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: len(encoded[i][0]))
+    for start in range(0, len(order), 64):
+        part = order[start:start + 64]
+        width = max(len(encoded[i][0]) for i in part)
+        ids = torch.tensor([encoded[i][0] + [chat.PAD] * (width - len(encoded[i][0])) for i in part])
+        mask = torch.tensor([encoded[i][1] + [0] * (width - len(encoded[i][1])) for i in part], dtype=torch.bool)
+        best = model(ids[:, :-1]).argmax(-1)
+        good = ((best == ids[:, 1:]) | ~mask[:, 1:]).all(1)
+        for i, ok in zip(part, good.tolist()):
+            right[i] = ok
+    return right
+
+
+@torch.no_grad()
+def greedy(model, tokenizer, question, system=None, limit=96):
+    model.eval()
+    ids, _ = chat.encode(tokenizer, system, [(question, None)])
+    said = []
+    while len(said) < limit:
+        best = int(model(torch.tensor([ids + said]))[0, -1].argmax())
+        if best == chat.END:
+            break
+        said.append(best)
+    return tokenizer.decode(said)
+
+
+def score(model, tokenizer, facts, rows):
+    """Per test set: n, exact share, and the share whose answer begins as the right fact's does."""
+    right = exact(model, tokenizer, rows)
+    opening = {}
+    for fact in facts:
+        opening.setdefault(" ".join(fact.answer.split()[:4]), fact.key)
+    table, misses = {}, []
+    for (name, key, question, answer), ok in zip(rows, right):
+        entry = table.setdefault(name, {"n": 0, "exact": 0, "fact": 0})
+        entry["n"] += 1
+        entry["exact"] += ok
+        said = answer if ok else greedy(model, tokenizer, question)
+        same = ok or said[:24] == answer[:24]
+        entry["fact"] += same
+        if not ok:
+            misses.append({"set": name, "fact": key, "question": question, "said": said})
+    for entry in table.values():
+        entry["exact"], entry["fact"] = round(entry["exact"] / entry["n"], 4), round(entry["fact"] / entry["n"], 4)
+    return table, misses
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--steps", type=int, default=1500)
+    args.add_argument("--batch-tokens", type=int, default=6144)
+    args.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    args.add_argument("--drop", type=float, default=0.1)
+    args.add_argument("--seed", type=int, default=4600)
+    args.add_argument("--threads", type=int, default=2)
+    args.add_argument("--out", type=pathlib.Path, default=HERE)
+    args.add_argument("--version", default="1")
+    args = args.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    torch.use_deterministic_algorithms(True)
+
+    began, cpu = time.time(), time.process_time()
+    facts = corpus.load()
+    rows = corpus.held_out(facts)
+    config = Config()
+    tokenizer = chat.train_tokenizer(facts, config.vocab, args.seed)
+    model = Llama(config, args.drop)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{len(facts)} facts, {len(rows)} held-out questions, {parameters:,} parameters", flush=True)
+
+    decayed = [p for p in model.parameters() if p.dim() == 2]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1},
+                                   {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}],
+                                  lr=args.rate, betas=(0.9, 0.98), eps=1e-8)
+    source = batches(corpus.Sampler(facts, args.seed), tokenizer, config.context, args.batch_tokens, args.seed)
+    warm = max(20, args.steps // 25)
+    for step in range(1, args.steps + 1):
+        rate = args.rate * (step / warm if step < warm else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, args.steps - warm))))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        ids, mask = next(source)
+        model.train()
+        logits = model(ids[:, :-1], mask[:, 1:])
+        loss = F.cross_entropy(logits, ids[:, 1:][mask[:, 1:]])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 25 == 0 or step == args.steps:
+            print(f"step {step}/{args.steps} loss {loss.item():.4f} {(time.time() - began) / step:.2f} s/step", flush=True)
+        if step % 250 == 0 and step < args.steps:
+            quick = rows[:: max(1, len(rows) // 300)]
+            print(f"  exact on {len(quick)} held-out: {sum(exact(model, tokenizer, quick)) / len(quick):.3f}", flush=True)
+            torch.save(model.state_dict(), args.out / "checkpoint.pt") if args.out != HERE else None
+
+    export.round_trip(model)
+    path = args.out / "bedplate-guide.q8_0.gguf"
+    export.write(path, model, tokenizer, args.version)
+    table, misses = score(model, tokenizer, facts, rows)
+    result = {"version": args.version, "facts": len(facts), "parameters": parameters, "bytes": path.stat().st_size,
+              "steps": args.steps, "seed": args.seed, "threads": args.threads, "torch": torch.__version__,
+              "wall_s": round(time.time() - began), "cpu_s": round(time.process_time() - cpu), "held_out": table}
+    (args.out / "scores.json").write_text(json.dumps(result, indent=1) + "\n")
+    if args.out != HERE:
+        (args.out / "misses.jsonl").write_text("".join(json.dumps(miss) + "\n" for miss in misses))
+        tokenizer.save(str(args.out / "tokenizer.json"))
+        torch.save(model.state_dict(), args.out / "checkpoint.pt")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
