@@ -64,7 +64,8 @@ fn a_stream_of_every_kind_is_read() {
         Provider groq house.yaml:2
         Model fast house.yaml:10
         Team search house.yaml:23
-        Budget search-month house.yaml:28"#]].assert_eq(&places.join("\n"));
+        Budget search-month house.yaml:28"#]]
+    .assert_eq(&places.join("\n"));
     assert!(documents[0].text.starts_with("# The house's"), "{}", documents[0].text);
     assert!(
         documents[1].text.starts_with("apiVersion") && documents[1].text.ends_with("[ meta/llama-fast ]")
@@ -95,29 +96,41 @@ fn an_unknown_key_is_an_error_with_a_suggestion_and_its_place() {
               --> x.yaml:8:3
             hint: known here: allowPrivate, baseUrl, catalog, dialect, headers, keyEnv, keySecret, query, retries, timeouts"#]],
     );
-    check_errors("apiVersion: bedplate/v1\nkind: Team\nmetadta: { name: a }\n", expect![[r#"
+    check_errors(
+        "apiVersion: bedplate/v1\nkind: Team\nmetadta: { name: a }\n",
+        expect![[r#"
         error[MF0008]: `metadata.name` is missing
           --> x.yaml:1:1
         hint: write `metadata: { name: my-name }`
         error[MF0007]: `metadta` is not a known key
           --> x.yaml:3:1
-        hint: did you mean `metadata`?"#]]);
+        hint: did you mean `metadata`?"#]],
+    );
 }
 
 #[test]
 fn kinds_of_later_versions_say_so() {
-    check_errors("apiVersion: bedplate/v1\nkind: Guard\nmetadata: { name: a }\n", expect![[r#"
+    check_errors(
+        "apiVersion: bedplate/v1\nkind: Guard\nmetadata: { name: a }\n",
+        expect![[r#"
         error[MF0006]: kind "Guard" is not in this version yet
           --> x.yaml:2:7
-        hint: this version has Provider, Model, Team and Budget"#]]);
-    check_errors("apiVersion: bedplate/v1\nkind: Modle\nmetadata: { name: a }\n", expect![[r#"
+        hint: this version has Provider, Model, Team and Budget"#]],
+    );
+    check_errors(
+        "apiVersion: bedplate/v1\nkind: Modle\nmetadata: { name: a }\n",
+        expect![[r#"
         error[MF0006]: kind "Modle" is not known
           --> x.yaml:2:7
-        hint: did you mean `Model`?"#]]);
-    check_errors("apiVersion: v1\nkind: Model\nmetadata: { name: a }\n", expect![[r#"
+        hint: did you mean `Model`?"#]],
+    );
+    check_errors(
+        "apiVersion: v1\nkind: Model\nmetadata: { name: a }\n",
+        expect![[r#"
         error[MF0005]: `apiVersion` is "v1"
           --> x.yaml:1:13
-          because: this version reads `bedplate/v1`"#]]);
+          because: this version reads `bedplate/v1`"#]],
+    );
 }
 
 #[test]
@@ -139,11 +152,14 @@ fn trap_x4_a_secret_in_a_manifest_is_refused_and_not_repeated() {
         assert!(reports.iter().any(|r| r.code.0 == "MF0010"), "{spec}: {text:?}");
         assert!(!text.join("").contains("canary"), "{text:?}");
     }
-    check_errors(&in_spec("Provider", "  catalog: groq\n  apiKey: abc\n"), expect![[r#"
+    check_errors(
+        &in_spec("Provider", "  catalog: groq\n  apiKey: abc\n"),
+        expect![[r#"
         error[MF0010]: `spec.apiKey` looks like a secret
           --> x.yaml:6:3
           because: manifests are stored, shown and committed; a secret in one is a leaked secret
-        hint: name it instead: `keyEnv: NAME` reads the server's environment, `keySecret: NAME` the encrypted store (`bedplate provider set-key NAME`); then rotate this one"#]]);
+        hint: name it instead: `keyEnv: NAME` reads the server's environment, `keySecret: NAME` the encrypted store (`bedplate provider set-key NAME`); then rotate this one"#]],
+    );
 }
 
 #[test]
@@ -169,17 +185,30 @@ fn trap_x2_a_base_url_is_https_unless_private_was_asked_for() {
 
 #[test]
 fn references_are_checked_with_a_suggestion() {
-    check_errors(&GOOD.replace("provider: groq", "provider: groqq"), expect![[r#"
+    check_errors(
+        &GOOD.replace("provider: groq", "provider: groqq"),
+        expect![[r#"
         error[MF0031]: Model "fast" names provider "groqq"
           --> x.yaml:16
           because: no provider has that name
-        hint: did you mean "groq"? `bedplate provider list` shows all 2"#]]);
-    check_errors(&GOOD.replace("team: search,", "team: serch,"), expect![[r#"
+        hint: did you mean "groq"? `bedplate provider list` shows all 2"#]],
+    );
+    check_errors(
+        &GOOD.replace("team: search,", "team: serch,"),
+        expect![[r#"
         error[MF0031]: Budget "search-month" names team "serch"
           --> x.yaml:31
           because: no team has that name
-        hint: did you mean "search"? `bedplate team list` shows all 1"#]]);
-    check_errors(&GOOD.replace("meta/llama-fast", "fast"), expect![[r#""#]]);
+        hint: did you mean "search"? `bedplate team list` shows all 1"#]],
+    );
+    let twice = format!(
+        "{GOOD}---\n{}",
+        in_spec("Model", "  targets: [{ provider: groq, model: m }]\n  aliases: [fast]\n")
+    );
+    check_errors(&twice, expect![[r#"
+        error[MF0012]: the name "fast" belongs to two models
+          --> x.yaml:38
+          because: model "fast" at x.yaml:10 has it too"#]]);
 }
 
 #[test]
@@ -203,37 +232,55 @@ fn amounts_out_of_bounds_are_refused_with_the_rule() {
 
 #[test]
 fn what_yaml_could_expand_is_refused() {
-    check_errors("a: &x 1\nb: *x\n", expect![[r#"
+    check_errors(
+        "a: &x 1\nb: *x\n",
+        expect![[r#"
         error[MF0003]: an anchor (`&name`) is not accepted
           --> x.yaml:1:7
           because: a manifest is read as it is written, without expansion
-        hint: write the value out where it is used"#]]);
-    check_errors("a: !!python/object:os.system x\n", expect![[r#"
+        hint: write the value out where it is used"#]],
+    );
+    check_errors(
+        "a: !!python/object:os.system x\n",
+        expect![[r#"
         error[MF0003]: a tag (`!name`) is not accepted
           --> x.yaml:1:30
           because: a manifest is read as it is written, without expansion
-        hint: write the value out where it is used"#]]);
-    check_errors("<<: { a: 1 }\n", expect![[r#"
+        hint: write the value out where it is used"#]],
+    );
+    check_errors(
+        "<<: { a: 1 }\n",
+        expect![[r#"
         error[MF0003]: a merge key (`<<`) is not accepted
           --> x.yaml:1:1
           because: a manifest is read as it is written, without expansion
-        hint: write the value out where it is used"#]]);
-    check_errors("kind: Team\nkind: Model\n", expect![[r#"
+        hint: write the value out where it is used"#]],
+    );
+    check_errors(
+        "kind: Team\nkind: Model\n",
+        expect![[r#"
         error[MF0004]: key `kind` is given twice
           --> x.yaml:2:1
           because: it already stands on line 1
-        hint: remove one of the two"#]]);
-    check_errors(&"[".repeat(100_000), expect![[r#"
+        hint: remove one of the two"#]],
+    );
+    check_errors(
+        &"[".repeat(100_000),
+        expect![[r#"
         error[MF0002]: the YAML cannot be read
           --> x.yaml:1:25
-          because: recursion limit exceeded"#]]);
-    check_errors("a: [1, 2\n---\nb: \"open\n", expect![[r#"
+          because: recursion limit exceeded"#]],
+    );
+    check_errors(
+        "a: [1, 2\n---\nb: \"open\n",
+        expect![[r#"
         error[MF0002]: the YAML cannot be read
           --> x.yaml:1:4
           because: unclosed bracket '['
         error[MF0002]: the YAML cannot be read
           --> x.yaml:3:4
-          because: unclosed quote"#]]);
+          because: unclosed quote"#]],
+    );
     let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
     for level in 'b'..='i' {
         let under = (level as u8 - 1) as char;
@@ -246,9 +293,12 @@ fn what_yaml_could_expand_is_refused() {
 
 #[test]
 fn a_stream_over_a_limit_is_refused_with_the_number() {
-    check_errors(&"#".repeat(TEXT_BYTES_MAX + 1), expect![[r#"
+    check_errors(
+        &"#".repeat(TEXT_BYTES_MAX + 1),
+        expect![[r#"
         error[MF0001]: x.yaml has 1048577 bytes, the limit is 1048576
-        hint: split it into several files"#]]);
+        hint: split it into several files"#]],
+    );
     let many = "---\nkind: Team\n".repeat(DOCUMENTS_MAX + 1);
     assert_eq!(parse(&many, "x.yaml").expect_err("too many").len(), PROBLEMS_MAX);
 }
@@ -283,7 +333,8 @@ fn a_plan_shows_each_changed_field() {
         + Team chat
         = Budget search-month
         - Team search
-        1 to create, 1 to update, 1 to delete, 2 unchanged"#]].assert_eq(&diff(&current, &desired, true).to_string());
+        1 to create, 1 to update, 1 to delete, 2 unchanged"#]]
+    .assert_eq(&diff(&current, &desired, true).to_string());
     assert!(!diff(&current, &current, true).changed());
     let none = diff(&current, &desired, false);
     assert!(none.steps.iter().all(|s| s.action != Action::Delete));
