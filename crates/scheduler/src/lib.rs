@@ -1,1 +1,38 @@
-//! scheduler
+//! Which tokens are computed next, and what their logits become.
+//!
+//! A [`Scheduler`] holds requests ([`Job`]s) and turns them, one
+//! [`Scheduler::step`] at a time, into batches for a [`Kernel`] and events for
+//! their readers. It is synchronous and deterministic: no clock, no thread, no
+//! randomness but the jobs' seeds. The engine drives it with llama.cpp, tests
+//! and the planner with [`simulated::Simulated`].
+//!
+//! A step computes one token for every choice that is writing, then fills what
+//! is left of the budget with prompt, oldest first: writers never wait for a
+//! prompt longer than one step. Choices of one job share their prompt's cells.
+//! When cells run out the youngest choice gives up its own and is computed
+//! again later from its tokens, so that no request fails because another grew.
+//!
+//! Invariants: a sequence's cells are freed exactly once, whatever ends it;
+//! rows of a sequence are contiguous positions; a paused or slow reader costs
+//! only its own sequence; the text of a choice does not depend on how its
+//! bytes were split into tokens.
+
+mod job;
+mod kernel;
+mod random;
+mod sampling;
+mod scheduler;
+pub mod simulated;
+mod text;
+mod vocab;
+
+pub use job::{CancelWord, Job, JobId, Output};
+pub use kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
+pub use random::Random;
+pub use sampling::{Sampled, Sampler, Sampling};
+pub use scheduler::{Counters, Limits, Outcome, Scheduler, Step};
+pub use text::TextStream;
+pub use vocab::Vocab;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! A kernel without a model: logits are a hash of the sequence so far.
+//!
+//! It keeps cells as llama.cpp does (shared ones count once) and refuses what
+//! llama.cpp would: rows that do not follow on, sequences that do not exist,
+//! more cells than there are. So a test that passes on it has kept the contract.
+
+use std::collections::BTreeMap;
+
+use crate::{Caps, Kernel, Row, SeqId, StepError, Token};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    caps: Caps,
+    vocab: u32,
+    /// The cells of each sequence: (cell, token).
+    seqs: BTreeMap<SeqId, Vec<(u64, Token)>>,
+    next_cell: u64,
+    logits: Vec<Vec<f32>>,
+    /// What the next steps do instead of succeeding, and after how many rows.
+    pub faults: Vec<(u32, StepError)>,
+    /// Rows of each step so far.
+    pub steps: Vec<u32>,
+}
+
+impl Simulated {
+    pub fn new(caps: Caps, vocab: u32) -> Simulated {
+        Simulated {
+            caps,
+            vocab,
+            seqs: BTreeMap::new(),
+            next_cell: 0,
+            logits: Vec::new(),
+            faults: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Cells in use; shared ones count once.
+    pub fn cells_used(&self) -> usize {
+        let mut cells: Vec<u64> = self.seqs.values().flatten().map(|(cell, _)| *cell).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        cells.len()
+    }
+
+    fn logits_after(&self, seq: SeqId) -> Vec<f32> {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        for (_, token) in self.seqs.get(&seq).into_iter().flatten() {
+            hash = (hash ^ u64::from(*token)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        (0..self.vocab)
+            .map(|t| {
+                let mut z = hash ^ u64::from(t).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                z = (z ^ (z >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                (z >> 40) as f32 / (1u32 << 22) as f32
+            })
+            .collect()
+    }
+}
+
+impl Kernel for Simulated {
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    fn step(&mut self, rows: &[Row], cancelled: &(dyn Fn() -> bool + Sync)) -> Result<(), StepError> {
+        let fault = if self.faults.is_empty() { None } else { Some(self.faults.remove(0)) };
+        let last = fault.as_ref().map_or(rows.len(), |(rows, _)| *rows as usize).min(rows.len());
+        if rows.is_empty() || rows.len() > self.caps.step_rows_max as usize {
+            return Err(StepError::Fatal(format!("{} rows", rows.len())));
+        }
+        if self.cells_used() + rows.len() > self.caps.cells as usize {
+            return Err(StepError::NoRoom);
+        }
+        self.steps.push(rows.len() as u32);
+        self.logits.clear();
+        for row in &rows[..last] {
+            let seq = self.seqs.entry(row.seq).or_default();
+            if row.seq >= self.caps.seq_max || row.pos as usize != seq.len() || row.token >= self.vocab {
+                return Err(StepError::Fatal(format!("{row:?} does not follow {} tokens", seq.len())));
+            }
+            seq.push((self.next_cell, row.token));
+            self.next_cell += 1;
+            let logits = if row.logits { self.logits_after(row.seq) } else { Vec::new() };
+            self.logits.push(logits);
+        }
+        match fault {
+            Some((_, error)) => Err(error),
+            None if cancelled() => Err(StepError::Aborted),
+            None => Ok(()),
+        }
+    }
+
+    fn logits(&self, row: usize) -> &[f32] {
+        &self.logits[row]
+    }
+
+    fn share(&mut self, from: SeqId, to: SeqId, len: u32) {
+        let shared = self.seqs.get(&from).map(|s| s[..len as usize].to_vec()).unwrap_or_default();
+        assert!(self.len(to) == 0, "sequence {to} is not empty");
+        self.seqs.insert(to, shared);
+    }
+
+    fn truncate(&mut self, seq: SeqId, from: u32) -> bool {
+        if let Some(cells) = self.seqs.get_mut(&seq) {
+            cells.truncate(from as usize);
+        }
+        true
+    }
+
+    fn clear(&mut self, seq: SeqId) {
+        self.seqs.remove(&seq);
+    }
+
+    fn len(&self, seq: SeqId) -> u32 {
+        self.seqs.get(&seq).map_or(0, |s| s.len() as u32)
+    }
+}

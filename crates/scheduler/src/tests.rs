@@ -1,0 +1,316 @@
+use std::collections::BTreeMap;
+
+use chat::Finish;
+use proptest::prelude::*;
+
+use crate::simulated::Simulated;
+use crate::*;
+
+const VOCAB: u32 = 64;
+const END: Token = 63;
+
+fn caps() -> Caps {
+    Caps { seq_max: 8, cells: 256, seq_len_max: 200, step_rows_max: 32, share: true }
+}
+
+fn vocab() -> Vocab {
+    let piece = |t: u32| match t {
+        END => Vec::new(),
+        // Two halves of "é", to be cut.
+        0 => vec![0xc3],
+        1 => vec![0xa9],
+        t => vec![b' ' + t as u8],
+    };
+    Vocab::new((0..VOCAB).map(piece), vec![END])
+}
+
+fn job(id: u64, prompt: &[Token]) -> Job {
+    Job {
+        id: JobId(id),
+        prompt: prompt.to_vec(),
+        n: 1,
+        max_tokens: 20,
+        sampling: Sampling { temperature: 1.0, seed: id, ..Sampling::GREEDY },
+        stops: Vec::new(),
+        ignore_end: false,
+        cancel: CancelWord::default(),
+    }
+}
+
+struct Bed {
+    scheduler: Scheduler,
+    kernel: Simulated,
+    vocab: Vocab,
+    out: Vec<Output>,
+}
+
+impl Bed {
+    fn new(caps: Caps) -> Bed {
+        let limits = Limits { step_rows: 32, busy_prompt_rows: 8 };
+        Bed {
+            scheduler: Scheduler::new(caps, limits),
+            kernel: Simulated::new(caps, VOCAB),
+            vocab: vocab(),
+            out: Vec::new(),
+        }
+    }
+    fn step(&mut self) -> Step {
+        self.scheduler.step(&mut self.kernel, &self.vocab, &mut self.out)
+    }
+    /// Runs to the end, and checks that nothing is left behind.
+    fn run(&mut self) {
+        for _ in 0..5000 {
+            if self.step().outcome == Outcome::Idle {
+                break;
+            }
+        }
+        assert!(self.scheduler.is_empty(), "a job never ended");
+        assert_eq!(self.kernel.cells_used(), 0);
+        let c = self.scheduler.counters();
+        assert_eq!((c.queued, c.running, c.cells_used), (0, 0, 0));
+    }
+    /// (text, reason, tokens) of each choice.
+    fn answers(&self) -> BTreeMap<(u64, u32), (String, Option<Finish>, u32)> {
+        let mut all: BTreeMap<(u64, u32), (String, Option<Finish>, u32)> = BTreeMap::new();
+        for o in &self.out {
+            match o {
+                Output::Token { job, choice, text, .. } => {
+                    let a = all.entry((job.0, *choice)).or_default();
+                    assert!(a.1.is_none(), "text after the end");
+                    a.0.push_str(text);
+                }
+                Output::Finish { job, choice, reason, tokens, .. } => {
+                    let a = all.entry((job.0, *choice)).or_default();
+                    assert!(a.1.replace(reason.clone()).is_none(), "two ends");
+                    a.2 = *tokens;
+                }
+                Output::Done { .. } => {}
+            }
+        }
+        all
+    }
+}
+
+fn alone(job: Job) -> (String, Option<Finish>, u32) {
+    let id = job.id.0;
+    let mut bed = Bed::new(caps());
+    bed.scheduler.add(job);
+    bed.run();
+    bed.answers().remove(&(id, 0)).expect("an answer")
+}
+
+#[test]
+fn a_batch_of_ragged_prompts_gives_the_answers_of_single_runs() {
+    let prompts: Vec<Vec<Token>> = (0..12u32).map(|i| (0..1 + i * 7).map(|t| t % 60).collect()).collect();
+    let mut bed = Bed::new(caps());
+    for (i, prompt) in prompts.iter().enumerate() {
+        bed.scheduler.add(job(i as u64, prompt));
+    }
+    bed.run();
+    let answers = bed.answers();
+    assert_eq!(answers.len(), 12);
+    for (i, prompt) in prompts.iter().enumerate() {
+        assert_eq!(answers[&(i as u64, 0)], alone(job(i as u64, prompt)), "prompt {i}");
+    }
+}
+
+#[test]
+fn when_cells_run_out_the_youngest_is_computed_again_and_answers_the_same() {
+    let caps = Caps { cells: 120, ..caps() };
+    let mut bed = Bed::new(caps);
+    for id in 0..4 {
+        bed.scheduler.add(Job { max_tokens: 60, ignore_end: true, ..job(id, &[5, 6, 7, id as u32]) });
+    }
+    bed.run();
+    assert!(bed.scheduler.counters().preempted > 0, "the test must preempt");
+    for (id, answer) in bed.answers() {
+        let single = alone(Job { max_tokens: 60, ignore_end: true, ..job(id.0, &[5, 6, 7, id.0 as u32]) });
+        assert_eq!(answer, single);
+    }
+}
+
+#[test]
+fn writers_go_first_and_a_prompt_takes_only_its_share() {
+    let mut bed = Bed::new(caps());
+    bed.scheduler.add(Job { ignore_end: true, ..job(0, &[1, 2, 3]) });
+    bed.step();
+    bed.scheduler.add(Job { max_tokens: 1, ..job(1, &[4; 100]) });
+    bed.run();
+    assert_eq!(bed.kernel.steps[0], 3);
+    assert!(bed.kernel.steps[1..13].iter().all(|rows| *rows == 9), "{:?}", bed.kernel.steps);
+}
+
+#[test]
+fn choices_share_the_cells_of_their_prompt() {
+    let mut bed = Bed::new(caps());
+    bed.scheduler.add(Job { n: 4, ignore_end: true, ..job(3, &[9; 30]) });
+    bed.step();
+    bed.step();
+    assert_eq!(bed.kernel.cells_used(), 30 + 4);
+    assert_eq!(bed.scheduler.counters().cells_used, 30 + 4 + 4);
+    bed.run();
+    let answers = bed.answers();
+    assert_eq!(answers.len(), 4);
+    assert!(answers.values().all(|a| a.2 == 20 && a.1 == Some(Finish::Length)));
+    assert_ne!(answers[&(3, 0)].0, answers[&(3, 1)].0, "choices differ");
+    assert_eq!(answers[&(3, 0)], alone(Job { ignore_end: true, ..job(3, &[9; 30]) }));
+}
+
+#[test]
+fn a_cancelled_job_leaves_no_cells_in_any_phase() {
+    for steps in 0..8 {
+        let mut bed = Bed::new(caps());
+        let (kept, gone) = (job(1, &[3; 40]), Job { n: 3, ..job(2, &[4; 40]) });
+        let word = gone.cancel.clone();
+        bed.scheduler.add(gone);
+        bed.scheduler.add(kept);
+        for _ in 0..steps {
+            bed.step();
+        }
+        word.cancel();
+        bed.run();
+        assert_eq!(bed.answers()[&(1, 0)], alone(job(1, &[3; 40])), "after {steps} steps");
+    }
+}
+
+#[test]
+fn an_aborted_step_keeps_what_was_computed() {
+    for rows in [0, 1, 7, 20] {
+        let mut bed = Bed::new(caps());
+        bed.kernel.faults = vec![(rows, StepError::Aborted)];
+        bed.scheduler.add(job(1, &[3; 20]));
+        assert_eq!(bed.step().outcome, Outcome::Aborted);
+        bed.run();
+        assert_eq!(bed.answers()[&(1, 0)], alone(job(1, &[3; 20])), "after {rows} rows");
+    }
+}
+
+#[test]
+fn a_kernel_failure_ends_its_jobs_and_spares_the_next() {
+    let mut bed = Bed::new(caps());
+    bed.kernel.faults = vec![(0, StepError::Fatal("broken".into()))];
+    bed.scheduler.add(job(1, &[3; 20]));
+    assert_eq!(bed.step().outcome, Outcome::Failed("broken".into()));
+    assert_eq!(bed.out, [Output::Done { job: JobId(1), failed: Some("broken".into()) }]);
+    bed.scheduler.add(job(2, &[3; 20]));
+    bed.run();
+    assert_eq!(bed.answers().len(), 1);
+}
+
+#[test]
+fn a_paused_job_writes_nothing_and_others_go_on() {
+    let mut bed = Bed::new(caps());
+    bed.scheduler.add(job(1, &[3; 5]));
+    bed.scheduler.add(job(2, &[4; 5]));
+    bed.step();
+    bed.scheduler.set_paused(JobId(1), true);
+    let before = bed.answers()[&(1, 0)].0.len();
+    while bed.step().outcome != Outcome::Idle {}
+    assert_eq!(bed.answers()[&(1, 0)].0.len(), before);
+    assert!(bed.answers()[&(2, 0)].1.is_some());
+    bed.scheduler.set_paused(JobId(1), false);
+    bed.run();
+    assert_eq!(bed.answers()[&(1, 0)], alone(job(1, &[3; 5])));
+}
+
+#[test]
+fn the_end_of_the_context_is_a_length_finish() {
+    let caps = Caps { seq_len_max: 16, ..caps() };
+    let mut bed = Bed::new(caps);
+    bed.scheduler.add(Job { max_tokens: 1000, ignore_end: true, ..job(1, &[3; 10]) });
+    bed.run();
+    let (_, reason, tokens) = bed.answers().remove(&(1, 0)).expect("an answer");
+    assert_eq!((reason, tokens), (Some(Finish::Length), 7));
+}
+
+#[test]
+fn a_job_that_cannot_fit_is_failed_and_not_queued_for_ever() {
+    let mut bed = Bed::new(caps());
+    for (id, bad) in
+        [job(1, &[]), job(2, &[1; 200]), Job { n: 9, ..job(3, &[1]) }, Job { n: 0, ..job(4, &[1]) }]
+            .into_iter()
+            .enumerate()
+    {
+        bed.scheduler.add(bad);
+        bed.run();
+        assert!(matches!(&bed.out[id], Output::Done { failed: Some(_), .. }));
+    }
+}
+
+#[test]
+fn a_stop_text_ends_the_choice_and_is_not_shown() {
+    let free = alone(Job { ignore_end: true, ..job(5, &[8, 9]) }).0;
+    let stop: String = free.chars().skip(5).take(3).collect();
+    let expected = &free[..free.find(&stop).expect("it is there")];
+    let mut bed = Bed::new(caps());
+    bed.scheduler.add(Job { ignore_end: true, stops: vec![stop.clone()], ..job(5, &[8, 9]) });
+    bed.run();
+    let (text, reason, _) = bed.answers().remove(&(5, 0)).expect("an answer");
+    assert_eq!((text.as_str(), reason), (expected, Some(Finish::Stop)));
+    assert!(bed.out.iter().any(|o| matches!(o, Output::Finish { stop: Some(s), .. } if *s == stop)));
+}
+
+#[test]
+fn log_probabilities_come_with_every_shown_token() {
+    let mut bed = Bed::new(caps());
+    let sampling = Sampling { logprobs: Some(3), ..Sampling::GREEDY };
+    bed.scheduler.add(Job { ignore_end: true, sampling, ..job(5, &[8, 9]) });
+    bed.run();
+    let told: Vec<&chat::TokenLogprob> = bed
+        .out
+        .iter()
+        .filter_map(|o| if let Output::Token { logprobs, .. } = o { Some(logprobs) } else { None })
+        .flatten()
+        .collect();
+    assert_eq!(told.len(), 20);
+    assert!(told.iter().all(|t| t.top.len() == 3 && t.top[0].logprob == t.logprob && t.logprob < 0.0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nothing_leaks_and_answers_do_not_depend_on_company(
+        jobs in proptest::collection::vec((1usize..60, 1u32..4, 1u32..40, 0usize..40), 1..10),
+        faults in proptest::collection::vec((0u32..20, prop_oneof![
+            3 => Just(None), 1 => Just(Some(StepError::Aborted))]), 0..20),
+        cells in 110u32..256,
+    ) {
+        let caps = Caps { cells, seq_len_max: 110, ..caps() };
+        let mut bed = Bed::new(caps);
+        let make = |id: usize, (len, n, max, _): (usize, u32, u32, usize)| {
+            let prompt: Vec<Token> = (0..len).map(|t| ((t * 7 + id) % 60) as u32).collect();
+            Job { n, max_tokens: max, ..job(id as u64, &prompt) }
+        };
+        let mut words = Vec::new();
+        for (id, spec) in jobs.iter().enumerate() {
+            let job = make(id, *spec);
+            // A third of them is cancelled at some step.
+            if spec.3 % 3 == 0 {
+                words.push((spec.3, id, job.cancel.clone()));
+            }
+            bed.scheduler.add(job);
+        }
+        bed.kernel.faults = faults
+            .into_iter()
+            .map(|(rows, fault)| fault.map_or((u32::MAX, StepError::NoRoom), |f| (rows, f)))
+            .take_while(|(rows, _)| *rows != u32::MAX)
+            .collect();
+        for step in 0..40 {
+            words.iter().filter(|w| w.0 == step).for_each(|w| w.2.cancel());
+            bed.step();
+        }
+        bed.run();
+        let answers = bed.answers();
+        for (id, spec) in jobs.iter().enumerate() {
+            if words.iter().all(|w| w.1 != id) {
+                let mut single = Bed::new(Caps { seq_len_max: 110, ..self::caps() });
+                single.scheduler.add(make(id, *spec));
+                single.run();
+                for (key, answer) in single.answers() {
+                    prop_assert_eq!(&answers[&key], &answer);
+                }
+            }
+        }
+    }
+}
