@@ -75,34 +75,39 @@ def exact(model, tokenizer, rows):
 
 
 @torch.no_grad()
-def greedy(model, tokenizer, question, system=None, limit=96):
+def greedy(model, tokenizer, questions, system=None, limit=64):
+    """Greedy answers; questions of one length are decoded together."""
     model.eval()
-    ids, _ = chat.encode(tokenizer, system, [(question, None)])
-    said = []
-    while len(said) < limit:
-        best = int(model(torch.tensor([ids + said]))[0, -1].argmax())
-        if best == chat.END:
-            break
-        said.append(best)
-    return tokenizer.decode(said)
+    prompts = [chat.encode(tokenizer, system, [(question, None)])[0] for question in questions]
+    answers = [""] * len(prompts)
+    for length in sorted({len(prompt) for prompt in prompts}):
+        part = [i for i, prompt in enumerate(prompts) if len(prompt) == length]
+        ids = torch.tensor([prompts[i] for i in part])
+        for _ in range(limit):
+            best = model(ids)[:, -1].argmax(-1)
+            best[(ids[:, length:] == chat.END).any(1)] = chat.END
+            ids = torch.cat([ids, best[:, None]], 1)
+            if (best == chat.END).all():
+                break
+        for i, row in zip(part, ids[:, length:].tolist()):
+            answers[i] = tokenizer.decode(row[: row.index(chat.END)] if chat.END in row else row)
+    return answers
 
 
-def score(model, tokenizer, facts, rows):
-    """Per test set: n, exact share, and the share whose answer begins as the right fact's does."""
+def score(model, tokenizer, rows):
+    """Per test set: n, the exact share, and the share that answers with the right fact, if in other words."""
     right = exact(model, tokenizer, rows)
-    opening = {}
-    for fact in facts:
-        opening.setdefault(" ".join(fact.answer.split()[:4]), fact.key)
+    wrong = [row for row, ok in zip(rows, right) if not ok]
+    said = iter(greedy(model, tokenizer, [question for _, _, question, _ in wrong]))
     table, misses = {}, []
     for (name, key, question, answer), ok in zip(rows, right):
         entry = table.setdefault(name, {"n": 0, "exact": 0, "fact": 0})
+        text = answer if ok else next(said)
         entry["n"] += 1
         entry["exact"] += ok
-        said = answer if ok else greedy(model, tokenizer, question)
-        same = ok or said[:24] == answer[:24]
-        entry["fact"] += same
+        entry["fact"] += ok or text[:24] == answer[:24]  # the first 24 characters tell the facts apart
         if not ok:
-            misses.append({"set": name, "fact": key, "question": question, "said": said})
+            misses.append({"set": name, "fact": key, "question": question, "said": text})
     for entry in table.values():
         entry["exact"], entry["fact"] = round(entry["exact"] / entry["n"], 4), round(entry["fact"] / entry["n"], 4)
     return table, misses
@@ -110,8 +115,8 @@ def score(model, tokenizer, facts, rows):
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("--steps", type=int, default=1500)
-    args.add_argument("--batch-tokens", type=int, default=6144)
+    args.add_argument("--steps", type=int, default=2500)
+    args.add_argument("--batch-tokens", type=int, default=4096)
     args.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     args.add_argument("--drop", type=float, default=0.1)
     args.add_argument("--seed", type=int, default=4600)
@@ -161,7 +166,7 @@ def main():
     export.round_trip(model)
     path = args.out / "bedplate-guide.q8_0.gguf"
     export.write(path, model, tokenizer, args.version)
-    table, misses = score(model, tokenizer, facts, rows)
+    table, misses = score(model, tokenizer, rows)
     result = {"version": args.version, "facts": len(facts), "parameters": parameters, "bytes": path.stat().st_size,
               "steps": args.steps, "seed": args.seed, "threads": args.threads, "torch": torch.__version__,
               "wall_s": round(time.time() - began), "cpu_s": round(time.process_time() - cpu), "held_out": table}
