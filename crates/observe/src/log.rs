@@ -225,8 +225,8 @@ fn format_line(
             }
         }
         let _ = match value {
-            Value::Text(text) => Ok(text_value(&mut line, format, text)),
-            Value::Owned(text) => Ok(text_value(&mut line, format, text)),
+            Value::Text(text) => text_value(&mut line, format, text),
+            Value::Owned(text) => text_value(&mut line, format, text),
             Value::Int(n) => write!(line, "{n}"),
             Value::Uint(n) => write!(line, "{n}"),
             Value::Float(n) if n.is_finite() => write!(line, "{n}"),
@@ -238,7 +238,7 @@ fn format_line(
     line
 }
 
-fn text_value(line: &mut String, format: Format, text: &str) {
+fn text_value(line: &mut String, format: Format, text: &str) -> std::fmt::Result {
     let mut end = text.len().min(MAX_FIELD_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -249,6 +249,7 @@ fn text_value(line: &mut String, format: Format, text: &str) {
         // Quoted also for a person: a newline in a field must not forge a line.
         _ => quote(line, &text[..end]),
     }
+    Ok(())
 }
 
 fn quote(line: &mut String, text: &str) {

@@ -1,1 +1,15 @@
-//! testkit
+//! The world around Bedplate, faked: a provider that can misbehave in every
+//! way seen in the field, a model hub, and a harness for the real binary.
+//!
+//! Blocking sockets and one thread per connection, on purpose: a fake that
+//! shares no code with what it tests, can cut a response at any byte, and
+//! notices a closed connection by reading from it. Nothing here is fast.
+
+pub mod harness;
+pub mod http;
+pub mod hub;
+pub mod provider;
+
+pub use harness::Bedplate;
+pub use hub::Hub;
+pub use provider::{End, Provider, Seen};
