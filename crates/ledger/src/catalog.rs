@@ -47,7 +47,7 @@ struct File {
 
 macro_rules! files {
     ($($provider:literal),* $(,)?) => {
-        static FILES: &[File] = &[$(File {
+        static FILES: [File; [$($provider),*].len()] = [$(File {
             provider: $provider,
             text: include_str!(concat!("../catalog/", $provider, ".toml")),
             parsed: OnceLock::new(),
@@ -56,7 +56,20 @@ macro_rules! files {
 }
 
 // Alphabetic: found by binary search.
-files![];
+files![
+    "anthropic",
+    "azure",
+    "cerebras",
+    "deepseek",
+    "fireworks",
+    "gemini",
+    "groq",
+    "mistral",
+    "openai",
+    "openrouter",
+    "together",
+    "xai",
+];
 
 /// The entry of a sku (`provider/upstream-model`).
 pub(crate) fn find(sku: &str) -> Option<&'static Listed> {
@@ -225,5 +238,48 @@ impl Facts {
     /// Whether the model was still listed at `at`.
     pub fn current(&self, at: Micros) -> bool {
         self.retired.is_none_or(|day| at < day.start())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_catalogue_can_be_read_and_names_its_own_provider() {
+        assert!(FILES.is_sorted_by(|a, b| a.provider < b.provider));
+        for file in &FILES {
+            let listed = parse(file.text).unwrap_or_else(|e| panic!("{}: {e}", file.provider));
+            for (sku, model) in &listed {
+                assert!(sku.starts_with(&format!("{}/", file.provider)), "{sku}");
+                assert!(!model.versions.is_empty(), "{sku} has no price");
+            }
+        }
+    }
+
+    #[test]
+    fn the_catalogue_holds_at_least_150_current_models_of_every_listed_provider() {
+        let now = Day::from_civil(2026, 11, 23).start();
+        let current = |sku: &&str| facts(sku).is_some_and(|f| f.current(now));
+        let count = skus().into_iter().filter(current).count();
+        assert!(count >= 150, "{count} current models");
+        for file in &FILES {
+            assert!(skus().iter().any(|s| s.starts_with(file.provider) && current(s)), "{}", file.provider);
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_rate_that_is_not_exact_is_refused_by_name() {
+        let file = |rate: &str| {
+            format!(
+                "[source]\n[[model]]\nsku = \"x/m\"\nkind = \"chat\"\n[[model.price]]\nfrom = \"2026-01-01\"\nrates = [{{ {rate} }}]\n"
+            )
+        };
+        assert!(parse(&file("input = \"0.05\"")).is_ok());
+        for rate in
+            ["input = \"0.0000001\"", "input = \"-1\"", "tier = \"fast\"", "inpt = \"1\"", "input = 1.5"]
+        {
+            assert!(parse(&file(rate)).is_err(), "{rate}");
+        }
     }
 }

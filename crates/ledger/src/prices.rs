@@ -81,12 +81,9 @@ impl Prices {
             let versions = declared.entry(sku.into()).or_default();
             match versions.iter_mut().find(|v| v.from == row.effective_from) {
                 Some(version) => version.put(set, row),
-                None => versions.push(Version::new(
-                    row.effective_from,
-                    &row.source,
-                    row.per_request,
-                    vec![set],
-                )),
+                None => {
+                    versions.push(Version::new(row.effective_from, &row.source, row.per_request, vec![set]))
+                }
             }
         }
         for versions in declared.values_mut() {
@@ -152,8 +149,7 @@ impl Prices {
     ) -> Option<Usd> {
         let version = self.version(sku, at)?;
         let asked = Served::from_tier(tier)?;
-        let may_serve =
-            |served: Served| *tier == Tier::Auto || served == asked || served == Served::Standard;
+        let may_serve = |served: Served| *tier == Tier::Auto || served == asked || served == Served::Standard;
         let band = version.band(input_tokens);
         if !version.sets.iter().any(|s| s.tier == asked && s.above == band) {
             return None;
@@ -287,3 +283,6 @@ fn declared_set(row: &PriceRow) -> Option<(&str, RateSet)> {
     }
     Some((sku, set))
 }
+
+#[cfg(test)]
+mod tests;
