@@ -25,7 +25,7 @@ pub fn postings(team_name: &str, model: &str, attempt: &Attempt) -> Vec<Posting>
         account: account.into(),
         amount: Usd::from_wide(pico).expect("a part of a cost that fits i64 pico-dollars fits too"),
     };
-    let cost = i128::from(attempt.cost.pico());
+    let cost = i128::from(attempt.cost.max(Usd::ZERO).pico());
     let expense = format!("expense:{team_name}/{model}");
     if attempt.price.is_none() {
         if attempt.lines.is_empty() && attempt.usage == UsageRow::default() && cost == 0 {
@@ -37,7 +37,11 @@ pub fn postings(team_name: &str, model: &str, attempt: &Attempt) -> Vec<Posting>
         return Vec::new();
     }
     let on = |item: &str| Usd::sum(attempt.lines.iter().filter(|l| l.item == item).map(|l| l.amount));
-    let (machine, energy) = (on("machine"), on("energy"));
+    let (machine, energy) = match (on("machine"), on("energy")) {
+        (m, e) if m >= 0 && e >= 0 && m + e <= cost => (m, e),
+        // Lines that say more than the cost are wrong; the cost is what was settled.
+        _ => (0, 0),
+    };
     let mut legs = vec![leg(&expense, cost)];
     // What is left is the provider's, by subtraction: the sum cannot be anything but zero.
     for (kind, pico) in [("engine", machine), ("energy", energy), ("payable", cost - machine - energy)] {

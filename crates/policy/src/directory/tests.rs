@@ -1,1 +1,120 @@
+//! Identification against a small state: every way a key can fail.
 
+use store::{Key, KeyVersion};
+use units::Uuid7;
+
+use crate::mint;
+
+use super::*;
+
+const NOW: Micros = Micros(1_000_000);
+
+fn id(n: u8) -> Uuid7 {
+    Uuid7::from_bytes([n; 16])
+}
+
+fn pepper() -> Pepper {
+    Pepper::new([7; 32])
+}
+
+fn key(n: u8, version: KeyVersion) -> Key {
+    Key {
+        id: KeyId(id(n)),
+        team: TeamId(id(2)),
+        user: None,
+        name: format!("key {n}"),
+        role: KeyRole::Inference,
+        versions: vec![version],
+        models: Some(vec!["small".into()]),
+        requests_per_minute: Some(5),
+        tokens_per_minute: None,
+        expires: None,
+        revoked: None,
+        created_by: None,
+        created: Micros(0),
+    }
+}
+
+fn state(keys: Vec<Key>) -> State {
+    let team = Team {
+        id: TeamId(id(2)),
+        org: OrgId(id(1)),
+        name: "search".into(),
+        requests_per_minute: None,
+        tokens_per_minute: Some(900),
+        created: Micros(0),
+    };
+    State { teams: vec![team], keys, ..State::default() }
+}
+
+fn minted(n: u8) -> (String, KeyVersion) {
+    mint(&pepper(), [n; 32], Micros(0), None)
+}
+
+#[test]
+fn a_known_key_is_who_it_says() {
+    let (text, version) = minted(1);
+    let directory = Directory::new(&state(vec![key(3, version)]), &pepper());
+    let principal = directory.identify(&text, NOW).unwrap();
+    assert_eq!((principal.key, principal.team, principal.org), (KeyId(id(3)), TeamId(id(2)), OrgId(id(1))));
+    assert_eq!((&*principal.key_name, &*principal.team_name), ("key 3", "search"));
+    let rates = Rates { key_requests: Some(5), team_tokens: Some(900), ..Rates::default() };
+    assert_eq!(principal.rates, rates);
+    assert_eq!(crate::may_use(&principal, "small"), Ok(()));
+    assert_eq!(crate::may_use(&principal, "large"), Err(Denied::Model { model: "large".into() }));
+}
+
+#[test]
+fn what_is_not_a_live_key_is_refused_with_its_own_code() {
+    let (text, version) = minted(1);
+    let (revoked_text, revoked_version) = minted(2);
+    let (expired_text, expired_version) = minted(3);
+    let revoked = Key { revoked: Some(Micros(5)), ..key(4, revoked_version) };
+    let expired = Key { expires: Some(NOW), ..key(5, expired_version) };
+    let directory = Directory::new(&state(vec![key(3, version), revoked, expired]), &pepper());
+    let code = |presented: &str| directory.identify(presented, NOW).unwrap_err().report().code.0;
+    assert_eq!(code(""), "ID0001");
+    assert_eq!(code("sk-1234"), "ID0002");
+    assert_eq!(code(&text[..51]), "ID0002");
+    assert_eq!(code(&format!("{text}x")), "ID0002");
+    assert_eq!(code(&"bp-".repeat(1 << 20)), "ID0002");
+    assert_eq!(code(&minted(9).0), "ID0002");
+    assert_eq!(code(&revoked_text), "ID0004");
+    assert_eq!(code(&expired_text), "ID0003");
+    assert!(directory.identify(&expired_text, Micros(NOW.0 - 1)).is_ok(), "until the instant of its expiry");
+}
+
+#[test]
+fn two_versions_live_side_by_side_until_the_old_one_expires() {
+    let (old_text, mut old) = minted(1);
+    let (new_text, new) = minted(2);
+    old.expires = Some(Micros(NOW.0 + 10));
+    let rotating = Key { versions: vec![old, new], ..key(3, minted(3).1) };
+    let directory = Directory::new(&state(vec![rotating]), &pepper());
+    assert_eq!(directory.identify(&old_text, NOW).unwrap().key, KeyId(id(3)));
+    assert_eq!(directory.identify(&new_text, NOW).unwrap().key, KeyId(id(3)));
+    let later = Micros(NOW.0 + 10);
+    assert!(matches!(directory.identify(&old_text, later), Err(Denied::Expired { .. })));
+    assert!(directory.identify(&new_text, later).is_ok());
+}
+
+#[test]
+fn another_pepper_knows_nobody_and_a_key_without_a_team_is_nobody() {
+    let (text, version) = minted(1);
+    let keys = vec![key(3, version.clone())];
+    let other = Directory::new(&state(keys), &Pepper::new([8; 32]));
+    assert_eq!(other.identify(&text, NOW), Err(Denied::UnknownKey));
+    let stray = Key { team: TeamId(id(99)), ..key(3, version) };
+    assert_eq!(Directory::new(&state(vec![stray]), &pepper()).identify(&text, NOW), Err(Denied::UnknownKey));
+}
+
+#[test]
+fn trap_x4_no_refusal_repeats_what_was_presented() {
+    let (text, _) = minted(1);
+    let directory = Directory::new(&state(Vec::new()), &pepper());
+    for presented in [text.as_str(), &text[..40], "sk-canary-0123456789", &format!(" {text}")] {
+        let denied = directory.identify(presented, NOW).unwrap_err();
+        let shown = format!("{denied:?} {} {}", denied.report(), denied.report().sentence());
+        assert!(!shown.contains(&presented[3..20]), "{shown}");
+    }
+}
