@@ -15,8 +15,9 @@ pub const POSTINGS_MAX: usize = 1_000;
 /// more is not believed, and 16,384 such claims a day still fit in a total.
 pub const TOKENS_MAX: u64 = 1 << 48;
 
-/// The largest total of tokens; sums stop there instead of overflowing.
-pub const TOKENS_TOTAL_MAX: u64 = 1 << 62;
+/// The largest total of tokens: sums stop there instead of overflowing, and two
+/// of them still fit in a signed column.
+pub const TOKENS_TOTAL_MAX: u64 = (1 << 62) - 1;
 
 /// Refuses too many postings, and those whose attempts do not each sum to zero.
 pub fn check_balance(postings: &[Posting]) -> Result<(), Error> {

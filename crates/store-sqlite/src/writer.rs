@@ -1,0 +1,256 @@
+//! The thread that writes.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use store::{Change, Done, Error, Record};
+use units::RequestId;
+
+use crate::books::{append, begin, end, last_seq};
+use crate::checkpoint::Checkpointer;
+use crate::derive::{GROUP, catch_up, derive, is_settled};
+use crate::error::Sqlite;
+use crate::holds::{Due, Holds, Outcome};
+use crate::identity::Cache;
+use crate::queue::{Job, Queue, Settled, call};
+
+/// Settles per commit at most: about 5 ms of work.
+const COMMIT_MAX: usize = 1024;
+/// Rows left underived at most before appends must wait for a group of them.
+const PENDING_MAX: usize = 4 * GROUP;
+/// How long rows may stay underived while nothing is asked for.
+const DERIVE_AFTER: Duration = Duration::from_millis(200);
+
+/// How far the books are, for readers.
+#[derive(Default)]
+pub(crate) struct Progress {
+    appended: AtomicI64,
+    derived: AtomicI64,
+}
+
+impl Progress {
+    /// Whether something acknowledged is not derived yet.
+    pub fn is_behind(&self) -> bool {
+        self.appended.load(Ordering::Acquire) > self.derived.load(Ordering::Acquire)
+    }
+}
+
+pub(crate) struct Writer {
+    connection: Connection,
+    queue: Arc<Queue>,
+    progress: Arc<Progress>,
+    cache: Arc<Cache>,
+    checkpointer: Arc<Checkpointer>,
+    holds: Holds,
+    pending: VecDeque<(i64, Arc<Record>)>,
+    pending_ids: HashSet<RequestId>,
+    pending_since: Option<Instant>,
+    next_seq: i64,
+}
+
+/// The one place of this crate that reads a clock.
+#[expect(clippy::disallowed_methods, reason = "holds are due after a time; nothing of it is stored")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+impl Writer {
+    /// Brings the derived tables up to date first: a crash may have left them behind.
+    pub fn open(
+        connection: Connection,
+        queue: Arc<Queue>,
+        progress: Arc<Progress>,
+        cache: Arc<Cache>,
+        checkpointer: Arc<Checkpointer>,
+    ) -> Result<Writer, Error> {
+        catch_up(&connection)?;
+        let holds = Holds::open(&connection)?;
+        let last = last_seq(&connection)?;
+        progress.appended.store(last, Ordering::Release);
+        progress.derived.store(last, Ordering::Release);
+        Ok(Writer {
+            connection,
+            queue,
+            progress,
+            cache,
+            checkpointer,
+            holds,
+            pending: VecDeque::new(),
+            pending_ids: HashSet::new(),
+            pending_since: None,
+            next_seq: last + 1,
+        })
+    }
+
+    /// Until the queue is closed and everything in it done.
+    pub fn run(mut self) {
+        let queue = self.queue.clone();
+        // However this thread ends, nobody waits for it in vain.
+        let _abandon = OnExit(|| queue.abandon());
+        let mut jobs = Vec::new();
+        let mut group = Vec::new();
+        while queue.take(self.patience(), &mut jobs).is_some() {
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Settle(settled, done) => {
+                        group.push((settled, done));
+                        if group.len() >= COMMIT_MAX {
+                            self.commit(&mut group, Due::At(now()));
+                        }
+                    }
+                    Job::Hold(hold, done) => self.holds.add(hold, done, now()),
+                    other => {
+                        self.commit(&mut group, Due::At(now()));
+                        self.other(other);
+                    }
+                }
+            }
+            self.commit(&mut group, Due::At(now()));
+            self.keep_house();
+        }
+        self.commit(&mut group, Due::All);
+        let _ = self.derive_all();
+    }
+
+    fn patience(&mut self) -> Option<Duration> {
+        let now = now();
+        let derive =
+            self.pending_since.map(|since| DERIVE_AFTER.saturating_sub(now.saturating_duration_since(since)));
+        match (self.holds.due_in(now), derive) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// One transaction: the group's settles and the holds that are due.
+    fn commit(&mut self, group: &mut Vec<(Settled, Done)>, due: Due) {
+        let holds_due = match due {
+            Due::At(now) => self.holds.due_in(now).is_some_and(|left| left.is_zero()),
+            Due::All => true,
+        };
+        if group.is_empty() && !holds_due {
+            return;
+        }
+        let mut outcome = Outcome::default();
+        let result = begin(&self.connection).and_then(|()| {
+            let work = self.write(group, due, &mut outcome);
+            end(&self.connection, work)
+        });
+        let told = match result {
+            Ok(()) => {
+                self.keep(group);
+                self.holds.keep(outcome)
+            }
+            Err(_) => self.holds.give_up(due),
+        };
+        for done in group.drain(..).map(|(_, done)| done).chain(told) {
+            call(done, result.clone());
+        }
+    }
+
+    fn write(&self, group: &[(Settled, Done)], due: Due, outcome: &mut Outcome) -> Result<(), Error> {
+        for (seq, (settled, _)) in (self.next_seq..).zip(group) {
+            append(&self.connection, seq, settled)?;
+            self.holds.settle(&self.connection, settled.record.id, outcome)?;
+        }
+        // A hold of this group's requests is closed already.
+        let settled = |id: RequestId| {
+            if self.pending_ids.contains(&id) { Ok(true) } else { is_settled(&self.connection, id) }
+        };
+        self.holds.write_due(&self.connection, due, settled, outcome)
+    }
+
+    /// What was appended is to be derived.
+    fn keep(&mut self, group: &[(Settled, Done)]) {
+        let mut bytes = 0;
+        for (settled, _) in group {
+            bytes += settled.record_bytes.len() + settled.posting_bytes.len();
+            self.pending.push_back((self.next_seq, settled.record.clone()));
+            self.pending_ids.insert(settled.record.id);
+            self.next_seq += 1;
+        }
+        if !group.is_empty() {
+            self.pending_since.get_or_insert_with(now);
+            self.progress.appended.store(self.next_seq - 1, Ordering::Release);
+        }
+        self.checkpointer.wrote(bytes);
+    }
+
+    fn other(&mut self, job: Job) {
+        // A caller that no longer waits for its reply needs none.
+        match job {
+            Job::Change(changes, reply) => drop(reply.send(self.change(&changes))),
+            Job::PutSecret(name, sealed, reply) => drop(reply.send(self.put_secret(&name, &sealed))),
+            Job::RemoveSecret(name, reply) => drop(reply.send(self.remove_secret(&name))),
+            Job::Flush(reply) => drop(reply.send(self.derive_all())),
+            Job::Hold(..) | Job::Settle(..) => unreachable!("`run` handles entries itself"),
+        }
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Result<u64, Error> {
+        let next = self.cache.applied(changes)?;
+        begin(&self.connection)?;
+        let work = crate::identity::write(&self.connection, changes, next.generation);
+        end(&self.connection, work)?;
+        let generation = next.generation;
+        self.cache.set(next);
+        Ok(generation)
+    }
+
+    fn put_secret(&self, name: &str, sealed: &[u8]) -> Result<(), Error> {
+        let sql = "INSERT OR REPLACE INTO secrets (name, sealed) VALUES (?1, ?2)";
+        self.connection.execute(sql, (name, sealed)).map(|_| ()).sql()
+    }
+
+    fn remove_secret(&self, name: &str) -> Result<bool, Error> {
+        let removed = self.connection.execute("DELETE FROM secrets WHERE name = ?1", [name]).sql()?;
+        Ok(removed > 0)
+    }
+
+    fn derive_all(&mut self) -> Result<(), Error> {
+        while !self.pending.is_empty() {
+            self.derive_group()?;
+        }
+        Ok(())
+    }
+
+    fn derive_group(&mut self) -> Result<(), Error> {
+        let result = derive(&self.connection, &mut self.pending);
+        self.pending_ids.clear();
+        self.pending_ids.extend(self.pending.iter().map(|(_, record)| record.id));
+        // Again later, whether some are left or it failed (a full disk).
+        self.pending_since = (!self.pending.is_empty()).then(now);
+        let first_left = self.pending.front().map_or(self.next_seq, |(seq, _)| *seq);
+        self.progress.derived.store(first_left - 1, Ordering::Release);
+        result
+    }
+
+    /// Between commits: derive when there is enough, or it waited long, and nobody waits.
+    fn keep_house(&mut self) {
+        let waited =
+            self.pending_since.is_some_and(|since| now().saturating_duration_since(since) >= DERIVE_AFTER);
+        let idle = self.queue.is_empty();
+        let enough = self.pending.len() >= GROUP / 2;
+        if self.pending.len() >= PENDING_MAX || (idle && (enough || waited)) {
+            // A failure shows at the next read, which derives again.
+            let _ = self.derive_group();
+        }
+        if self.checkpointer.must_restart() {
+            // Waits for readers at most as long as the busy timeout.
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+            self.checkpointer.restarted();
+        }
+    }
+}
+
+/// Runs when dropped, after a panic too.
+struct OnExit<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnExit<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
