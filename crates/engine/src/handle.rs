@@ -1,6 +1,24 @@
-use std::path::Path;
+//! The calls that the gateway makes.
 
-use crate::Error;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use chat::{Event, Request};
+use scheduler::{CancelWord, Job, JobId, Kernel, Limits, Scheduler};
+use tokio::sync::{mpsc, oneshot};
+use units::Micros;
+
+use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
+use crate::parse::Splitter;
+use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
+use crate::template::Template;
+use crate::worker::{Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Worker, wake};
+use crate::{Error, load};
 
 /// How to run a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +61,7 @@ pub struct ModelInfo {
     pub can_embed: bool,
     /// Whether it generates text at all: encoders do not.
     pub can_generate: bool,
-    /// SHA-256 over the header, the length and samples of the weights; hex.
+    /// SHA-256 over the header, the length and the weights (samples of large ones); hex.
     pub fingerprint: String,
     pub memory: gguf::Estimate,
 }
@@ -67,62 +85,311 @@ pub struct Stats {
     pub preempted: u64,
 }
 
-/// A loaded model. Cheap to clone; the model is freed when the last clone is dropped.
+/// A loaded model. Cheap to clone; the model is freed when the last clone and
+/// the last [`Generation`] are gone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    inner: Arc<Inner>,
+}
 
-/// One request's answer as it is computed. Dropping it cancels the request.
-pub struct Generation {}
+struct Inner {
+    info: ModelInfo,
+    model: Arc<Model>,
+    prompter: Prompter,
+    defaults: SamplingDefaults,
+    n_seq_max: u32,
+    queue_max: usize,
+    /// Longest text for a vector, in tokens.
+    embed_max: u32,
+    commands: Sender<Command>,
+    board: Arc<Board>,
+    next_job: AtomicU64,
+    /// Makes the seeds of requests that give none, and the ids of calls.
+    entropy: RandomState,
+    closing: CancelWord,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// One request's answer as it is computed. Dropping it cancels the request,
+/// in milliseconds even inside a long prompt.
+pub struct Generation {
+    events: mpsc::Receiver<Event>,
+    link: Arc<Link>,
+    commands: Sender<Command>,
+    prompt_tokens: u32,
+}
 
 impl Engine {
-    /// Checks the file's header, estimates its memory, loads it and starts its thread. Blocks.
+    /// Checks the file's header, estimates its memory, loads it and starts its
+    /// thread. Blocks for as long as reading the file takes.
     pub fn open(path: &Path, options: Options) -> Result<Engine, Error> {
-        let _ = options;
-        Err(Error::Failed(format!("{} cannot be loaded yet", path.display())))
+        let header = load::read_header(path)?;
+        let options = Options {
+            n_seq_max: options.n_seq_max.clamp(1, 256),
+            threads: options.threads.clamp(1, 1024),
+            ..options
+        };
+        let plan = load::plan(&header, &options)?;
+        let fingerprint = load::fingerprint(path, &header)?;
+        let model = Arc::new(Model::load(path)?);
+        let can_generate = model.has_decoder() && !model.has_encoder() && header.causal();
+        let context = ContextOptions {
+            cells: plan.cells,
+            seq_max: options.n_seq_max,
+            seq_len_max: plan.seq_len_max,
+            step_rows: load::STEP_ROWS.min(plan.cells),
+            threads: options.threads,
+        };
+        let can_embed = header.pooling().is_some_and(|p| (1..=3).contains(&p));
+        let embed_max = header.context_length().min(2048) as u32;
+        let embedder = match can_embed {
+            true => Some(Embedder::new(Arc::clone(&model), embed_max, options.threads)?),
+            false => None,
+        };
+        let kernel = LlamaKernel::new(Arc::clone(&model), context)?;
+        let caps = kernel.caps();
+        let (bos, eos) = model.bos_eos();
+        let bos =
+            if model.wants_bos().is_some() || header.template().is_some() { bos } else { String::new() };
+        let prompter = Prompter {
+            template: Template::new(header.template(), bos, eos)?,
+            control: model.control_texts(),
+        };
+        let info = ModelInfo {
+            name: name_of(path, &header),
+            arch: header.arch().to_owned(),
+            n_params: model.n_params(),
+            size_bytes: header.file_len,
+            n_ctx: caps.seq_len_max,
+            kv_cells: caps.cells,
+            n_ctx_train: header.context_length() as u32,
+            n_vocab: model.n_vocab(),
+            n_embd: model.n_embd(),
+            has_template: header.template().is_some(),
+            can_embed,
+            can_generate,
+            fingerprint,
+            memory: plan.memory,
+        };
+        let board = Arc::new(Board::default());
+        let (commands, receiver) = std::sync::mpsc::channel();
+        let worker = Worker {
+            scheduler: Scheduler::new(caps, Limits::default()),
+            kernel,
+            vocab: Arc::new(model.pieces()),
+            commands: receiver,
+            board: Arc::clone(&board),
+            embedder,
+            deliveries: Default::default(),
+            embeds: VecDeque::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || worker.run())
+            .map_err(|e| Error::Failed(format!("no thread could be started: {e}")))?;
+        let inner = Inner {
+            info,
+            model,
+            prompter,
+            defaults: SamplingDefaults::of(&header),
+            n_seq_max: options.n_seq_max,
+            queue_max: options.queue_max,
+            embed_max,
+            commands,
+            board,
+            next_job: AtomicU64::new(0),
+            entropy: RandomState::new(),
+            closing: CancelWord::default(),
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Engine { inner: Arc::new(inner) })
     }
+
     pub fn info(&self) -> &ModelInfo {
-        unreachable!("no engine can be opened yet")
+        &self.inner.info
     }
-    /// Exact: renders the template and tokenizes.
-    pub fn count_tokens(&self, _request: &chat::Request) -> Result<u32, Error> {
-        unreachable!("no engine can be opened yet")
+
+    /// Tokens of a chat's prompt. Exact: renders the template and tokenizes, about
+    /// a millisecond for each 10 KB.
+    pub fn count_tokens(&self, request: &Request) -> Result<u32, Error> {
+        Ok(self.inner.prompter.chat(&self.inner.model, request, clock())?.tokens.len() as u32)
     }
-    /// Validates and queues a chat.
-    pub fn submit(&self, _request: &chat::Request) -> Result<Generation, Error> {
-        unreachable!("no engine can be opened yet")
+
+    /// Validates and queues a chat. Returns at once; costs what [`Engine::count_tokens`] does.
+    pub fn submit(&self, request: &Request) -> Result<Generation, Error> {
+        self.ready()?;
+        let prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
+        self.start(request, prompt, None)
     }
-    /// The same without the chat template: the texts of the messages, joined, are the prompt.
-    pub fn complete(&self, _request: &chat::Request) -> Result<Generation, Error> {
-        unreachable!("no engine can be opened yet")
+
+    /// The same without the chat template: the texts of the messages, joined, are
+    /// the prompt, and control tokens in it are themselves (legacy completions).
+    pub fn complete(&self, request: &Request) -> Result<Generation, Error> {
+        self.ready()?;
+        let mut prompt = self.inner.prompter.completion(&self.inner.model, request)?;
+        let echo = request.echo.then(|| std::mem::take(&mut prompt.text));
+        self.start(request, prompt, echo)
     }
-    /// Vectors of unit length, and the tokens of each text.
+
+    /// Vectors of length 1, and the tokens of each text, in order.
     pub fn embed(
         &self,
-        _texts: Vec<String>,
+        texts: Vec<String>,
     ) -> impl Future<Output = Result<Vec<(Vec<f32>, u32)>, Error>> + Send + 'static {
-        async { Err(Error::Failed("no engine can be opened yet".into())) }
+        let queued = self.queue_embed(texts);
+        async move {
+            match queued?.await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::Failed("the engine's thread ended".into())),
+            }
+        }
     }
+
+    /// Tokens that [`Engine::embed`] will count for a text.
+    pub fn count_embed_tokens(&self, text: &str) -> Result<u32, Error> {
+        Ok(self.inner.model.tokenize(text, true, false)?.len() as u32)
+    }
+
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        let stats = *self.inner.board.stats.lock().unwrap_or_else(|e| e.into_inner());
+        Stats { queued: self.inner.board.waiting.load(Ordering::Relaxed), ..stats }
+    }
+
+    fn ready(&self) -> Result<(), Error> {
+        if !self.inner.info.can_generate {
+            return Err(Error::Unsupported("this model gives vectors, not text".into()));
+        }
+        let (queued, max) = (self.inner.board.waiting.load(Ordering::Relaxed) as usize, self.inner.queue_max);
+        if queued >= max {
+            return Err(Error::QueueFull { queued, max });
+        }
+        Ok(())
+    }
+
+    fn start(&self, request: &Request, prompt: Prompt, echo: Option<String>) -> Result<Generation, Error> {
+        let inner = &*self.inner;
+        let (len, context) = (prompt.tokens.len() as u32, inner.info.n_ctx);
+        if len >= context {
+            return Err(Error::TooLong { prompt: len, context });
+        }
+        let n = request.n.max(1);
+        if n > inner.n_seq_max {
+            return Err(Error::Unsupported(format!("{n} choices; at most {} are computed", inner.n_seq_max)));
+        }
+        let id = inner.next_job.fetch_add(1, Ordering::Relaxed);
+        let entropy = inner.entropy.hash_one(id);
+        let sampling = sampling(request, inner.defaults, inner.info.n_vocab, entropy)?;
+        let link = Arc::new(Link::default());
+        let options = prompt.split.options(format!("call_{entropy:016x}"));
+        let (sender, events) = mpsc::channel(READ_AHEAD);
+        let delivery = Delivery {
+            sender,
+            link: Arc::clone(&link),
+            model: inner.info.name.clone(),
+            splitters: (0..n).map(|choice| Splitter::new(choice, options.clone())).collect(),
+            echo,
+            prompt_tokens: len,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            started: false,
+            ended: false,
+            pending: VecDeque::new(),
+        };
+        let job = Job {
+            id: JobId(id),
+            prompt: prompt.tokens,
+            n,
+            max_tokens: request.max_tokens.unwrap_or(u32::MAX).clamp(1, context),
+            sampling,
+            stops: request.stop.clone(),
+            ignore_end: false,
+            cancel: link.cancel.clone(),
+        };
+        inner.board.waiting.fetch_add(1, Ordering::Relaxed);
+        let commands = inner.commands.clone();
+        if commands.send(Command::Submit(Box::new(Submission { job, delivery }))).is_err() {
+            inner.board.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::Failed("the engine's thread ended".into()));
+        }
+        Ok(Generation { events, link, commands, prompt_tokens: len })
+    }
+
+    #[expect(clippy::type_complexity, reason = "the answer of `embed`, in flight")]
+    fn queue_embed(
+        &self,
+        texts: Vec<String>,
+    ) -> Result<oneshot::Receiver<Result<Vec<(Vec<f32>, u32)>, Error>>, Error> {
+        let inner = &*self.inner;
+        if !inner.info.can_embed {
+            return Err(Error::Unsupported(format!("model \"{}\" gives no vectors", inner.info.name)));
+        }
+        let mut tokens = VecDeque::with_capacity(texts.len());
+        for text in texts {
+            let text = inner.model.tokenize(&text, true, false)?;
+            let (prompt, context) = (text.len() as u32, inner.embed_max);
+            if prompt > context {
+                return Err(Error::TooLong { prompt, context });
+            }
+            if prompt == 0 {
+                return Err(Error::Unsupported("an empty text has no vector".into()));
+            }
+            tokens.push_back(text);
+        }
+        let (reply, receiver) = oneshot::channel();
+        let job = EmbedJob { texts: tokens, done: Vec::new(), reply };
+        inner
+            .commands
+            .send(Command::Embed(job))
+            .map_err(|_| Error::Failed("the engine's thread ended".into()))?;
+        Ok(receiver)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // C++ destructors run at exit, so the thread must not be computing then.
+        self.closing.cancel();
+        let _ = self.commands.send(Command::Close);
+        let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
     }
 }
 
 impl Generation {
-    /// The next event; `None` after the last.
-    pub async fn next(&mut self) -> Option<chat::Event> {
-        None
+    /// The next event; `None` after the last. An answer without a `Finish` for
+    /// each choice was cut short.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await;
+        if event.is_some() && self.link.starved.swap(false, Ordering::SeqCst) {
+            wake(&self.commands);
+        }
+        event
     }
     pub fn prompt_tokens(&self) -> u32 {
-        0
+        self.prompt_tokens
     }
-    /// Engine time attributed to this request so far, in microseconds: its share of each step by tokens.
+    /// Engine time of this request so far, in microseconds: its share of each step by tokens.
     pub fn busy_us(&self) -> u64 {
-        0
+        self.link.busy_us.load(Ordering::Relaxed)
     }
 }
 
-/// What the environment should hold before libgomp loads, which is before `main`:
-/// `app` sets these and executes itself again when they are absent.
-pub fn openmp_env() -> &'static [(&'static str, &'static str)] {
-    &[("GOMP_SPINCOUNT", "2000")]
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.link.cancel.cancel();
+        wake(&self.commands);
+    }
+}
+
+fn name_of(path: &Path, header: &gguf::Header) -> String {
+    let stem = || path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    header.text("general.name").filter(|n| !n.is_empty()).map_or_else(stem, str::to_owned)
+}
+
+#[expect(clippy::disallowed_methods, reason = "some templates write today's date")]
+fn clock() -> Micros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Micros(since.map_or(0, |d| d.as_micros() as i64))
 }

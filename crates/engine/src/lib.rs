@@ -1,6 +1,30 @@
 //! The local engine: llama.cpp behind a safe layer, on its own thread.
+//!
+//! A model file passes `gguf`'s check before the C++ loader sees it. Requests
+//! are rendered by the model's own template and tokenized on the caller's
+//! thread, then batched by `scheduler` on the engine's. What the engine cannot
+//! do exactly as asked it refuses (EN0004); it never cuts a prompt (EN0001).
+//!
+//! Invariants: no request waits for another's reader; dropping a [`Generation`]
+//! frees its cells within one kernel operation; the thread sleeps when there is
+//! nothing to compute; usage is what was computed, by axis.
+
 mod error;
 mod handle;
+mod llama;
+mod load;
+mod measure;
+mod openmp;
+mod parse;
+mod prompt;
+mod template;
+mod worker;
 
 pub use error::Error;
-pub use handle::{Engine, Generation, ModelInfo, Options, Stats, openmp_env};
+pub use handle::{Engine, Generation, ModelInfo, Options, Stats};
+pub use llama::{Quantization, quantize, set_log};
+pub use measure::{Measured, Meter, Workload};
+pub use openmp::openmp_env;
+
+#[cfg(test)]
+mod tests;

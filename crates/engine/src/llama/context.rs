@@ -1,0 +1,216 @@
+//! The kernel: a context of llama.cpp that computes batches of sequences.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use llama_cpp_sys_2 as sys;
+use scheduler::{Caps, Kernel, Row, SeqId, StepError};
+
+use super::{Model, log};
+use crate::Error;
+
+/// A question that llama.cpp asks while it computes.
+type Question<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
+
+/// How a context is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContextOptions {
+    pub cells: u32,
+    pub seq_max: u32,
+    pub seq_len_max: u32,
+    pub step_rows: u32,
+    pub threads: u32,
+}
+
+/// See the soundness notes of the parent module.
+pub(crate) struct LlamaKernel {
+    ctx: NonNull<sys::llama_context>,
+    caps: Caps,
+    n_vocab: usize,
+    batch: Batch,
+    /// The question of the step that runs, null between steps. Boxed: llama.cpp
+    /// keeps its address. It points at a `Question` on the stack of `step`.
+    question: Box<AtomicPtr<Question<'static>>>,
+    /// Freed after the context.
+    _model: Arc<Model>,
+}
+
+// SAFETY: a context may move between threads; it is used by one at a time (`!Sync`).
+unsafe impl Send for LlamaKernel {}
+
+impl Drop for LlamaKernel {
+    fn drop(&mut self) {
+        // SAFETY: made by us, freed once; the model outlives it.
+        unsafe { sys::llama_free(self.ctx.as_ptr()) }
+    }
+}
+
+/// The arrays of a `llama_batch`, of one length.
+#[derive(Default)]
+pub(super) struct Batch {
+    tokens: Vec<sys::llama_token>,
+    positions: Vec<sys::llama_pos>,
+    counts: Vec<i32>,
+    seqs: Vec<sys::llama_seq_id>,
+    seq_ptrs: Vec<*mut sys::llama_seq_id>,
+    wanted: Vec<i8>,
+}
+
+impl Batch {
+    pub(super) fn fill(&mut self, rows: &[Row]) {
+        self.tokens.clear();
+        self.positions.clear();
+        self.counts.clear();
+        self.seqs.clear();
+        self.seq_ptrs.clear();
+        self.wanted.clear();
+        for row in rows {
+            self.tokens.push(row.token as i32);
+            self.positions.push(row.pos as i32);
+            self.counts.push(1);
+            self.seqs.push(row.seq as i32);
+            self.wanted.push(i8::from(row.logits));
+        }
+        // Each row points at its own element; `seqs` does not grow any more.
+        let base = self.seqs.as_mut_ptr();
+        self.seq_ptrs.extend((0..rows.len()).map(|i| base.wrapping_add(i)));
+    }
+    pub(super) fn raw(&mut self) -> sys::llama_batch {
+        sys::llama_batch {
+            n_tokens: self.tokens.len() as i32,
+            token: self.tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: self.positions.as_mut_ptr(),
+            n_seq_id: self.counts.as_mut_ptr(),
+            seq_id: self.seq_ptrs.as_mut_ptr(),
+            logits: self.wanted.as_mut_ptr(),
+        }
+    }
+}
+
+unsafe extern "C" fn ask(data: *mut c_void) -> bool {
+    // SAFETY: `data` is the address of the kernel's boxed atomic, which outlives the context.
+    let question = unsafe { &*data.cast::<AtomicPtr<Question<'static>>>() }.load(Ordering::Acquire);
+    // SAFETY: not null only while `step` runs, and then it points at a live `Question`.
+    !question.is_null() && unsafe { (*question)() }
+}
+
+impl LlamaKernel {
+    /// Allocates the cells and the buffers of the largest step.
+    pub(crate) fn new(model: Arc<Model>, options: ContextOptions) -> Result<LlamaKernel, Error> {
+        let question = Box::new(AtomicPtr::<Question<'static>>::new(std::ptr::null_mut()));
+        log::begin();
+        // SAFETY: plain values, and a callback whose data outlives the context.
+        let ctx = unsafe {
+            let mut p = sys::llama_context_default_params();
+            p.n_ctx = options.cells;
+            p.n_batch = options.step_rows;
+            p.n_ubatch = options.step_rows;
+            p.n_seq_max = options.seq_max;
+            p.n_outputs_max = options.seq_max.min(options.step_rows);
+            p.n_threads = options.threads as i32;
+            p.n_threads_batch = options.threads as i32;
+            p.kv_unified = true;
+            p.no_perf = true;
+            p.abort_callback = Some(ask);
+            p.abort_callback_data = (&raw const *question).cast_mut().cast();
+            sys::llama_init_from_model(model.as_ptr(), p)
+        };
+        let ctx = NonNull::new(ctx).ok_or_else(|| Error::Failed(log::reason("llama.cpp made no context")))?;
+        // SAFETY: just made.
+        let cells = unsafe { sys::llama_n_ctx(ctx.as_ptr()) };
+        let caps = Caps {
+            seq_max: options.seq_max,
+            cells,
+            seq_len_max: options.seq_len_max.min(cells),
+            step_rows_max: options.step_rows,
+            share: !model.is_recurrent(),
+        };
+        let n_vocab = model.n_vocab() as usize;
+        Ok(LlamaKernel { ctx, caps, n_vocab, batch: Batch::default(), question, _model: model })
+    }
+
+    fn memory(&self) -> sys::llama_memory_t {
+        // SAFETY: the context is valid.
+        unsafe { sys::llama_get_memory(self.ctx.as_ptr()) }
+    }
+    fn known(&self, seq: SeqId) -> bool {
+        seq < self.caps.seq_max
+    }
+}
+
+impl Kernel for LlamaKernel {
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    fn step(&mut self, rows: &[Row], cancelled: &(dyn Fn() -> bool + Sync)) -> Result<(), StepError> {
+        let outputs = rows.iter().filter(|r| r.logits).count();
+        let good =
+            |r: &Row| self.known(r.seq) && (r.token as usize) < self.n_vocab && r.pos < self.caps.cells;
+        if rows.is_empty() || rows.len() > self.caps.step_rows_max as usize || !rows.iter().all(good) {
+            return Err(StepError::Fatal(format!("{} rows cannot be a step", rows.len())));
+        }
+        if outputs > self.caps.seq_max as usize {
+            return Err(StepError::Fatal(format!("{outputs} outputs for {} sequences", self.caps.seq_max)));
+        }
+        self.batch.fill(rows);
+        let mut question: Question<'_> = cancelled;
+        // The lifetime is forgotten here and enforced below: the pointer is taken
+        // back before `question` goes.
+        self.question.store((&raw mut question).cast(), Ordering::Release);
+        log::begin();
+        // SAFETY: the arrays have `n_tokens` elements and live for the call;
+        // rows, tokens and sequences are in range.
+        let code = unsafe { sys::llama_decode(self.ctx.as_ptr(), self.batch.raw()) };
+        // SAFETY: the context is valid. Nothing computes after this.
+        unsafe { sys::llama_synchronize(self.ctx.as_ptr()) };
+        self.question.store(std::ptr::null_mut(), Ordering::Release);
+        match code {
+            0 => Ok(()),
+            1 => Err(StepError::NoRoom),
+            2 => Err(StepError::Aborted),
+            code => Err(StepError::Fatal(log::reason(&format!("llama.cpp answered {code}")))),
+        }
+    }
+
+    fn logits(&self, row: usize) -> &[f32] {
+        // SAFETY: the context is valid; an index without logits gives null.
+        let logits = unsafe { sys::llama_get_logits_ith(self.ctx.as_ptr(), row as i32) };
+        if logits.is_null() {
+            return &[];
+        }
+        // SAFETY: a row has `n_vocab` values, which stay until the next step;
+        // the slice borrows `self`, and a step needs it mutably.
+        unsafe { std::slice::from_raw_parts(logits, self.n_vocab) }
+    }
+
+    fn share(&mut self, from: SeqId, to: SeqId, len: u32) {
+        if self.known(from) && self.known(to) {
+            // SAFETY: both sequences are below `n_seq_max`; cells are unified, so a part may be shared.
+            unsafe { sys::llama_memory_seq_cp(self.memory(), from as i32, to as i32, 0, len as i32) }
+        }
+    }
+
+    fn truncate(&mut self, seq: SeqId, from: u32) -> bool {
+        // SAFETY: the sequence is below `n_seq_max`.
+        self.known(seq) && unsafe { sys::llama_memory_seq_rm(self.memory(), seq as i32, from as i32, -1) }
+    }
+
+    fn clear(&mut self, seq: SeqId) {
+        if self.known(seq) {
+            // SAFETY: the sequence is below `n_seq_max`; a whole one can always go.
+            unsafe { sys::llama_memory_seq_rm(self.memory(), seq as i32, -1, -1) };
+        }
+    }
+
+    fn len(&self, seq: SeqId) -> u32 {
+        if !self.known(seq) {
+            return 0;
+        }
+        // SAFETY: the sequence is below `n_seq_max`; -1 means empty.
+        (unsafe { sys::llama_memory_seq_pos_max(self.memory(), seq as i32) } + 1).max(0) as u32
+    }
+}

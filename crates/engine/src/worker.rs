@@ -1,0 +1,304 @@
+//! The engine's own thread: the only place where the model computes.
+//!
+//! It takes commands, steps the scheduler, and hands events to the readers. It
+//! never waits for a reader: what does not fit a reader's channel is kept, that
+//! job is paused, and the reader wakes the thread when it has made room. With
+//! nothing to compute the thread sleeps in its command queue.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chat::{Axis, Event, Finish, Usage};
+use scheduler::{CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Token, Vocab};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::llama::{Embedder, LlamaKernel};
+use crate::parse::Splitter;
+use crate::{Error, Stats};
+
+/// Events a reader may be behind: 64 tokens are about a second of one stream.
+pub(crate) const READ_AHEAD: usize = 64;
+
+pub(crate) enum Command {
+    Submit(Box<Submission>),
+    Embed(EmbedJob),
+    /// A reader made room, left, or the engine closes.
+    Wake,
+    Close,
+}
+
+/// A request on its way to the scheduler.
+pub(crate) struct Submission {
+    pub job: Job,
+    pub delivery: Delivery,
+}
+
+pub(crate) struct EmbedJob {
+    pub texts: VecDeque<Vec<Token>>,
+    pub done: Vec<(Vec<f32>, u32)>,
+    pub reply: oneshot::Sender<Result<Vec<(Vec<f32>, u32)>, Error>>,
+}
+
+/// What a reader and the thread both see of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub cancel: CancelWord,
+    /// The thread keeps events for which there was no room.
+    pub starved: AtomicBool,
+    pub busy_us: AtomicU64,
+}
+
+/// One request's way back to its reader.
+pub(crate) struct Delivery {
+    pub sender: mpsc::Sender<Event>,
+    pub link: Arc<Link>,
+    pub model: String,
+    pub splitters: Vec<Splitter>,
+    /// Legacy completions: the text each choice begins with.
+    pub echo: Option<String>,
+    pub prompt_tokens: u32,
+    pub output_tokens: u64,
+    pub reasoning_tokens: u64,
+    pub started: bool,
+    pub ended: bool,
+    /// Events that wait for room; at most those of one step.
+    pub pending: VecDeque<Event>,
+}
+
+/// What the handles and the thread both see of the engine.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    pub stats: Mutex<Stats>,
+    /// Requests submitted and not started.
+    pub waiting: AtomicU64,
+    pub closed: AtomicBool,
+}
+
+pub(crate) struct Worker {
+    pub kernel: LlamaKernel,
+    pub scheduler: Scheduler,
+    pub vocab: Arc<Vocab>,
+    pub commands: Receiver<Command>,
+    /// Kept so that waking never fails while the thread lives.
+    pub board: Arc<Board>,
+    pub embedder: Option<Embedder>,
+    pub deliveries: BTreeMap<JobId, Delivery>,
+    pub embeds: VecDeque<EmbedJob>,
+}
+
+impl Worker {
+    /// Runs until the engine is closed.
+    pub(crate) fn run(mut self) {
+        let mut idle = false;
+        let mut outputs = Vec::new();
+        loop {
+            if !self.take_commands(idle) {
+                return;
+            }
+            self.deliver();
+            let start = now();
+            let step = self.scheduler.step(&mut self.kernel, &self.vocab, &mut outputs);
+            for output in outputs.drain(..) {
+                self.hand_out(output);
+            }
+            let us = start.elapsed().as_micros() as u64;
+            self.attribute(&step.rows, us);
+            self.deliver();
+            self.publish(&step.outcome, us);
+            self.embed_some();
+            idle = step.outcome == Outcome::Idle && self.embeds.is_empty();
+        }
+    }
+
+    /// Takes what is queued; waits for something when `idle`. False: close.
+    fn take_commands(&mut self, idle: bool) -> bool {
+        let mut wait = idle;
+        loop {
+            let command = if wait { self.commands.recv().ok() } else { self.commands.try_recv().ok() };
+            match command {
+                // Nothing more; or, after waiting, no handle is left.
+                None => return !wait,
+                Some(Command::Close) => return false,
+                Some(Command::Wake) => {}
+                Some(Command::Embed(job)) => self.embeds.push_back(job),
+                Some(Command::Submit(submission)) => {
+                    let Submission { job, delivery } = *submission;
+                    self.deliveries.insert(job.id, delivery);
+                    self.scheduler.add(job);
+                }
+            }
+            wait = false;
+        }
+    }
+
+    /// Sends what waits, pauses who does not read, forgets who is done or gone.
+    fn deliver(&mut self) {
+        let scheduler = &mut self.scheduler;
+        self.deliveries.retain(|job, d| {
+            let open = d.flush();
+            if !open {
+                d.link.cancel.cancel();
+            }
+            if !d.ended {
+                scheduler.set_paused(*job, !d.pending.is_empty());
+            }
+            // A cancelled job stays until the scheduler has said that it is done.
+            !(d.ended && (d.pending.is_empty() || !open))
+        });
+    }
+
+    fn hand_out(&mut self, output: Output) {
+        let job = match &output {
+            Output::Token { job, .. } | Output::Finish { job, .. } | Output::Done { job, .. } => *job,
+        };
+        let Some(d) = self.deliveries.get_mut(&job) else { return };
+        if !d.started {
+            d.started = true;
+            self.board.waiting.fetch_sub(1, Ordering::Relaxed);
+            if !matches!(output, Output::Done { .. }) {
+                d.start();
+            }
+        }
+        d.take(output);
+    }
+
+    /// Divides a step's time among its jobs by their rows.
+    fn attribute(&self, rows: &[(JobId, u32)], us: u64) {
+        let total: u64 = rows.iter().map(|(_, n)| u64::from(*n)).sum();
+        for (job, n) in rows {
+            if let Some(d) = self.deliveries.get(job) {
+                d.link.busy_us.fetch_add(us * u64::from(*n) / total.max(1), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn publish(&self, outcome: &Outcome, us: u64) {
+        let counters = self.scheduler.counters();
+        let mut stats = self.board.stats.lock().unwrap_or_else(|e| e.into_inner());
+        stats.queued = counters.queued;
+        stats.running = counters.running;
+        stats.kv_used = counters.cells_used;
+        stats.kv_total = u64::from(self.kernel.caps().cells);
+        stats.prompt_tokens = counters.prompt_rows;
+        stats.generated_tokens = counters.generated;
+        stats.preempted = counters.preempted;
+        if *outcome != Outcome::Idle {
+            stats.steps += 1;
+            stats.last_step_us = us;
+            stats.busy_us += us;
+        }
+    }
+
+    /// One batch of vectors between two steps, so that chats go on.
+    fn embed_some(&mut self) {
+        let Some(mut job) = self.embeds.pop_front() else { return };
+        let Some(embedder) = self.embedder.as_mut().filter(|_| !job.reply.is_closed()) else {
+            let _ = job.reply.send(Err(Error::Unsupported("this model gives no vectors".into())));
+            return;
+        };
+        let texts = job.texts.make_contiguous();
+        let count = embedder.fits(texts).min(texts.len());
+        if count > 0 {
+            match embedder.embed(&texts[..count]) {
+                Ok(vectors) => {
+                    let lengths = job.texts.drain(..count).map(|t| t.len() as u32);
+                    job.done.extend(vectors.into_iter().zip(lengths));
+                }
+                Err(e) => {
+                    let _ = job.reply.send(Err(e));
+                    return;
+                }
+            }
+        }
+        if job.texts.is_empty() {
+            let _ = job.reply.send(Ok(job.done));
+        } else {
+            self.embeds.push_back(job);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.board.closed.store(true, Ordering::Release);
+    }
+}
+
+impl Delivery {
+    fn start(&mut self) {
+        self.pending.push_back(Event::Start { id: String::new(), model: self.model.clone(), created: 0 });
+        if let Some(text) = self.echo.take().filter(|t| !t.is_empty()) {
+            for choice in 0..self.splitters.len() as u32 {
+                self.pending.push_back(Event::Text { choice, text: text.clone() });
+            }
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        match output {
+            Output::Token { choice, text, logprobs, .. } => {
+                let Some(splitter) = self.splitters.get_mut(choice as usize) else { return };
+                self.output_tokens += 1;
+                self.reasoning_tokens += u64::from(splitter.is_thinking());
+                if !text.is_empty() {
+                    splitter.push(&text, &mut self.pending);
+                }
+                if !logprobs.is_empty() {
+                    self.pending.push_back(Event::Logprobs { choice, tokens: logprobs });
+                }
+            }
+            Output::Finish { choice, reason, stop, .. } => {
+                let Some(splitter) = self.splitters.get_mut(choice as usize) else { return };
+                splitter.finish(&mut self.pending);
+                let calls = reason == Finish::Stop && splitter.called();
+                let reason = if calls { Finish::ToolCalls } else { reason };
+                self.pending.push_back(Event::Finish { choice, reason, stop });
+            }
+            Output::Done { failed: None, .. } => {
+                let usage = Usage::default()
+                    .with(Axis::Input, u64::from(self.prompt_tokens))
+                    .with(Axis::Output, self.output_tokens - self.reasoning_tokens)
+                    .with(Axis::Reasoning, self.reasoning_tokens);
+                self.pending.push_back(Event::Usage(usage));
+                self.ended = true;
+            }
+            Output::Done { failed: Some(message), .. } => {
+                let kind = "engine_error".to_owned();
+                self.pending.push_back(Event::Failed { kind, message, retriable: true });
+                self.ended = true;
+            }
+        }
+    }
+
+    /// Sends what there is room for. False when the reader is gone.
+    fn flush(&mut self) -> bool {
+        while let Some(event) = self.pending.pop_front() {
+            match self.sender.try_send(event) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.pending.push_front(event);
+                    // The reader looks at the flag after it has taken an event. It
+                    // may have taken one before the flag was set, so look again.
+                    if self.link.starved.swap(true, Ordering::SeqCst) || self.sender.capacity() == 0 {
+                        return !self.sender.is_closed();
+                    }
+                }
+            }
+        }
+        !self.sender.is_closed()
+    }
+}
+
+/// Tells the thread that something changed.
+pub(crate) fn wake(commands: &Sender<Command>) {
+    let _ = commands.send(Command::Wake);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine is an edge: it measures its own steps")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
