@@ -85,14 +85,14 @@ impl From<Error> for Report {
                     .at(format!("byte {at}"))
             }
             Error::Field { path, got, expected } => {
-                Report::new(code, format!("{path} is {got}")).at(path).because(format!("expected {expected}"))
+                Report::new(code, format!("expected {expected}, got {got}")).at(path)
             }
-            Error::Missing { path } => Report::new(code, format!("{path} is missing")).at(path),
+            Error::Missing { path } => Report::new(code, "a required field is missing").at(path),
             Error::Untranslatable { parameter, target, because } => {
-                Report::new(code, format!("{parameter} cannot be sent to a {target} target"))
+                Report::new(code, format!("a parameter has no form in the {target} dialect"))
                     .at(parameter)
                     .because(because)
-                    .hint("leave it out, or ask for a model whose provider speaks this dialect")
+                    .hint("leave it out, or ask for a model whose provider speaks your dialect")
             }
             Error::Upstream { because } => {
                 Report::new(code, "the provider's answer could not be read").because(because)

@@ -18,6 +18,9 @@
 pub mod anthropic;
 mod error;
 mod fields;
+#[cfg(test)]
+mod golden;
+mod json;
 pub mod openai;
 pub mod providers;
 pub mod scan;
@@ -88,6 +91,9 @@ pub struct Decoded {
     /// order. They are written again to a target of the same dialect, and
     /// listed as dropped to any other.
     pub rest: Vec<(String, Bytes)>,
+    /// Fields inside messages and tools without a canonical meaning
+    /// (`messages.cache_control`): lost by any target once a request is decoded.
+    pub lost: Vec<String>,
 }
 
 /// A request as a target reads it.

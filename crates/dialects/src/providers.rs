@@ -44,12 +44,12 @@ pub struct Quirks {
     pub max_tokens_field: Option<String>,
     /// Takes sampling fields beyond OpenAI's: `top_k`, `min_p`, `repetition_penalty`.
     pub extended_sampling: bool,
-    /// Understands the `developer` role.
-    pub developer_role: bool,
     /// Understands `reasoning_effort`.
     pub reasoning_effort: bool,
     /// Reads back `reasoning_content` on assistant messages.
     pub reasoning_content: bool,
+    /// What to send where the dialect demands a limit and the client gave none (Anthropic).
+    pub max_tokens_default: u32,
 }
 
 impl Default for Quirks {
@@ -58,9 +58,9 @@ impl Default for Quirks {
             stream_options: true,
             max_tokens_field: None,
             extended_sampling: false,
-            developer_role: false,
             reasoning_effort: true,
             reasoning_content: false,
+            max_tokens_default: 4096,
         }
     }
 }
@@ -149,4 +149,60 @@ pub fn all() -> &'static [Provider] {
 pub fn by_name(name: &str) -> Option<&'static Provider> {
     let table = all();
     table.binary_search_by(|p| p.name.as_str().cmp(name)).ok().map(|i| &table[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_loads_and_says_only_what_can_be() {
+        for p in all() {
+            assert!(p.base_url.starts_with("http") && !p.base_url.ends_with('/'), "{}", p.name);
+            assert!(
+                p.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                p.name
+            );
+            let dialects: Vec<&str> = Dialect::ALL.iter().map(|d| d.name()).collect();
+            for name in p.serves.iter().chain(p.paths.keys()) {
+                assert!(dialects.contains(&name.as_str()), "{}: {name}", p.name);
+            }
+            assert!(p.key_env.is_none() || p.auth != Auth::None, "{}", p.name);
+        }
+        for name in [
+            "anthropic",
+            "azure-openai",
+            "deepseek",
+            "groq",
+            "llama-server",
+            "mistral",
+            "ollama",
+            "openai",
+            "openrouter",
+            "sglang",
+            "together",
+            "vllm",
+        ] {
+            assert!(by_name(name).is_some(), "{name}");
+        }
+        assert!(by_name("groqq").is_none());
+    }
+
+    #[test]
+    fn the_file_is_alphabetic() {
+        let text = include_str!("../providers.toml");
+        let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix('[')?.strip_suffix(']')).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn a_path_carries_the_fixed_query() {
+        let azure = by_name("azure-openai").expect("there");
+        assert_eq!(azure.path(Dialect::OpenaiChat), "/chat/completions?api-version=2024-10-21");
+        assert_eq!(azure.auth.header(), Some(("api-key", "")));
+        let anthropic = by_name("anthropic").expect("there");
+        assert!(anthropic.speaks(Dialect::AnthropicMessages) && !anthropic.speaks(Dialect::OpenaiChat));
+    }
 }

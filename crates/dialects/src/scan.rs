@@ -144,7 +144,7 @@ pub(crate) fn walk(
         return Err(scanner.expected("an object"));
     }
     let open = scanner.at + 1;
-    let is_empty = scanner.object(&mut |key, span| field(key, span, text))?;
+    let is_empty = scanner.object(&mut |key, span| field(&key, span, text))?;
     scanner.space();
     if scanner.at < body.len() {
         return Err(scanner.expected("the end of the body"));
@@ -152,13 +152,34 @@ pub(crate) fn walk(
     Ok(Shape { text_bytes: scanner.text_bytes, open, is_empty })
 }
 
-/// The same over one object inside a body that has been checked already.
-fn walk_part(
-    value: &str,
-    mut field: impl FnMut(&str, Range<usize>) -> Result<(), Error>,
+/// The same over one object inside a body that has been checked already: `value` starts with `{`.
+pub(crate) fn walk_part<'a>(
+    value: &'a str,
+    mut field: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut scanner = Scanner { text: value, bytes: value.as_bytes(), at: 0, text_bytes: 0 };
     scanner.object(&mut field).map(drop)
+}
+
+/// The values of a list inside a body that has been checked already: `value` starts with `[`.
+pub(crate) fn items(value: &str) -> Result<Vec<&str>, Error> {
+    let mut scanner = Scanner { text: value, bytes: value.as_bytes(), at: 1, text_bytes: 0 };
+    let mut items = Vec::new();
+    loop {
+        scanner.space();
+        if scanner.peek() == Some(b']') {
+            return Ok(items);
+        }
+        let start = scanner.at;
+        scanner.value()?;
+        items.push(&value[start..scanner.at]);
+        scanner.space();
+        match scanner.peek() {
+            Some(b',') => scanner.at += 1,
+            Some(b']') => return Ok(items),
+            _ => return Err(scanner.expected("`,` or `]`")),
+        }
+    }
 }
 
 fn shift(error: Error, by: usize) -> Error {
@@ -257,7 +278,7 @@ impl<'a> Scanner<'a> {
     /// The object at `at`, field by field. Returns whether it is empty.
     fn object(
         &mut self,
-        field: &mut dyn FnMut(&str, Range<usize>) -> Result<(), Error>,
+        field: &mut dyn FnMut(Cow<'a, str>, Range<usize>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let mut keys = Keys::default();
         self.at += 1;
@@ -281,7 +302,7 @@ impl<'a> Scanner<'a> {
             if !keys.add(key.clone()) {
                 return Err(Error::DuplicateKey { at, key: crate::error::quote(&key) });
             }
-            field(&key, start..self.at)?;
+            field(key, start..self.at)?;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,

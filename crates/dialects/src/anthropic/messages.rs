@@ -1,17 +1,16 @@
-//! stub
-use bytes::Bytes;
+//! Messages.
 
-use crate::{Decoded, Encoded, Error, Quirks};
+mod answer;
+mod decode;
+mod encode;
 
-pub fn decode(_body: &Bytes) -> Result<Decoded, Error> {
-    Err(Error::missing("model"))
-}
-pub fn encode(_quirks: &Quirks, _model: &str, _decoded: &Decoded) -> Result<Encoded, Error> {
-    Err(Error::missing("model"))
-}
-pub fn decode_response(_body: &[u8]) -> Result<chat::Response, Error> {
-    Err(Error::missing("choices"))
-}
-pub fn encode_response(_response: &chat::Response) -> Bytes {
-    Bytes::new()
-}
+pub use answer::{decode_response, encode_response};
+pub use decode::decode;
+pub use encode::encode;
+
+pub(crate) use answer::{finish_from, finish_word};
+pub(crate) use decode::decode_with;
+
+/// Marks the seal of a `redacted_thinking` block, whose data stands where other
+/// thinking has its signature.
+pub(crate) const REDACTED: &str = "redacted_thinking:";

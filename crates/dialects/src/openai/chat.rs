@@ -1,17 +1,15 @@
-//! stub
-use bytes::Bytes;
+//! Chat completions, as OpenAI documents them and as its imitators extend them:
+//! `reasoning_content` or `reasoning` on messages, `top_k`, `min_p`,
+//! `repetition_penalty`, OpenRouter's `reasoning` object.
 
-use crate::{Decoded, Encoded, Error, Quirks};
+mod answer;
+mod decode;
+mod encode;
 
-pub fn decode(_body: &Bytes) -> Result<Decoded, Error> {
-    Err(Error::missing("model"))
-}
-pub fn encode(_quirks: &Quirks, _model: &str, _decoded: &Decoded) -> Result<Encoded, Error> {
-    Err(Error::missing("model"))
-}
-pub fn decode_response(_body: &[u8]) -> Result<chat::Response, Error> {
-    Err(Error::missing("choices"))
-}
-pub fn encode_response(_response: &chat::Response) -> Bytes {
-    Bytes::new()
-}
+pub use answer::{decode_response, encode_response};
+pub use decode::decode;
+pub use encode::encode;
+
+pub(crate) use answer::{finish_from, finish_word, head, place, read_logprobs, read_top, write_logprobs};
+pub(crate) use decode::{Common, tools_lost_to_text};
+pub(crate) use encode::{write_rest, write_sampling};
