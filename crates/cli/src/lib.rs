@@ -1,1 +1,94 @@
-//! cli
+//! The command line: its words, the client commands, and how answers look.
+//!
+//! Three commands run inside the process (`serve`, `doctor`, `model bench`)
+//! and belong to `app`, which holds the edges they need; [`parse`] hands them
+//! over as values. Everything else is a client of the control API and the data
+//! plane, and runs here.
+//!
+//! Data goes to standard output, speech to standard error; `--json` makes the
+//! data one JSON value. Secrets are read from the environment or from standard
+//! input, never from arguments: those stand in the process list (TRAPS X4).
+
+mod args;
+pub mod bench;
+mod client;
+mod commands;
+mod context;
+pub mod doctor;
+mod duration;
+mod explain;
+mod failure;
+mod progress;
+mod pull;
+mod sse;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::{Bench, Doctor, MasterKey, Role, Serve};
+pub use context::{data_dir, environment};
+pub use failure::Failure;
+pub use progress::Progress;
+
+/// What the user asked for.
+#[derive(Debug)]
+pub enum Command {
+    Serve(Serve),
+    Doctor { args: Doctor, json: bool },
+    Bench { args: Bench, json: bool },
+    Client(Client),
+}
+
+/// A command that talks to a server, or to files; run by [`run`].
+#[derive(Debug)]
+pub struct Client {
+    global: args::Global,
+    command: args::Top,
+}
+
+/// Reads the process's arguments. Ends the process on `--help` (0) and on
+/// arguments that make no sense (2).
+pub fn parse() -> Command {
+    sort(args::Cli::parse())
+}
+
+/// Reads given arguments, the program's name first.
+///
+/// # Errors
+/// What clap says about them; also `--help` and `--version`.
+pub fn parse_from<I, T>(arguments: I) -> Result<Command, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    args::Cli::try_parse_from(arguments).map(sort)
+}
+
+/// The whole command tree, for completions and for checking documentation.
+pub fn tree() -> clap::Command {
+    args::Cli::command()
+}
+
+fn sort(cli: args::Cli) -> Command {
+    let json = cli.global.json;
+    match cli.command {
+        args::Top::Serve(args) => Command::Serve(args),
+        args::Top::Doctor(args) => Command::Doctor { args, json },
+        args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },
+        command => Command::Client(Client { global: cli.global, command }),
+    }
+}
+
+/// Runs a client command to its end.
+pub fn run(client: Client) -> ExitCode {
+    let json = client.global.json;
+    match commands::run(client.global, client.command) {
+        Ok(code) => code,
+        Err(failure) => failure.print(json),
+    }
+}
+
+#[cfg(test)]
+mod tests;

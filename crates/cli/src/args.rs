@@ -1,0 +1,396 @@
+//! The command line itself: nouns, then verbs. Every help text is a sentence
+//! that says what the command does; `cargo xtask tidy` checks that every
+//! command in the documentation exists here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The inference-first AI platform in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Client commands read $BEDPLATE_URL (default http://127.0.0.1:4600) and $BEDPLATE_KEY.\n\
+    Exit codes: 0 done, 1 refused or failed, 2 used wrongly (`plan`: 2 means there are changes)."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Top,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Print one JSON value instead of text.
+    #[arg(long, global = true, display_order = 100)]
+    pub json: bool,
+    /// The server, for client commands.
+    #[arg(
+        long,
+        global = true,
+        env = "BEDPLATE_URL",
+        default_value = "http://127.0.0.1:4600",
+        display_order = 101
+    )]
+    pub url: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Top {
+    /// Start the server.
+    Serve(Serve),
+    /// Ask a model, and stream its answer.
+    Chat(Chat),
+    /// API keys: create, list, rotate, revoke.
+    #[command(subcommand)]
+    Key(Key),
+    /// Teams: who shares keys, limits and budgets.
+    #[command(subcommand)]
+    Team(Team),
+    /// Budgets: limits on what may be spent.
+    #[command(subcommand)]
+    Budget(Budget),
+    /// Models: list, fetch, inspect and measure.
+    #[command(subcommand)]
+    Model(Model),
+    /// Providers: who serves models, and their keys.
+    #[command(subcommand)]
+    Provider(Provider),
+    /// What was spent.
+    #[command(subcommand)]
+    Cost(Cost),
+    /// Everything about one request: steps, decisions, attempts, cost.
+    Explain(Explain),
+    /// What applying manifests would change (exit 0: nothing, 2: something).
+    Plan(Declared),
+    /// Like plan, showing only what differs.
+    Diff(Declared),
+    /// Apply manifests: all of them or none.
+    Apply(Declared),
+    /// The server's health; with -f, whether manifests are in force.
+    Status(Status),
+    /// Check this machine: clock, disk, limits, keys, data directory.
+    Doctor(Doctor),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(long, env = "BEDPLATE_LISTEN", default_value = "127.0.0.1:4600")]
+    pub listen: SocketAddr,
+    /// The data directory [default: $BEDPLATE_HOME, else ~/.local/share/bedplate].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Manifests to apply at start: a file or a folder of them.
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// What this process does; all of it unless told.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE")]
+    pub roles: Vec<Role>,
+    /// Where the master key comes from: the key file, $BEDPLATE_MASTER_KEY, or the passphrase in $BEDPLATE_PASSPHRASE.
+    #[arg(long, value_enum, default_value_t = MasterKey::File)]
+    pub master_key: MasterKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Role {
+    /// The data plane: /v1.
+    Gateway,
+    /// The control API: /api/v1.
+    Control,
+    /// The page at /.
+    Console,
+    /// The embedded engine.
+    Engine,
+}
+
+impl Role {
+    pub const ALL: [Role; 4] = [Role::Gateway, Role::Control, Role::Console, Role::Engine];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Gateway => "gateway",
+            Role::Control => "control",
+            Role::Console => "console",
+            Role::Engine => "engine",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MasterKey {
+    /// A file of mode 0600 in the data directory.
+    File,
+    /// 64 hexadecimal digits in $BEDPLATE_MASTER_KEY.
+    Environment,
+    /// Derived from $BEDPLATE_PASSPHRASE.
+    Passphrase,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Chat {
+    /// What to ask; `-` reads standard input.
+    pub prompt: String,
+    #[arg(long, default_value = "bedplate-guide")]
+    pub model: String,
+    /// The wire format to speak.
+    #[arg(long, value_enum, default_value_t = Dialect::Openai)]
+    pub dialect: Dialect,
+    /// A system prompt before the question.
+    #[arg(long)]
+    pub system: Option<String>,
+    /// The longest answer, in tokens.
+    #[arg(long, default_value_t = 256, value_name = "TOKENS")]
+    pub max_tokens: u32,
+    /// 0 takes the likeliest token each time.
+    #[arg(long)]
+    pub temperature: Option<f32>,
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    Openai,
+    Anthropic,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Key {
+    /// Create a key; its secret is printed once.
+    Create(KeyCreate),
+    /// List keys, never their secrets.
+    List,
+    /// Give a key a second version; the old one keeps working for a while.
+    Rotate {
+        /// The key's id.
+        id: String,
+        /// How long the old version keeps working: 30m, 24h, 7d; 0 ends it at once.
+        #[arg(long, default_value = "24h", value_name = "DURATION")]
+        overlap: String,
+    },
+    /// Revoke a key at once.
+    Revoke {
+        /// The key's id.
+        id: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct KeyCreate {
+    pub name: String,
+    /// The team's name.
+    #[arg(long)]
+    pub team: String,
+    #[arg(long, value_enum, default_value_t = KeyRole::Inference)]
+    pub role: KeyRole,
+    /// A model it may use; repeat for more. All models unless told.
+    #[arg(long = "model", value_name = "MODEL")]
+    pub models: Vec<String>,
+    #[arg(long, value_name = "N")]
+    pub requests_per_minute: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub tokens_per_minute: Option<u64>,
+    /// How long it works: 12h, 30d. For ever unless told.
+    #[arg(long, value_name = "DURATION")]
+    pub expires: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyRole {
+    /// Inference with the models granted.
+    Inference,
+    /// Also reads records, costs and status.
+    Viewer,
+    /// Everything, keys included.
+    Admin,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Team {
+    /// Create a team.
+    Create {
+        name: String,
+        #[arg(long, value_name = "N")]
+        requests_per_minute: Option<u32>,
+        #[arg(long, value_name = "N")]
+        tokens_per_minute: Option<u64>,
+    },
+    /// List teams.
+    List,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Budget {
+    /// Create a budget for a team, a key or an org.
+    Create(BudgetCreate),
+    /// List budgets with what is spent, held and left.
+    List,
+    /// Delete a budget; its history stays in the ledger.
+    Delete { name: String },
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(id = "scope", required = true, multiple = false)]
+pub struct BudgetScope {
+    /// The team's name.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// The key's id.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// The org's name.
+    #[arg(long)]
+    pub org: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BudgetCreate {
+    pub name: String,
+    #[command(flatten)]
+    pub scope: BudgetScope,
+    /// The limit in USD, exact: 25.00.
+    #[arg(long, value_name = "USD")]
+    pub limit: String,
+    #[arg(long, value_enum, default_value_t = Period::Month)]
+    pub period: Period,
+    /// Only report, never refuse.
+    #[arg(long)]
+    pub soft: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Period {
+    Day,
+    Month,
+    Total,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Model {
+    /// List the server's models; with --files, the model files of the data directory.
+    List {
+        /// The GGUF files below the data directory instead.
+        #[arg(long)]
+        files: bool,
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Fetch a model file from a hub: resumes, checks its SHA-256 and its header.
+    Pull(Pull),
+    /// Read a model file's header: architecture, sizes, memory needed.
+    Inspect {
+        file: PathBuf,
+        /// Tokens of context to plan for.
+        #[arg(long, default_value_t = 4096)]
+        context: u64,
+        /// Sequences at once.
+        #[arg(long, default_value_t = 8)]
+        sequences: u64,
+    },
+    /// Measure a model on this machine: tokens per second at several batch sizes.
+    Bench(Bench),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Pull {
+    /// hf:<org>/<repo>[@<revision>]/<file>.gguf
+    pub reference: String,
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The most that all model files together may take, in GB.
+    #[arg(long, value_name = "GB")]
+    pub quota_gb: Option<u64>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Bench {
+    /// A GGUF file, or a built-in model.
+    #[arg(default_value = "bedplate-guide")]
+    pub model: String,
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Threads; the machine's cores unless told.
+    #[arg(long)]
+    pub threads: Option<u32>,
+    /// Prompt tokens.
+    #[arg(long, default_value_t = 128)]
+    pub prompt_tokens: u32,
+    /// Answer tokens.
+    #[arg(long, default_value_t = 64)]
+    pub answer_tokens: u32,
+    /// Sequences at once; repeat for more.
+    #[arg(long = "batch", default_values_t = [1, 8])]
+    pub batches: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Provider {
+    /// List providers, declared and in the catalogue.
+    List,
+    /// Keep a provider's key in the encrypted store; the key is read from standard input.
+    SetKey { name: String },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Cost {
+    /// What was spent, grouped.
+    Report {
+        #[arg(long, value_enum, default_value_t = CostBy::Team)]
+        by: CostBy,
+        /// First day, YYYY-MM-DD, UTC; the first of this month unless told.
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Last day, inclusive; today unless told.
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
+    },
+    /// Recompute the books: every transaction sums to zero.
+    Check,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CostBy {
+    Team,
+    Model,
+    Key,
+    Day,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// The `x-request-id` of the answer; `last` for the newest request.
+    pub request_id: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Declared {
+    /// A manifest, a folder of them, or `-` for standard input; repeat for more.
+    #[arg(short = 'f', long = "file", required = true, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// Also delete declared objects of the same kinds that the manifests leave out.
+    #[arg(long)]
+    pub prune: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// Manifests to compare with what is in force.
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}

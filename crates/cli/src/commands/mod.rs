@@ -1,0 +1,58 @@
+//! One file per noun.
+
+mod access;
+mod chat;
+mod declared;
+mod models;
+pub(crate) use models::header;
+mod money;
+mod requests;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use serde::Serialize;
+
+use crate::args::{Cli, Global, Top};
+use crate::client::Server;
+use crate::{Failure, pull};
+
+pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
+    let json = global.json;
+    match command {
+        Top::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "bedplate", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Top::Chat(args) => return chat::run(&Server::new(&global)?, &args, json),
+        Top::Key(command) => access::key(&Server::new(&global)?, command, json)?,
+        Top::Team(command) => access::team(&Server::new(&global)?, command, json)?,
+        Top::Provider(command) => access::provider(&Server::new(&global)?, command, json)?,
+        Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
+        Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
+        Top::Model(command) => models::run(&global, command)?,
+        Top::Explain(args) => requests::explain(&Server::new(&global)?, &args.request_id, json)?,
+        Top::Plan(args) => return declared::plan(&Server::new(&global)?, &args, json, true),
+        Top::Diff(args) => return declared::plan(&Server::new(&global)?, &args, json, false),
+        Top::Apply(args) => declared::apply(&Server::new(&global)?, &args, json)?,
+        Top::Status(args) => return declared::status(&Server::new(&global)?, &args, json),
+        Top::Serve(_) | Top::Doctor(_) => unreachable!("`sort` hands these to the caller"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The data of a command: the value as JSON, or a text made from it.
+fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
+    if json {
+        println!("{}", serde_json::json!(value));
+    } else {
+        let text = text(value);
+        print!("{text}{}", if text.ends_with('\n') { "" } else { "\n" });
+    }
+}
+
+fn pull_model(args: &crate::args::Pull, json: bool) -> Result<(), Failure> {
+    let pulled = pull::run(args)?;
+    show(json, &pulled, pull::Pulled::render);
+    Ok(())
+}
