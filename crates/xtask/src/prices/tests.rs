@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::*;
 
+#[expect(clippy::disallowed_methods, reason = "a test finds its data by BEDPLATE_SHARED")]
 fn shared() -> Option<PathBuf> {
-    let from_env =
-        std::env::vars_os().find(|(name, _)| name == "BEDPLATE_SHARED").map(|(_, v)| PathBuf::from(v));
-    let found = from_env.map(|s| s.join("data/finops")).or_else(|| {
+    let declared = std::env::var_os("BEDPLATE_SHARED").map(PathBuf::from);
+    let found = declared.map(|shared| shared.join("data/finops")).or_else(|| {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         here.ancestors().map(|a| a.join("shared/data/finops")).find(|p| p.is_dir())
     });
