@@ -78,6 +78,7 @@ impl Splitter {
             if self.call(&rest, out) {
                 return;
             }
+            self.trim = false;
             self.emit(format!("{}{rest}", CALL.0), out);
         } else {
             self.emit(rest, out);
@@ -125,7 +126,9 @@ impl Splitter {
             State::Call => {
                 self.state = State::Text;
                 if !self.call(&text, out) {
+                    self.trim = false;
                     self.emit(format!("{}{text}{}", CALL.0, CALL.1), out);
+                    return true;
                 }
             }
         }

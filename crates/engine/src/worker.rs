@@ -106,8 +106,9 @@ impl Worker {
             }
             let us = start.elapsed().as_micros() as u64;
             self.attribute(&step.rows, us);
-            self.deliver();
+            // Before the events: who has read the last one finds the cells free.
             self.publish(&step.outcome, us);
+            self.deliver();
             self.embed_some();
             idle = step.outcome == Outcome::Idle && self.embeds.is_empty();
         }
