@@ -58,34 +58,52 @@ macro_rules! files {
 // Alphabetic: found by binary search.
 files![
     "anthropic",
-    "azure",
+    "azure-openai",
+    "baseten",
     "cerebras",
+    "cohere",
+    "deepinfra",
     "deepseek",
     "fireworks",
     "gemini",
     "groq",
+    "hyperbolic",
     "mistral",
+    "moonshot",
+    "nebius",
+    "novita",
     "openai",
     "openrouter",
+    "perplexity",
+    "sambanova",
+    "scaleway",
     "together",
     "xai",
+    "zai",
 ];
 
-/// The entry of a sku (`provider/upstream-model`).
-pub(crate) fn find(sku: &str) -> Option<&'static Listed> {
-    let (provider, _) = sku.split_once('/')?;
+/// The entry of a model of a provider.
+pub(crate) fn find(provider: &str, model: &str) -> Option<&'static Listed> {
+    let provider = match provider {
+        // Another surface of the same deployments.
+        "azure-openai-v1" => "azure-openai",
+        other => other,
+    };
     let at = FILES.binary_search_by(|f| f.provider.cmp(provider)).ok()?;
-    listed(&FILES[at]).get(sku)
+    listed(&FILES[at]).get(model)
 }
 
-/// What the built-in catalogue knows about a sku.
+/// What the built-in catalogue knows about a sku (`provider/upstream-model`,
+/// with the provider's name in `providers.toml`).
 pub fn facts(sku: &str) -> Option<&'static Facts> {
-    find(sku).map(|l| &l.facts)
+    let (provider, model) = sku.split_once('/')?;
+    find(provider, model).map(|l| &l.facts)
 }
 
 /// Every sku of the built-in catalogue, sorted.
-pub fn skus() -> Vec<&'static str> {
-    let mut all: Vec<&'static str> = FILES.iter().flat_map(|f| listed(f).keys().map(|k| &**k)).collect();
+pub fn skus() -> Vec<String> {
+    let of = |f: &'static File| listed(f).keys().map(|model| format!("{}/{model}", f.provider));
+    let mut all: Vec<String> = FILES.iter().flat_map(of).collect();
     all.sort_unstable();
     all
 }
@@ -93,7 +111,7 @@ pub fn skus() -> Vec<&'static str> {
 fn listed(file: &'static File) -> &'static HashMap<Box<str>, Listed> {
     // A file that cannot be read prices nothing, which sends its attempts to
     // suspense; the test below keeps such a file from being released.
-    file.parsed.get_or_init(|| parse(file.text).unwrap_or_default())
+    file.parsed.get_or_init(|| parse(file.provider, file.text).unwrap_or_default())
 }
 
 #[derive(serde::Deserialize)]
@@ -142,12 +160,12 @@ struct RawRates {
     output_audio: Option<String>,
 }
 
-/// Reads one catalogue file.
+/// Reads one provider's file; models are keyed without the provider.
 ///
 /// # Errors
 /// When it is not TOML of this shape, or a rate is not a whole number of
 /// pico-dollars per token.
-pub(crate) fn parse(text: &str) -> Result<HashMap<Box<str>, Listed>, Problem> {
+pub(crate) fn parse(provider: &str, text: &str) -> Result<HashMap<Box<str>, Listed>, Problem> {
     let file: RawFile = toml::from_str(text)?;
     let mut listed = HashMap::with_capacity(file.model.len());
     for raw in file.model {
@@ -172,7 +190,11 @@ pub(crate) fn parse(text: &str) -> Result<HashMap<Box<str>, Listed>, Problem> {
             output_tokens_max: raw.output_tokens_max,
             retired,
         };
-        if listed.insert(raw.sku.clone().into_boxed_str(), Listed { facts, versions }).is_some() {
+        let model = raw.sku.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+        let Some(model) = model else {
+            return Err(Problem::Entry { sku: raw.sku, why: format!("is not of {provider}") });
+        };
+        if listed.insert(model.into(), Listed { facts, versions }).is_some() {
             return Err(Problem::Entry { sku: raw.sku, why: "listed twice".into() });
         }
     }
@@ -246,12 +268,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_catalogue_can_be_read_and_names_its_own_provider() {
+    fn every_file_of_the_catalogue_can_be_read_and_holds_prices() {
         assert!(FILES.is_sorted_by(|a, b| a.provider < b.provider));
         for file in &FILES {
-            let listed = parse(file.text).unwrap_or_else(|e| panic!("{}: {e}", file.provider));
+            let listed = parse(file.provider, file.text).unwrap_or_else(|e| panic!("{}: {e}", file.provider));
             for (sku, model) in &listed {
-                assert!(sku.starts_with(&format!("{}/", file.provider)), "{sku}");
                 assert!(!model.versions.is_empty(), "{sku} has no price");
             }
         }
@@ -260,8 +281,8 @@ mod tests {
     #[test]
     fn the_catalogue_holds_at_least_150_current_models_of_every_listed_provider() {
         let now = Day::from_civil(2026, 11, 23).start();
-        let current = |sku: &&str| facts(sku).is_some_and(|f| f.current(now));
-        let count = skus().into_iter().filter(current).count();
+        let current = |sku: &String| facts(sku).is_some_and(|f| f.current(now));
+        let count = skus().iter().filter(|s| current(s)).count();
         assert!(count >= 150, "{count} current models");
         for file in &FILES {
             assert!(skus().iter().any(|s| s.starts_with(file.provider) && current(s)), "{}", file.provider);
@@ -275,11 +296,12 @@ mod tests {
                 "[source]\n[[model]]\nsku = \"x/m\"\nkind = \"chat\"\n[[model.price]]\nfrom = \"2026-01-01\"\nrates = [{{ {rate} }}]\n"
             )
         };
-        assert!(parse(&file("input = \"0.05\"")).is_ok());
+        assert!(parse("x", &file("input = \"0.05\"")).is_ok());
+        assert!(parse("y", &file("input = \"0.05\"")).is_err(), "of another provider");
         for rate in
             ["input = \"0.0000001\"", "input = \"-1\"", "tier = \"fast\"", "inpt = \"1\"", "input = 1.5"]
         {
-            assert!(parse(&file(rate)).is_err(), "{rate}");
+            assert!(parse("x", &file(rate)).is_err(), "{rate}");
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Priced {
 #[derive(Clone, Default)]
 pub struct Prices {
     declared: Arc<HashMap<Box<str>, Vec<Version>>>,
+    /// The catalogue's name of each provider that was declared under its own.
+    kinds: HashMap<Box<str>, Box<str>>,
 }
 
 /// The tiers that have prices.
@@ -89,7 +91,16 @@ impl Prices {
         for versions in declared.values_mut() {
             versions.sort_by_key(|v| v.from);
         }
-        Prices { declared: Arc::new(declared) }
+        Prices { declared: Arc::new(declared), kinds: HashMap::new() }
+    }
+
+    /// Says that the provider declared as `name` is of `kind`, a name of
+    /// `providers.toml`: the catalogue's prices of that kind are its own. Declare
+    /// all of them, so that a vLLM cluster that someone named `openai` is not
+    /// billed like it.
+    pub fn with_provider(mut self, name: &str, kind: &str) -> Prices {
+        self.kinds.insert(name.into(), kind.into());
+        self
     }
 
     /// The built-in catalogue alone.
@@ -120,11 +131,12 @@ impl Prices {
             let amount = rate.and_then(|r| r.times(quantity));
             priced.push(axis.name(), quantity, rate, amount, &mut total);
         }
-        if let Some(version) = version.filter(|v| v.per_request != PicoRate::ZERO) {
+        // An attempt that used nothing failed before anybody would bill it.
+        if let Some(version) = version.filter(|v| v.per_request != PicoRate::ZERO && !priced.lines.is_empty())
+        {
             let rate = version.per_request;
             priced.push("request", 1, Some(rate), rate.times(1), &mut total);
         }
-        // An attempt that used nothing costs nothing, whatever its price.
         priced.unpriced |= total.is_none();
         priced.total = total.unwrap_or(Usd::ZERO);
         if !priced.unpriced {
@@ -176,7 +188,9 @@ impl Prices {
         {
             return Some(&own[i]);
         }
-        let listed = catalog::find(sku)?;
+        let (name, model) = sku.split_once('/')?;
+        let kind = self.kinds.get(name).map_or(name, |kind| kind);
+        let listed = catalog::find(kind, model)?;
         in_force(&listed.versions).map(|i| &listed.versions[i])
     }
 }

@@ -20,22 +20,35 @@ use units::Day;
 use catalogue::Catalogue;
 use quarantine::Finding;
 
-/// Our provider's name for each provider of the list that we serve. Alphabetic.
+/// Our name (of `dialects/providers.toml`) for each provider of the list that we
+/// serve. Alphabetic.
 const PROVIDERS: &[(&str, &str)] = &[
     ("anthropic", "anthropic"),
-    ("azure", "azure"),
+    ("azure", "azure-openai"),
+    ("baseten", "baseten"),
     ("cerebras", "cerebras"),
+    ("cohere", "cohere"),
+    ("cohere_chat", "cohere"),
+    ("deepinfra", "deepinfra"),
     ("deepseek", "deepseek"),
     ("fireworks_ai", "fireworks"),
     ("fireworks_ai-embedding-models", "fireworks"),
     ("gemini", "gemini"),
     ("groq", "groq"),
+    ("hyperbolic", "hyperbolic"),
     ("mistral", "mistral"),
+    ("moonshot", "moonshot"),
+    ("nebius", "nebius"),
+    ("novita", "novita"),
     ("openai", "openai"),
     ("openrouter", "openrouter"),
+    ("perplexity", "perplexity"),
+    ("sambanova", "sambanova"),
+    ("scaleway", "scaleway"),
     ("text-completion-openai", "openai"),
     ("together_ai", "together"),
     ("xai", "xai"),
+    ("zai", "zai"),
 ];
 
 /// Runs `prices` with the arguments after its name.

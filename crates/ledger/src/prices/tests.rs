@@ -140,6 +140,34 @@ fn a_declared_price_wins_over_the_catalogue_from_its_date_on() {
 }
 
 #[test]
+fn a_provider_has_the_catalogues_prices_of_its_kind_under_any_name() {
+    let prices = Prices::builtin().with_provider("search-groq", "groq").with_provider("openai", "vllm");
+    let spent = usage(&[(Axis::Input, 1_000_000)]);
+    let cost = |prices: &Prices, sku: &str| {
+        let priced = prices.price(sku, &Tier::Standard, day("2026-11-23"), &spent);
+        if priced.unpriced { "unpriced".into() } else { priced.total.to_string() }
+    };
+    assert_eq!(cost(&prices, "search-groq/llama-3.3-70b-versatile"), "0.59");
+    assert_eq!(cost(&prices, "openai/gpt-4o"), "unpriced", "a vLLM cluster that was named openai");
+    assert_eq!(cost(&prices, "azure-openai-v1/gpt-4o"), "2.5");
+}
+
+#[test]
+fn a_price_per_request_is_charged_once_and_not_for_nothing() {
+    let mut with_fee = row("p/m", "2026-01-01", &[IN]);
+    with_fee.per_request = PicoRate::from_pico(5_000_000_000);
+    let prices = Prices::new(&[with_fee]);
+    let at = day("2026-02-01");
+    let spent = usage(&[(Axis::Input, 100)]);
+    assert_eq!(
+        shown(&prices.price("p/m", &Tier::Standard, at, &spent)),
+        "input 100x0.000002=0.0002, request 1x0.005=0.005 total 0.0052"
+    );
+    assert_eq!(prices.price("p/m", &Tier::Standard, at, &Usage::default()).total, Usd::ZERO);
+    assert_eq!(prices.worst_case("p/m", &Tier::Standard, at, 100, 0, 1).unwrap().to_string(), "0.0052");
+}
+
+#[test]
 fn of_two_rows_of_one_date_the_later_added_wins_and_bad_rows_price_nothing() {
     let spent = usage(&[(Axis::Input, 1000)]);
     let cost = |rows: &[PriceRow]| {

@@ -53,7 +53,7 @@ pub fn check(entry: &Entry) -> Vec<Finding> {
         (Some(i), Some(_)) => {
             for (field, pico) in &entry.unmodelled {
                 if *pico != i && *pico != 0 {
-                    find("unmodelled_axis", format!("{field}: we meter no such tokens"));
+                    find("unmodelled_axis", format!("{field}: we meter nothing of that kind"));
                 }
             }
             if let Some(read) = entry.rate("cache_read").filter(|r| *r > i) {

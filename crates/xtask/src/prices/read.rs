@@ -78,7 +78,7 @@ fn entry(key: String, fields: &BTreeMap<String, Box<RawValue>>) -> Entry {
         ..Entry::default()
     };
     for (name, raw) in fields {
-        if name == "tiered_pricing" {
+        if name == "tiered_pricing" || name == "search_context_cost_per_query" && always_searches(&entry) {
             entry.unmodelled.push((name.clone(), -1));
         }
         if raw.get() == "null"
@@ -106,6 +106,12 @@ fn entry(key: String, fields: &BTreeMap<String, Box<RawValue>>) -> Entry {
         }
     }
     entry
+}
+
+/// Whether each request pays the search fee, which we do not meter. Models that
+/// search only when a tool asks for it keep their token prices.
+fn always_searches(entry: &Entry) -> bool {
+    entry.provider == "perplexity" || entry.key.contains("search")
 }
 
 /// The axis and the set of a price field; `None` when it is not of the grammar.
