@@ -92,8 +92,9 @@ pub fn crash_postings(
         attempts: vec![Attempt {
             id: attempt,
             purpose: "crashed".into(),
-            provider: String::new(),
-            upstream_model: String::new(),
+            // A hold is taken before the route is planned, and does not know its target.
+            provider: "unknown".into(),
+            upstream_model: "unknown".into(),
             started: hold.at,
             first_byte_us: None,
             duration_us,

@@ -23,6 +23,8 @@ pub struct CostRow {
     pub attempts: u64,
     pub tokens_in: u128,
     pub tokens_out: u128,
+    /// The same tokens by axis.
+    pub usage: UsageRow,
     /// Attempts whose usage was estimated.
     pub estimated: u64,
     /// Attempts without a known price, whose cost is not in here.
@@ -111,6 +113,7 @@ impl CostRow {
         self.attempts = self.attempts.saturating_add(row.attempts);
         self.tokens_in += tokens_in;
         self.tokens_out += tokens_out;
+        self.usage.add(&row.usage);
         self.estimated = self.estimated.saturating_add(row.estimated);
         self.unpriced = self.unpriced.saturating_add(row.unpriced);
         self.cost_pico += row.cost_pico;

@@ -245,6 +245,25 @@ fn trap_m6_counters_are_derived_from_the_ledger_and_seeding_is_idempotent() {
     book.release(open);
 }
 
+#[test]
+fn trap_m6_256_threads_cannot_overspend_a_budget_for_100() {
+    let book = std::sync::Mutex::new(hard_day("1"));
+    let one = usd("0.01");
+    let admitted: usize = std::thread::scope(|scope| {
+        let asks: Vec<_> = (0..256)
+            .map(|_| {
+                scope.spawn(|| {
+                    let held = book.lock().unwrap().hold(&ask(2, 3, Some(one), NOON));
+                    held.map(|hold| book.lock().unwrap().settle(hold, one)).is_ok()
+                })
+            })
+            .collect();
+        asks.into_iter().filter_map(|asked| asked.join().ok()).filter(|ok| *ok).count()
+    });
+    assert_eq!(admitted, 100);
+    assert_eq!(counters(&book.into_inner().unwrap(), NOON), ["budget 1 1+0"]);
+}
+
 /// What a random history does, in order.
 #[derive(Clone, Debug)]
 enum Step {
