@@ -1,1 +1,76 @@
-//! control
+//! The control plane: what the control API does.
+//!
+//! Each operation is a plain function over a [`Plane`]: no async, no HTTP. One
+//! entry, [`answer`], matches the route, asks `policy` for the action that the
+//! *matched route* carries (TRAPS X1), runs the function on a blocking thread
+//! (the store may wait for a disk) and writes the answer or the refusal.
+//!
+//! What it needs from the running process it asks through [`Host`], which the
+//! binary implements: this crate knows neither the gateway nor the engine.
+
+mod access;
+mod call;
+mod declare;
+mod money;
+mod records;
+pub mod show;
+
+use std::sync::Arc;
+
+use ledger::BudgetStatus;
+use policy::{Denied, Principal};
+use report::Report;
+use store::{KeyVersion, Store};
+use units::Micros;
+
+pub use call::{answer, refuse};
+
+/// The running process, as the control plane sees it.
+pub trait Host: Send + Sync + 'static {
+    /// Who presents this key.
+    fn identify(&self, presented: &str, now: Micros) -> Result<Principal, Denied>;
+    /// Makes a key: its text, to be shown once, and what is stored of it.
+    fn mint(&self, now: Micros, expires: Option<Micros>) -> (String, KeyVersion);
+    /// Reads the declared state again and puts it in force.
+    ///
+    /// # Errors
+    /// A report per object that could not be put in force; the rest is.
+    fn reload(&self) -> Result<(), Vec<Report>>;
+    fn budgets(&self, now: Micros) -> Vec<BudgetStatus>;
+    fn models(&self) -> Vec<api::Model>;
+    fn status(&self) -> api::Status;
+    /// Whether the process's environment has a variable of this name, not what it holds.
+    fn has_variable(&self, name: &str) -> bool;
+}
+
+/// What the operations work on.
+pub struct Plane {
+    pub store: Arc<dyn Store>,
+    pub host: Arc<dyn Host>,
+}
+
+impl Plane {
+    fn state(&self) -> Result<store::State, Report> {
+        self.store.load().map_err(|e| broken(&e))
+    }
+    /// Makes changes durable and puts them in force.
+    fn change(&self, changes: &[store::Change]) -> Result<(), Vec<Report>> {
+        self.store.change(changes).map_err(|e| vec![broken(&e)])?;
+        self.host.reload()
+    }
+}
+
+/// A store's error as a person sees it.
+fn broken(error: &store::Error) -> Report {
+    use store::Error as E;
+    let code = match error {
+        E::Exists { .. } => "CT0004",
+        E::Missing { .. } => "CT0003",
+        _ => "CT0005",
+    };
+    Report::new(code, error.to_string())
+}
+
+fn missing(kind: &str, name: &str, hint: impl Into<String>) -> Report {
+    Report::new("CT0003", format!("there is no {kind} \"{name:.100}\"")).hint(hint)
+}

@@ -1,1 +1,73 @@
-//! gateway
+//! The data plane: what happens to a request between a client and a model.
+//!
+//! [`journey`] reads like the list of its ten steps, one file per step. Each
+//! step takes the evidence of the one before (`Principal`, `Admitted`,
+//! `Screened`, `Prepared`) and no other can make that evidence, so that nothing
+//! is dispatched without admission and every admission meets one outcome.
+//!
+//! State: an immutable [`Snapshot`] swapped on change; the budgets' book and the
+//! rate limits, each behind a lock held for a microsecond and never across an
+//! `.await`; a breaker per target. Nothing here waits for the database before
+//! the end of an answer.
+
+mod account;
+mod admit;
+mod decode;
+mod dispatch;
+mod embed;
+mod headers;
+mod identify;
+pub mod journey;
+mod list;
+mod local;
+mod meters;
+mod plan;
+mod prepare;
+mod reply;
+mod screen;
+mod settle;
+mod snapshot;
+mod stream;
+mod surface;
+mod upstream;
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use ledger::Book;
+use policy::Limits;
+use runtime::Shutdown;
+use store::Store;
+
+pub use headers::error;
+pub use identify::presented;
+pub use snapshot::{Place, Route, Snapshot, Target, Upstream};
+pub use surface::{Surface, find};
+
+/// Everything the data plane shares between its workers.
+pub struct Gateway {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub book: Mutex<Book>,
+    pub limits: Mutex<Limits>,
+    pub store: Arc<dyn Store>,
+    pub meters: observe::Metrics,
+    pub shutdown: Shutdown,
+    /// Largest request body in bytes.
+    pub body_max: u64,
+}
+
+/// One worker thread's view: the shared state, and its own upstream connections.
+#[derive(Clone)]
+pub struct Worker {
+    pub gateway: Arc<Gateway>,
+    pub client: net::Client,
+}
+
+impl Gateway {
+    pub(crate) fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().expect("no code panics while it holds the book")
+    }
+    pub(crate) fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+        self.limits.lock().expect("no code panics while it holds the limits")
+    }
+}

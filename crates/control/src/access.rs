@@ -1,0 +1,212 @@
+//! Teams and keys.
+
+use policy::NewKey;
+use report::Report;
+use store::{Change, Key, KeyRole, KeyVersion, State, Team};
+use units::{KeyId, Micros, TeamId};
+
+use crate::call::{Call, Outcome, json};
+use crate::{Plane, missing};
+
+/// Names of teams and keys appear in ledger accounts and metric labels.
+pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), Report> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (1..=64).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Report::new("CT0002", format!("\"{name:.80}\" is not a name for a {kind}"))
+        .because("a name has 1 to 64 letters, digits and `-` `_` `.`"))
+}
+
+pub(crate) fn list_teams(plane: &Plane, call: &Call) -> Outcome {
+    let state = plane.state()?;
+    let teams: Vec<api::Team> = state.teams.iter().map(|t| show_team(&state, t, call.now)).collect();
+    json(&api::List::from(teams))
+}
+
+pub(crate) fn create_team(plane: &Plane, call: &Call) -> Outcome {
+    let wanted: api::CreateTeam = call.read()?;
+    check_name("team", &wanted.name)?;
+    let state = plane.state()?;
+    if state.teams.iter().any(|t| t.name == wanted.name) {
+        return Err(Report::new("CT0004", format!("there is a team \"{}\" already", wanted.name)).into());
+    }
+    let team = Team {
+        id: TeamId(runtime::new_id()),
+        org: call.principal.org,
+        name: wanted.name,
+        requests_per_minute: wanted.requests_per_minute,
+        tokens_per_minute: wanted.tokens_per_minute,
+        created: call.now,
+    };
+    plane.change(&[Change::PutTeam(team.clone())])?;
+    json(&show_team(&plane.state()?, &team, call.now))
+}
+
+pub(crate) fn list_keys(plane: &Plane, _call: &Call) -> Outcome {
+    let state = plane.state()?;
+    let keys: Vec<api::Key> = state.keys.iter().map(|k| show_key(&state, k)).collect();
+    json(&api::List::from(keys))
+}
+
+pub(crate) fn create_key(plane: &Plane, call: &Call) -> Outcome {
+    let wanted: api::CreateKey = call.read()?;
+    check_name("key", &wanted.name)?;
+    let state = plane.state()?;
+    let team = state.teams.iter().find(|t| t.name == wanted.team);
+    let team = team.ok_or_else(|| missing("team", &wanted.team, "`bedplate team create` makes one"))?;
+    let live = |k: &&Key| k.team == team.id && k.name == wanted.name && k.revoked.is_none();
+    if state.keys.iter().any(|k| live(&k)) {
+        let what = format!("team \"{}\" has a key \"{}\" already", team.name, wanted.name);
+        return Err(Report::new("CT0004", what).hint("choose another name, or rotate that key").into());
+    }
+    let expires = wanted.expires_in_seconds.map(|s| after(call.now, s)).transpose()?;
+    let role = match wanted.role {
+        api::KeyRole::Inference => KeyRole::Inference,
+        api::KeyRole::Viewer => KeyRole::Viewer,
+        api::KeyRole::Admin => KeyRole::Admin,
+    };
+    policy::can_create(
+        &call.principal,
+        &NewKey {
+            team: team.id,
+            org: team.org,
+            role,
+            models: wanted.models.as_deref(),
+            requests_per_minute: wanted.requests_per_minute,
+            tokens_per_minute: wanted.tokens_per_minute,
+            expires,
+        },
+    )
+    .map_err(|d| d.report())?;
+    let (text, version) = plane.host.mint(call.now, None);
+    let key = Key {
+        id: KeyId(runtime::new_id()),
+        team: team.id,
+        user: None,
+        name: wanted.name,
+        role,
+        versions: vec![version],
+        models: wanted.models,
+        requests_per_minute: wanted.requests_per_minute,
+        tokens_per_minute: wanted.tokens_per_minute,
+        expires,
+        revoked: None,
+        created_by: Some(call.principal.key),
+        created: call.now,
+    };
+    store_key(plane, key, text)
+}
+
+/// The new version works at once; the old one until the overlap is over.
+pub(crate) fn rotate_key(plane: &Plane, call: &Call) -> Outcome {
+    let wanted: api::RotateKey = if call.body.is_empty() { api::RotateKey::default() } else { call.read()? };
+    let mut key = find_key(&plane.state()?, call.param(0))?;
+    if key.revoked.is_some() {
+        return Err(Report::new("CT0004", "the key is revoked").hint("create another").into());
+    }
+    let until = after(call.now, wanted.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_S))?;
+    key.versions.retain(|v| v.expires.is_none_or(|e| e > call.now));
+    // Two live versions at most: the newest so far, and the new one.
+    let newest = key.versions.pop();
+    key.versions = newest.into_iter().map(|v| shortened(v, until)).collect();
+    let (text, version) = plane.host.mint(call.now, None);
+    key.versions.push(version);
+    store_key(plane, key, text)
+}
+
+/// A day: long enough to redeploy every client of a company.
+const DEFAULT_OVERLAP_S: u64 = 86_400;
+
+fn shortened(version: KeyVersion, until: Micros) -> KeyVersion {
+    KeyVersion { expires: Some(version.expires.map_or(until, |e| e.min(until))), ..version }
+}
+
+pub(crate) fn revoke_key(plane: &Plane, call: &Call) -> Outcome {
+    let state = plane.state()?;
+    let mut key = find_key(&state, call.param(0))?;
+    if key.id == call.principal.key {
+        return Err(Report::new("CT0004", "a key cannot revoke itself")
+            .hint("revoke it with another admin key, so that nobody locks themselves out")
+            .into());
+    }
+    if key.revoked.is_none() {
+        key.revoked = Some(call.now);
+        plane.change(&[Change::PutKey(key.clone())])?;
+    }
+    json(&show_key(&state, &key))
+}
+
+fn store_key(plane: &Plane, key: Key, text: String) -> Outcome {
+    plane.change(&[Change::PutKey(key.clone())])?;
+    json(&api::CreatedKey { key: show_key(&plane.state()?, &key), secret: api::Secret::new(text) })
+}
+
+fn after(now: Micros, seconds: u64) -> Result<Micros, Report> {
+    let us =
+        i64::try_from(seconds).ok().and_then(|s| s.checked_mul(1_000_000)).filter(|us| *us < i64::MAX / 4);
+    us.map(|us| now.plus_us(us))
+        .ok_or_else(|| Report::new("CT0002", format!("{seconds} seconds is too long")))
+}
+
+/// By id, or by `team/name` among the keys that are not revoked.
+pub(crate) fn find_key(state: &State, name: &str) -> Result<Key, Report> {
+    let found = state.keys.iter().find(|k| k.id.to_string() == name).or_else(|| {
+        let (team, name) = name.split_once('/')?;
+        let team = state.teams.iter().find(|t| t.name == team)?;
+        state.keys.iter().find(|k| k.team == team.id && k.name == name && k.revoked.is_none())
+    });
+    found.cloned().ok_or_else(|| missing("key", name, "`bedplate key list` shows ids and names"))
+}
+
+fn show_team(state: &State, team: &Team, now: Micros) -> api::Team {
+    let live = |k: &&Key| k.team == team.id && k.revoked.is_none() && k.expires.is_none_or(|e| e > now);
+    api::Team {
+        id: team.id.to_string(),
+        name: team.name.clone(),
+        requests_per_minute: team.requests_per_minute,
+        tokens_per_minute: team.tokens_per_minute,
+        created: team.created.to_string(),
+        live_keys: state.keys.iter().filter(live).count() as u32,
+    }
+}
+
+fn show_key(state: &State, key: &Key) -> api::Key {
+    api::Key {
+        id: key.id.to_string(),
+        team: team_name(state, key.team),
+        name: key.name.clone(),
+        role: match key.role {
+            KeyRole::Inference => api::KeyRole::Inference,
+            KeyRole::Viewer => api::KeyRole::Viewer,
+            KeyRole::Admin => api::KeyRole::Admin,
+        },
+        models: key.models.clone(),
+        requests_per_minute: key.requests_per_minute,
+        tokens_per_minute: key.tokens_per_minute,
+        versions: key
+            .versions
+            .iter()
+            .map(|v| api::KeyVersion {
+                hint: v.hint.clone(),
+                created: v.created.to_string(),
+                expires: v.expires.map(|e| e.to_string()),
+            })
+            .collect(),
+        created: key.created.to_string(),
+        expires: key.expires.map(|e| e.to_string()),
+        revoked: key.revoked.map(|r| r.to_string()),
+        created_by: key.created_by.map(|k| k.to_string()),
+    }
+}
+
+/// A team's name; its id when it no longer exists.
+pub(crate) fn team_name(state: &State, id: TeamId) -> String {
+    state.teams.iter().find(|t| t.id == id).map_or_else(|| id.to_string(), |t| t.name.clone())
+}
+
+/// `team/name` of a key; its id when it no longer exists.
+pub(crate) fn key_name(state: &State, id: KeyId) -> String {
+    let key = state.keys.iter().find(|k| k.id == id);
+    key.map_or_else(|| id.to_string(), |k| format!("{}/{}", team_name(state, k.team), k.name))
+}

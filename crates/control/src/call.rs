@@ -1,0 +1,249 @@
+//! From HTTP to an operation and back.
+
+use std::sync::Arc;
+
+use api::{Action, ErrorBody, ErrorResponse, Route};
+use net::server::{Request, Response};
+use net::{HeaderValue, StatusCode, header};
+use policy::Principal;
+use report::{Report, Retry};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use units::Micros;
+
+use crate::{Plane, access, declare, money, records, show};
+
+/// Manifests are the largest bodies here.
+const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
+
+/// One call of an operation.
+pub(crate) struct Call {
+    pub route: &'static Route,
+    pub params: Vec<String>,
+    query: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub principal: Principal,
+    pub now: Micros,
+}
+
+/// A successful answer: JSON text.
+pub(crate) struct Answer(Vec<u8>);
+
+/// Why there is none: the first report decides the status.
+pub(crate) struct Refusal(pub Vec<Report>);
+
+impl From<Report> for Refusal {
+    fn from(report: Report) -> Refusal {
+        Refusal(vec![report])
+    }
+}
+impl From<Vec<Report>> for Refusal {
+    fn from(reports: Vec<Report>) -> Refusal {
+        Refusal(reports)
+    }
+}
+
+pub(crate) type Outcome = Result<Answer, Refusal>;
+
+/// Writes an answer.
+pub(crate) fn json(value: &impl Serialize) -> Outcome {
+    serde_json::to_vec(value)
+        .map(Answer)
+        .map_err(|e| Report::new("CT0005", "the answer could not be written").because(e.to_string()).into())
+}
+
+impl Call {
+    pub fn param(&self, index: usize) -> &str {
+        self.params.get(index).map_or("", String::as_str)
+    }
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+    /// The body as JSON of a known shape.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Report> {
+        serde_json::from_slice(&self.body).map_err(|e| {
+            Report::new("CT0002", "the body is not what this operation takes").because(e.to_string())
+        })
+    }
+    pub fn text(&self) -> Result<&str, Report> {
+        std::str::from_utf8(&self.body)
+            .map_err(|e| Report::new("CT0002", "the body is not UTF-8").because(e.to_string()))
+    }
+}
+
+/// Answers a request whose path begins with `/api/`.
+pub async fn answer(plane: Arc<Plane>, request: Request, presented: Option<String>) -> Response {
+    match prepare(&plane, request, presented).await {
+        Ok(call) => {
+            let status = call.route.status;
+            let run = tokio::task::spawn_blocking(move || operate(&plane, &call));
+            match run.await {
+                Ok(Ok(Answer(body))) => {
+                    Response::json(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body)
+                }
+                Ok(Err(Refusal(reports))) => refuse(&reports),
+                Err(_) => refuse(&[Report::new("CT0005", "the operation failed unexpectedly")]),
+            }
+        }
+        Err(report) => refuse(&[report]),
+    }
+}
+
+async fn prepare(plane: &Plane, request: Request, presented: Option<String>) -> Result<Call, Report> {
+    let (params, route) = match api::find(request.method.as_str(), request.path()) {
+        Ok(found) => (found.params.iter().map(|p| decode(p)).collect(), found.route),
+        Err(api::Miss::NotFound) => {
+            return Err(Report::new("CT0001", format!("no operation has the path {:.200}", request.path()))
+                .hint("GET /api/openapi.json lists them"));
+        }
+        Err(api::Miss::Method) => {
+            return Err(Report::new(
+                "GW0002",
+                format!("{:.200} does not take {}", request.path(), request.method),
+            ));
+        }
+    };
+    let now = runtime::clock::now();
+    let presented = presented.ok_or_else(|| {
+        Report::new("ID0001", "no API key was sent").hint("send `authorization: Bearer <key>`")
+    })?;
+    let principal = plane.host.identify(&presented, now).map_err(|d| d.report())?;
+    policy::allows(&principal, required(route.action)).map_err(|d| d.report())?;
+    let query = request.uri.query().map(pairs).unwrap_or_default();
+    if let Some((name, _)) = query.iter().find(|(n, _)| !route.query.iter().any(|q| q.name == n)) {
+        return Err(Report::new(
+            "CT0002",
+            format!("{} does not take the parameter \"{name:.60}\"", route.path),
+        ));
+    }
+    let body = request.body.read_all(BODY_MAX).await.map_err(|e| Report::new("GW0004", e.to_string()))?;
+    Ok(Call { route, params, query, body: body.to_vec(), principal, now })
+}
+
+/// What the action of a route takes.
+fn required(action: Action) -> policy::Action {
+    match action {
+        _ if action.writes() => policy::Action::Manage,
+        Action::ReadRecords => policy::Action::ReadRecords,
+        Action::ReadCosts => policy::Action::ReadCosts,
+        Action::ReadModels => policy::Action::ReadModels,
+        // Whom the deployment knows and how it is set up is for its admins.
+        Action::ReadTeams | Action::ReadKeys | Action::ReadProviders | Action::ReadManifests => {
+            policy::Action::Manage
+        }
+        _ => policy::Action::ReadStatus,
+    }
+}
+
+/// One line per operation, in the order of the route table.
+fn operate(plane: &Plane, call: &Call) -> Outcome {
+    match call.route.name {
+        "apply" => declare::apply(plane, call),
+        "list_budgets" => money::list_budgets(plane, call),
+        "create_budget" => money::create_budget(plane, call),
+        "delete_budget" => money::delete_budget(plane, call),
+        "report_costs" => money::report_costs(plane, call),
+        "list_keys" => access::list_keys(plane, call),
+        "create_key" => access::create_key(plane, call),
+        "revoke_key" => access::revoke_key(plane, call),
+        "rotate_key" => access::rotate_key(plane, call),
+        "check_ledger" => money::check_ledger(plane, call),
+        "list_manifests" => declare::list(plane, call),
+        "list_models" => json(&api::List::from(plane.host.models())),
+        "plan" => declare::plan(plane, call),
+        "list_providers" => show::providers(plane, call),
+        "set_provider_key" => show::set_provider_key(plane, call),
+        "list_records" => records::list(plane, call),
+        "explain" => records::explain(plane, call),
+        "status" => json(&plane.host.status()),
+        "list_teams" => access::list_teams(plane, call),
+        "create_team" => access::create_team(plane, call),
+        name => {
+            Err(Report::new("CT0005", format!("operation {name} is declared and not implemented")).into())
+        }
+    }
+}
+
+/// A refusal in the control API's own envelope.
+pub fn refuse(reports: &[Report]) -> Response {
+    let Some(first) = reports.first() else {
+        return refuse(&[Report::new("CT0005", "the operation failed without a reason")]);
+    };
+    let body =
+        ErrorResponse { error: error_body(first), more: reports[1..].iter().map(error_body).collect() };
+    let status = StatusCode::from_u16(first.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let bytes = serde_json::to_vec(&body).expect("strings and numbers serialise");
+    let mut response = Response::json(status, bytes);
+    if let Retry::After(seconds) = first.retry {
+        response.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn error_body(report: &Report) -> ErrorBody {
+    ErrorBody {
+        code: report.code.0.into(),
+        message: report.what.clone(),
+        at: report.at.clone(),
+        because: report.because.clone(),
+        hint: report.hint.clone(),
+        retry: match report.retry {
+            Retry::Never => api::Retry::Never,
+            Retry::Yes => api::Retry::Yes,
+            Retry::After(seconds) => api::Retry::AfterSeconds(seconds),
+        },
+    }
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|p| !p.is_empty()).take(32);
+    pairs
+        .map(|p| p.split_once('=').map_or((decode(p), String::new()), |(n, v)| (decode(n), decode(v))))
+        .collect()
+}
+
+/// Percent-decoding of a path segment or a query part.
+fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                bytes = ahead;
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_an_operation_and_an_action() {
+        // `operate` is a match on names; a route that it forgets would answer CT0005.
+        let source = include_str!("call.rs");
+        for route in api::ROUTES {
+            assert!(source.contains(&format!("\"{}\" =>", route.name)), "{} has no operation", route.name);
+        }
+    }
+
+    #[test]
+    fn what_writes_takes_an_admin() {
+        for route in api::ROUTES.iter().filter(|r| r.action.writes()) {
+            assert_eq!(required(route.action), policy::Action::Manage, "{}", route.name);
+        }
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_once_and_never_panics() {
+        assert_eq!(decode("a%2Fb%3a%25"), "a/b:%");
+        assert_eq!(decode("%"), "%");
+        assert_eq!(decode("%zz%4"), "%zz%4");
+    }
+}

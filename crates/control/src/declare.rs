@@ -1,0 +1,271 @@
+//! Manifests: what applying them would change, and applying them.
+
+use std::collections::BTreeSet;
+
+use manifest::{Action, Document, Kind, Known, Place, Scope as Declared, Spec};
+use report::Report;
+use store::{Budget, BudgetKind, Change, ManifestRow, Period, PriceRow, Scope, State, Team};
+use units::{BudgetId, Micros, OrgId, PicoRate, TeamId};
+
+use crate::access::find_key;
+use crate::call::{Call, Outcome, Refusal, json};
+use crate::{Plane, missing};
+
+pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {
+    let rows = plane.state()?.manifests;
+    let shown: Vec<api::Manifest> = rows
+        .into_iter()
+        .map(|m| api::Manifest { kind: m.kind, name: m.name, text: m.text, applied: m.applied.to_string() })
+        .collect();
+    json(&api::List::from(shown))
+}
+
+pub(crate) fn plan(plane: &Plane, call: &Call) -> Outcome {
+    let state = plane.state()?;
+    let (plan, _) = compare(&state, call.text()?, prune(call)?)?;
+    json(&show(&plan, state.generation, false))
+}
+
+pub(crate) fn apply(plane: &Plane, call: &Call) -> Outcome {
+    let prune = prune(call)?;
+    let (plan, generation) = apply_text(plane, call.text()?, prune, call.principal.org, call.now)?;
+    json(&show(&plan, generation, true))
+}
+
+fn prune(call: &Call) -> Result<bool, Report> {
+    match call.query("prune") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Report::new("CT0002", format!("prune is \"{other:.20}\"; write true or false"))),
+    }
+}
+
+impl Plane {
+    /// Applies manifests outside a request: `serve --config`.
+    ///
+    /// # Errors
+    /// All problems of the text, or why it could not be stored or put in force.
+    pub fn apply(&self, text: &str, org: OrgId, now: Micros) -> Result<bool, Vec<Report>> {
+        let applied = apply_text(self, text, false, org, now);
+        applied.map(|(plan, _)| plan.changed()).map_err(|refusal| refusal.0)
+    }
+}
+
+fn apply_text(
+    plane: &Plane,
+    text: &str,
+    prune: bool,
+    org: OrgId,
+    now: Micros,
+) -> Result<(manifest::Plan, u64), Refusal> {
+    let state = plane.state()?;
+    let (plan, desired) = compare(&state, text, prune)?;
+    if plan.changed() {
+        let changes = changes(&state, &plan, &desired, org, now)?;
+        plane.change(&changes)?;
+    }
+    Ok((plan, plane.state()?.generation))
+}
+
+fn compare(state: &State, text: &str, prune: bool) -> Result<(manifest::Plan, Vec<Document>), Refusal> {
+    let desired = manifest::parse(text, "the request")?;
+    let current = current(state)?;
+    let problems = manifest::check(&desired, &known(state, &current));
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    Ok((manifest::diff(&current, &desired, prune), desired))
+}
+
+/// What is declared, read again from its stored text.
+fn current(state: &State) -> Result<Vec<Document>, Refusal> {
+    let mut documents = Vec::new();
+    for row in &state.manifests {
+        documents.extend(manifest::parse(&row.text, &format!("{} {}", row.kind, row.name))?);
+    }
+    Ok(documents)
+}
+
+fn known(state: &State, current: &[Document]) -> Known {
+    let named = |kind: Kind| -> BTreeSet<String> {
+        current.iter().filter(|d| d.kind == kind).map(|d| d.name.clone()).collect()
+    };
+    let team =
+        |id: TeamId| state.teams.iter().find(|t| t.id == id).map(|t| t.name.as_str()).unwrap_or_default();
+    Known {
+        catalog: dialects::providers::all().iter().map(|p| p.name.clone()).collect(),
+        providers: named(Kind::Provider),
+        models: named(Kind::Model),
+        teams: state.teams.iter().map(|t| t.name.clone()).collect(),
+        keys: state
+            .keys
+            .iter()
+            .flat_map(|k| [k.id.to_string(), format!("{}/{}", team(k.team), k.name)])
+            .collect(),
+        orgs: state.orgs.iter().map(|o| o.name.clone()).collect(),
+    }
+}
+
+/// The steps of a plan as changes of the store, in an order in which each finds
+/// what it refers to: teams, then budgets, then the rest.
+fn changes(
+    state: &State,
+    plan: &manifest::Plan,
+    desired: &[Document],
+    org: OrgId,
+    now: Micros,
+) -> Result<Vec<Change>, Report> {
+    let mut ahead = state.clone();
+    let mut changes = Vec::new();
+    let mut steps: Vec<_> = plan.steps.iter().filter(|s| s.action != Action::Unchanged).collect();
+    steps.sort_by_key(|s| s.kind != Kind::Team);
+    for step in steps {
+        if step.action == Action::Delete {
+            changes.extend(removal(&ahead, step.kind, &step.name)?);
+            continue;
+        }
+        let document = desired.iter().find(|d| d.kind == step.kind && d.name == step.name);
+        let Some(document) = document else { continue };
+        changes.push(Change::PutManifest(ManifestRow {
+            kind: document.kind.name().into(),
+            name: document.name.clone(),
+            text: document.text.clone(),
+            applied: now,
+        }));
+        match &document.spec {
+            Spec::Team(declared) => {
+                let team = team(&ahead, &document.name, declared, org, now);
+                ahead.teams.retain(|t| t.id != team.id);
+                ahead.teams.push(team.clone());
+                changes.push(Change::PutTeam(team));
+            }
+            Spec::Budget(declared) => {
+                changes.push(Change::PutBudget(budget(&ahead, &document.name, declared, now)?))
+            }
+            Spec::Model(model) => changes.extend(prices(&ahead, model, now)?),
+            Spec::Provider(_) => {}
+        }
+    }
+    Ok(changes)
+}
+
+fn removal(state: &State, kind: Kind, name: &str) -> Result<Vec<Change>, Report> {
+    if kind == Kind::Team {
+        return Err(Report::new("CT0004", format!("team \"{name}\" cannot be deleted"))
+            .because("its keys and its history refer to it")
+            .hint("revoke its keys instead"));
+    }
+    let mut changes = vec![Change::RemoveManifest { kind: kind.name().into(), name: name.into() }];
+    if kind == Kind::Budget {
+        let budget = state.budgets.iter().find(|b| b.name == name);
+        changes.extend(budget.map(|b| Change::RemoveBudget(b.id)));
+    }
+    Ok(changes)
+}
+
+fn team(state: &State, name: &str, declared: &manifest::Team, org: OrgId, now: Micros) -> Team {
+    let known = state.teams.iter().find(|t| t.name == name);
+    Team {
+        id: known.map_or_else(|| TeamId(runtime::new_id()), |t| t.id),
+        org: known.map_or(org, |t| t.org),
+        name: name.into(),
+        requests_per_minute: declared.requests_per_minute,
+        tokens_per_minute: declared.tokens_per_minute,
+        created: known.map_or(now, |t| t.created),
+    }
+}
+
+fn budget(state: &State, name: &str, declared: &manifest::Budget, now: Micros) -> Result<Budget, Report> {
+    let known = state.budgets.iter().find(|b| b.name == name);
+    let scope = match &declared.scope {
+        Declared::Team(team) => {
+            let team = state
+                .teams
+                .iter()
+                .find(|t| t.name == *team)
+                .ok_or_else(|| missing("team", team, "declare it"))?;
+            Scope::Team(team.id)
+        }
+        Declared::Org(org) => {
+            let org = state
+                .orgs
+                .iter()
+                .find(|o| o.name == *org)
+                .ok_or_else(|| missing("org", org, "see the first start"))?;
+            Scope::Org(org.id)
+        }
+        Declared::Key(key) => Scope::Key(find_key(state, key)?.id),
+    };
+    Ok(Budget {
+        id: known.map_or_else(|| BudgetId(runtime::new_id()), |b| b.id),
+        name: name.into(),
+        scope,
+        limit: declared.limit,
+        period: match declared.period {
+            manifest::Period::Day => Period::Day,
+            manifest::Period::Month => Period::Month,
+            manifest::Period::Total => Period::Total,
+        },
+        kind: match declared.kind {
+            manifest::BudgetKind::Hard => BudgetKind::Hard,
+            manifest::BudgetKind::Soft => BudgetKind::Soft,
+        },
+        created: known.map_or(now, |b| b.created),
+    })
+}
+
+/// A declared price that differs from the last becomes a new dated version; the
+/// old one keeps pricing what happened before (TRAPS M7).
+fn prices(state: &State, model: &manifest::Model, now: Micros) -> Result<Vec<Change>, Report> {
+    let mut changes = Vec::new();
+    for target in &model.targets {
+        let (Place::Remote { provider, model }, Some(price)) = (&target.place, &target.price) else {
+            continue;
+        };
+        let sku = format!("{provider}/{model}");
+        let per_request = price.per_request.map_or(PicoRate::ZERO, |u| PicoRate::from_pico(u.pico()));
+        let last = state.prices.iter().rfind(|p| p.sku == sku);
+        if last.is_some_and(|p| p.rates == price.rates && p.per_request == per_request) {
+            continue;
+        }
+        changes.push(Change::AddPrice(PriceRow {
+            sku,
+            effective_from: now,
+            rates: price.rates.clone(),
+            per_request,
+            source: "declared in a Model manifest".into(),
+        }));
+    }
+    Ok(changes)
+}
+
+fn show(plan: &manifest::Plan, generation: u64, applied: bool) -> api::Plan {
+    api::Plan {
+        generation,
+        changed: plan.changed(),
+        applied,
+        steps: plan
+            .steps
+            .iter()
+            .map(|s| api::PlanStep {
+                action: match s.action {
+                    Action::Create => api::PlanAction::Create,
+                    Action::Update => api::PlanAction::Update,
+                    Action::Delete => api::PlanAction::Delete,
+                    Action::Unchanged => api::PlanAction::Unchanged,
+                },
+                kind: s.kind.name().into(),
+                name: s.name.clone(),
+                changes: s
+                    .changes
+                    .iter()
+                    .map(|c| api::FieldChange {
+                        path: c.path.clone(),
+                        from: c.from.clone(),
+                        to: c.to.clone(),
+                    })
+                    .collect(),
+            })
+            .collect(),
+    }
+}

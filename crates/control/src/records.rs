@@ -1,0 +1,158 @@
+//! The record of requests, for people.
+
+use report::Report;
+use store::{Attempt, AttemptOutcome, KeyRole, Outcome as Ended, Record, State};
+
+use crate::access::{key_name, team_name};
+use crate::call::{Call, Outcome, json};
+use crate::{Plane, broken};
+
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 1_000;
+
+pub(crate) fn list(plane: &Plane, call: &Call) -> Outcome {
+    let limit = match call.query("limit") {
+        None => LIMIT_DEFAULT,
+        Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
+            Report::new("CT0002", format!("limit is \"{text:.20}\"; write 1 to {LIMIT_MAX}"))
+        })?,
+    };
+    let state = plane.state()?;
+    // The port has no filter by team yet: a viewer's page is cut from the newest thousand.
+    let wanted = if call.principal.role == KeyRole::Admin { limit } else { LIMIT_MAX };
+    let records = plane.store.recent(wanted).map_err(|e| broken(&e))?;
+    let seen = records.iter().filter(|r| policy::may_see(&call.principal, r.team)).take(limit);
+    let rows: Vec<api::RecordSummary> = seen.map(|r| summary(&state, r)).collect();
+    json(&api::List::from(rows))
+}
+
+pub(crate) fn explain(plane: &Plane, call: &Call) -> Outcome {
+    let text = call.param(0);
+    let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
+    let record = plane.store.record(id).map_err(|e| broken(&e))?;
+    // What another team may not see reads like what is not there.
+    let record = record.filter(|r| policy::may_see(&call.principal, r.team)).ok_or_else(|| {
+        Report::new("CT0003", format!("there is no record of request {text:.60}"))
+            .hint("the id is in the `x-request-id` header of every answer")
+    })?;
+    let postings = plane.store.postings(id).map_err(|e| broken(&e))?;
+    let state = plane.state()?;
+    let (outcome, error_code) = ended(&record.outcome);
+    json(&api::Record {
+        id: record.id.to_string(),
+        at: record.at.to_string(),
+        team: team_name(&state, record.team),
+        key: key_name(&state, record.key),
+        key_id: record.key.to_string(),
+        surface: record.surface.clone(),
+        model: record.model.clone(),
+        end_user: record.end_user.clone(),
+        stream: record.stream,
+        request_bytes: record.request_bytes,
+        response_bytes: record.response_bytes,
+        outcome,
+        error_code,
+        status: record.status,
+        generation: record.generation,
+        decision: record.decision.clone(),
+        held_usd: record.held.to_string(),
+        cost_usd: record.cost.to_string(),
+        duration_us: record.duration_us,
+        steps: record
+            .steps
+            .iter()
+            .map(|s| api::Step {
+                name: s.name.to_string(),
+                start_us: s.start_us,
+                duration_us: s.duration_us,
+                note: s.note.clone(),
+            })
+            .collect(),
+        attempts: record.attempts.iter().map(attempt).collect(),
+        rejected: record
+            .rejected
+            .iter()
+            .map(|r| api::Rejected { target: r.target.clone(), reason: r.reason.clone() })
+            .collect(),
+        postings: postings
+            .iter()
+            .map(|p| api::Posting {
+                attempt: p.attempt.to_string(),
+                account: p.account.to_string(),
+                amount_usd: p.amount.to_string(),
+            })
+            .collect(),
+    })
+}
+
+fn summary(state: &State, record: &Record) -> api::RecordSummary {
+    let (outcome, error_code) = ended(&record.outcome);
+    let mut axes = [0u64; chat::Axis::ALL.len()];
+    for attempt in &record.attempts {
+        axes.iter_mut().zip(attempt.usage.0).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+    }
+    api::RecordSummary {
+        id: record.id.to_string(),
+        at: record.at.to_string(),
+        team: team_name(state, record.team),
+        key: key_name(state, record.key),
+        model: record.model.clone(),
+        surface: record.surface.clone(),
+        stream: record.stream,
+        outcome,
+        error_code,
+        status: record.status,
+        tokens: api::Tokens::from_axes(axes),
+        cost_usd: record.cost.to_string(),
+        duration_us: record.duration_us,
+    }
+}
+
+fn ended(outcome: &Ended) -> (String, Option<String>) {
+    match outcome {
+        Ended::Completed => ("completed".into(), None),
+        Ended::Refused(code) => ("refused".into(), Some(code.clone())),
+        Ended::Failed(code) => ("failed".into(), Some(code.clone())),
+        Ended::Abandoned => ("abandoned".into(), None),
+        Ended::Crashed => ("crashed".into(), None),
+    }
+}
+
+fn attempt(a: &Attempt) -> api::Attempt {
+    let (outcome, error_code) = match &a.outcome {
+        AttemptOutcome::Ok => ("ok", None),
+        AttemptOutcome::Failed(code) => ("failed", Some(code.clone())),
+        AttemptOutcome::Cancelled => ("cancelled", None),
+    };
+    api::Attempt {
+        id: a.id.to_string(),
+        purpose: a.purpose.clone(),
+        provider: a.provider.clone(),
+        upstream_model: a.upstream_model.clone(),
+        started: a.started.to_string(),
+        first_byte_us: a.first_byte_us,
+        duration_us: a.duration_us,
+        outcome: outcome.into(),
+        error_code,
+        status: a.status,
+        tokens: api::Tokens::from_axes(a.usage.0),
+        estimated: a.estimated,
+        unreconciled: a.unreconciled,
+        tier: a.tier.clone(),
+        lines: a
+            .lines
+            .iter()
+            .map(|l| api::Line {
+                item: l.item.to_string(),
+                quantity: l.quantity,
+                rate_usd: l.rate.to_string(),
+                amount_usd: l.amount.to_string(),
+            })
+            .collect(),
+        cost_usd: a.cost.to_string(),
+        price_from: a.price.as_ref().map(|(at, _)| at.to_string()),
+        price_source: a.price.as_ref().map(|(_, source)| source.clone()),
+        upstream_id: a.upstream_id.clone(),
+        note: a.note.clone(),
+    }
+}

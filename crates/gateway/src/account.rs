@@ -1,0 +1,294 @@
+//! The open side of a request: what will become its record.
+//!
+//! An [`Admitted`] holds money. It ends in exactly one outcome: the journey
+//! takes it to [`Admitted::close`], or it is dropped because the client left
+//! (hyper drops the handler or the body it was feeding), which posts `Abandoned`
+//! with what was produced until then (TRAPS M4).
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use chat::{Tier, Usage};
+use ledger::Hold;
+use net::server::Request;
+use policy::{Principal, Ticket};
+use store::{Attempt, AttemptOutcome, Entry, HoldRow, Outcome, Rejected, Step};
+use units::{AttemptId, Micros, RequestId};
+
+use crate::settle::{self, Settled};
+use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
+
+/// A hold that is still open after this long is written to disk, so that a
+/// crash does not forget it. Shorter requests settle before it would matter.
+const HOLD_JOURNAL_US: u64 = 20_000;
+
+/// A request before admission.
+pub(crate) struct Arrival {
+    pub id: RequestId,
+    pub at: Micros,
+    /// Monotonic.
+    pub received_us: u64,
+    pub surface: Surface,
+    pub snapshot: Arc<Snapshot>,
+    pub request_bytes: u64,
+    pub steps: Vec<Step>,
+    /// Whether its errors wear Anthropic's envelope.
+    pub anthropic: bool,
+}
+
+impl Arrival {
+    pub fn new(gateway: &Gateway, surface: Surface, request: &Request) -> Arrival {
+        let listing = matches!(surface, Surface::ListModels | Surface::ShowModel);
+        Arrival {
+            id: RequestId(runtime::new_id()),
+            at: runtime::clock::now(),
+            received_us: request.received_us,
+            surface,
+            snapshot: gateway.snapshot.load_full(),
+            request_bytes: 0,
+            steps: Vec::with_capacity(10),
+            anthropic: surface.dialect().is_anthropic()
+                || listing && request.headers.contains_key("anthropic-version"),
+        }
+    }
+    /// Notes a step that began at `from` (monotonic microseconds) and ends now.
+    pub fn step(&mut self, name: &'static str, from: u64, note: String) {
+        push_step(&mut self.steps, self.received_us, name, from, note);
+    }
+    /// The dialect its errors are written in.
+    pub fn envelope(&self) -> dialects::Dialect {
+        if self.anthropic { dialects::Dialect::AnthropicMessages } else { self.surface.dialect() }
+    }
+}
+
+fn push_step(steps: &mut Vec<Step>, origin: u64, name: &'static str, from: u64, note: String) {
+    let now = runtime::clock::monotonic_us();
+    steps.push(Step {
+        name: name.into(),
+        start_us: from.saturating_sub(origin),
+        duration_us: now.saturating_sub(from),
+        note,
+    });
+}
+
+/// Everything about a request that was let in.
+pub(crate) struct Account {
+    pub gateway: Arc<Gateway>,
+    pub snapshot: Arc<Snapshot>,
+    pub id: RequestId,
+    pub at: Micros,
+    pub received_us: u64,
+    pub surface: Surface,
+    pub principal: Principal,
+    pub route: Arc<Route>,
+    pub model: String,
+    pub end_user: Option<String>,
+    pub stream: bool,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub decision: String,
+    pub steps: Vec<Step>,
+    pub rejected: Vec<Rejected>,
+    pub attempts: Vec<Attempt>,
+    /// A guess of the prompt's tokens, for targets that report none.
+    pub input_tokens: u64,
+    pub hold: Option<Hold>,
+    pub ticket: Option<Ticket>,
+    pub live: Option<Live>,
+    /// When the first byte of an answer was ready for the client, after `received_us`.
+    pub first_byte_us: Option<u64>,
+    pub hold_journaled: bool,
+}
+
+/// The attempt under way.
+pub(crate) struct Live {
+    pub id: AttemptId,
+    pub target: Arc<Target>,
+    pub started: Micros,
+    /// Monotonic.
+    pub started_us: u64,
+    pub first_byte_us: Option<u64>,
+    pub status: u16,
+    /// What the target reported.
+    pub usage: Option<Usage>,
+    pub tier: Option<Tier>,
+    pub upstream_id: String,
+    /// Bytes of answer text seen so far, for an estimate.
+    pub output_bytes: u64,
+    /// Engine time so far; only for the local engine.
+    pub busy_us: u64,
+    pub note: String,
+}
+
+impl Account {
+    pub fn step(&mut self, name: &'static str, from: u64, note: String) {
+        push_step(&mut self.steps, self.received_us, name, from, note);
+    }
+
+    /// Begins an attempt. The one before must have ended.
+    pub fn begin(&mut self, target: &Arc<Target>) {
+        debug_assert!(self.live.is_none(), "one attempt at a time");
+        target.breaker().begin();
+        self.live = Some(Live {
+            id: AttemptId(runtime::new_id()),
+            target: Arc::clone(target),
+            started: runtime::clock::now(),
+            started_us: runtime::clock::monotonic_us(),
+            first_byte_us: None,
+            status: 0,
+            usage: None,
+            tier: None,
+            upstream_id: String::new(),
+            output_bytes: 0,
+            busy_us: 0,
+            note: String::new(),
+        });
+    }
+
+    /// The attempt under way.
+    pub fn live(&mut self) -> &mut Live {
+        self.live.as_mut().expect("called between the beginning and the end of an attempt")
+    }
+
+    /// The first byte of the attempt's answer is here.
+    pub fn first_byte(&mut self) {
+        let now = runtime::clock::monotonic_us();
+        let received = self.received_us;
+        let live = self.live();
+        live.first_byte_us.get_or_insert(now.saturating_sub(live.started_us));
+        self.first_byte_us.get_or_insert(now.saturating_sub(received));
+    }
+
+    /// Ends the attempt under way: prices it and adds its line.
+    pub fn end(&mut self, outcome: AttemptOutcome) {
+        let Some(live) = self.live.take() else { return };
+        if outcome == AttemptOutcome::Cancelled {
+            live.target.breaker().forget();
+        }
+        let attempt = live.into_attempt(&self.snapshot, self.surface, self.input_tokens, outcome);
+        self.attempts.push(attempt);
+    }
+
+    /// Writes the hold to disk once the request has taken long enough for a crash to matter.
+    pub fn journal_hold(&mut self) {
+        if self.hold_journaled {
+            return;
+        }
+        let Some(hold) = &self.hold else { return };
+        if runtime::clock::monotonic_us().saturating_sub(self.received_us) < HOLD_JOURNAL_US {
+            return;
+        }
+        self.hold_journaled = true;
+        let row = HoldRow {
+            request: self.id,
+            team: self.principal.team,
+            key: self.principal.key,
+            budgets: Vec::new(),
+            model: self.model.clone(),
+            amount: hold.amount,
+            at: self.at,
+        };
+        self.gateway.store.append(Entry::Hold(row), Box::new(|_| {}));
+    }
+}
+
+impl Live {
+    fn into_attempt(
+        mut self,
+        snapshot: &Snapshot,
+        surface: Surface,
+        input_tokens: u64,
+        outcome: AttemptOutcome,
+    ) -> Attempt {
+        let target = &self.target;
+        // An attempt that failed before a success status produced nothing that anybody bills.
+        let produced = match outcome {
+            AttemptOutcome::Failed(_) => (200..300).contains(&self.status),
+            AttemptOutcome::Ok | AttemptOutcome::Cancelled => true,
+        };
+        let reported = self.usage.take();
+        let estimated = reported.is_none() && produced;
+        let usage = reported.unwrap_or_else(|| {
+            let mut usage = Usage { source: chat::UsageSource::Estimated, ..Usage::default() };
+            if produced {
+                usage.set(chat::Axis::Input, input_tokens);
+                usage.set(chat::Axis::Output, self.output_bytes.div_ceil(4));
+            }
+            usage
+        });
+        let tier = self.tier.take().unwrap_or_default();
+        let priced = match &target.place {
+            Place::Remote(_) => snapshot.prices.price(&target.sku, &tier, self.started, &usage),
+            Place::Engine { machine, .. } => machine.price(self.busy_us),
+        };
+        Attempt {
+            id: self.id,
+            purpose: surface.purpose().into(),
+            provider: target.provider.to_string(),
+            upstream_model: target.upstream_model.to_string(),
+            started: self.started,
+            first_byte_us: self.first_byte_us,
+            duration_us: runtime::clock::monotonic_us().saturating_sub(self.started_us),
+            outcome,
+            status: self.status,
+            usage: (&usage).into(),
+            estimated,
+            unreconciled: !usage.reconciles(),
+            tier: tier_name(&tier).into(),
+            lines: priced.lines,
+            cost: priced.total,
+            price: priced.price,
+            upstream_id: self.upstream_id,
+            note: self.note,
+        }
+    }
+}
+
+fn tier_name(tier: &Tier) -> &str {
+    match tier {
+        Tier::Standard => "standard",
+        Tier::Auto => "auto",
+        Tier::Flex => "flex",
+        Tier::Priority => "priority",
+        Tier::Batch => "batch",
+        Tier::Other(name) => name,
+    }
+}
+
+/// Proof that a request was let in and its worst case reserved.
+pub(crate) struct Admitted(Option<Box<Account>>);
+
+impl Admitted {
+    /// Only [`crate::admit`] calls this.
+    pub fn new(account: Account) -> Admitted {
+        Admitted(Some(Box::new(account)))
+    }
+    /// The one outcome.
+    pub fn close(mut self, outcome: Outcome, status: u16) -> Settled {
+        let account = self.0.take().expect("an Admitted is closed once: close takes it by value");
+        settle::settle(*account, outcome, status)
+    }
+}
+
+impl Deref for Admitted {
+    type Target = Account;
+    fn deref(&self) -> &Account {
+        self.0.as_deref().expect("only close and drop take the account, and both end the Admitted")
+    }
+}
+
+impl DerefMut for Admitted {
+    fn deref_mut(&mut self) -> &mut Account {
+        self.0.as_deref_mut().expect("only close and drop take the account, and both end the Admitted")
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(mut account) = self.0.take() {
+            account.end(AttemptOutcome::Cancelled);
+            // Nobody is left to wait for its durability; the writer queue keeps it.
+            let _ = settle::settle(*account, Outcome::Abandoned, 499);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Step 4: may this principal ask this model, now, and who pays the worst case?
+//!
+//! The order is cheapest refusal first: grant, rate, money. Only when all three
+//! agree is there an [`Admitted`].
+
+use std::sync::Arc;
+
+use ledger::Ask;
+use policy::Principal;
+use report::Report;
+use store::{Entry, Outcome, Record};
+use units::Usd;
+
+use crate::account::{Account, Admitted, Arrival};
+use crate::decode::Asked;
+use crate::{Gateway, Place, Route, Surface};
+
+/// What a request may take, before anything is known of its answer.
+pub(crate) struct Worst {
+    pub model: String,
+    pub end_user: Option<String>,
+    pub stream: bool,
+    pub tier: chat::Tier,
+    pub input_tokens: u64,
+    /// The client's own limit; `None`: the target's.
+    pub output_tokens: Option<u64>,
+    pub n: u32,
+}
+
+impl Worst {
+    fn of(asked: &Asked) -> Worst {
+        let e = &asked.envelope;
+        Worst {
+            model: e.model.clone(),
+            end_user: e.user.clone(),
+            stream: e.stream,
+            tier: asked.tier(),
+            input_tokens: asked.input_tokens_estimate(),
+            output_tokens: e.max_tokens,
+            n: e.n,
+        }
+    }
+}
+
+pub(crate) fn admit(
+    gateway: &Arc<Gateway>,
+    arrival: &mut Arrival,
+    principal: Principal,
+    asked: &Asked,
+) -> Result<Admitted, Report> {
+    admit_worst(gateway, arrival, principal, Worst::of(asked))
+}
+
+/// The same for surfaces that know their worst case otherwise.
+pub(crate) fn admit_worst(
+    gateway: &Arc<Gateway>,
+    arrival: &mut Arrival,
+    principal: Principal,
+    worst: Worst,
+) -> Result<Admitted, Report> {
+    let from = runtime::clock::monotonic_us();
+    match decide(gateway, arrival, &principal, &worst) {
+        Ok((route, hold, ticket)) => {
+            let decision = format!("admitted: held {} USD", hold.amount);
+            arrival.step("admit", from, String::new());
+            Ok(Admitted::new(Account {
+                gateway: Arc::clone(gateway),
+                snapshot: Arc::clone(&arrival.snapshot),
+                id: arrival.id,
+                at: arrival.at,
+                received_us: arrival.received_us,
+                surface: arrival.surface,
+                principal,
+                route,
+                model: worst.model,
+                end_user: worst.end_user,
+                stream: worst.stream,
+                request_bytes: arrival.request_bytes,
+                response_bytes: 0,
+                decision,
+                steps: std::mem::take(&mut arrival.steps),
+                rejected: Vec::new(),
+                attempts: Vec::with_capacity(1),
+                input_tokens: worst.input_tokens,
+                hold: Some(hold),
+                ticket: Some(ticket),
+                live: None,
+                first_byte_us: None,
+                hold_journaled: false,
+            }))
+        }
+        Err(report) => {
+            arrival.step("admit", from, report.code.0.into());
+            note_refusal(gateway, arrival, &principal, &worst, &report);
+            Err(report)
+        }
+    }
+}
+
+fn decide(
+    gateway: &Gateway,
+    arrival: &Arrival,
+    principal: &Principal,
+    worst: &Worst,
+) -> Result<(Arc<Route>, ledger::Hold, policy::Ticket), Report> {
+    if gateway.shutdown.is_draining() {
+        return Err(Report::new("GW0006", "the server is shutting down").retry(report::Retry::After(1)));
+    }
+    let route = find_route(arrival, principal, &worst.model)?;
+    let tokens = worst.input_tokens.saturating_add(worst.output_tokens.unwrap_or(TOKENS_UNSAID));
+    let ticket = gateway.limits().admit(principal, tokens, arrival.at).map_err(|d| d.report())?;
+    let ask = Ask {
+        request: arrival.id,
+        org: principal.org,
+        team: principal.team,
+        key: principal.key,
+        amount: worst_cost(arrival, &route, worst),
+        now: arrival.at,
+    };
+    let hold = gateway.book().hold(&ask);
+    match hold {
+        Ok(hold) => Ok((route, hold, ticket)),
+        Err(refusal) => {
+            gateway.limits().cancel(ticket);
+            Err(refusal.report())
+        }
+    }
+}
+
+/// Tokens of answer that count against a tokens-per-minute limit until the true
+/// number is known, when the client set no limit of its own.
+const TOKENS_UNSAID: u64 = 1_024;
+
+/// The route of a model that the principal may use. A model that exists but is
+/// not granted reads like one that does not, except in its hint: names are no secret.
+pub(crate) fn find_route(
+    arrival: &Arrival,
+    principal: &Principal,
+    model: &str,
+) -> Result<Arc<Route>, Report> {
+    let Some(route) = arrival.snapshot.routes.get(model) else {
+        let names: Vec<&str> = arrival.snapshot.routes.keys().map(AsRef::as_ref).take(8).collect();
+        let hint = if names.is_empty() {
+            "declare one with `bedplate apply -f model.yaml`, or see `bedplate model list`".into()
+        } else {
+            format!("models here: {}", names.join(", "))
+        };
+        return Err(Report::new("GW0005", format!("no model is named \"{model:.100}\"")).hint(hint));
+    };
+    policy::may_use(principal, &route.name).map_err(|denied| denied.report())?;
+    Ok(Arc::clone(route))
+}
+
+/// The dearest of the route's targets, since a fallback may end at any of them;
+/// `None` when one has no price.
+fn worst_cost(arrival: &Arrival, route: &Route, worst: &Worst) -> Option<Usd> {
+    route.targets.iter().try_fold(Usd::ZERO, |dearest, target| {
+        let output = match arrival.surface {
+            Surface::Embed => 0,
+            _ => worst.output_tokens.unwrap_or(target.output_tokens_max).min(target.output_tokens_max.max(1)),
+        };
+        let cost = match &target.place {
+            Place::Remote(_) => arrival.snapshot.prices.worst_case(
+                &target.sku,
+                &worst.tier,
+                arrival.at,
+                worst.input_tokens,
+                output,
+                worst.n,
+            )?,
+            Place::Engine { machine, .. } => {
+                let tokens = worst.input_tokens.saturating_add(output.saturating_mul(u64::from(worst.n)));
+                machine.worst_case(tokens.saturating_mul(ENGINE_TOKEN_US))?
+            }
+        };
+        Some(dearest.max(cost))
+    })
+}
+
+/// Engine time per token at worst: 100 ms is a 7-billion-parameter model decoding
+/// alone on two cores. What is really used is settled to the microsecond.
+const ENGINE_TOKEN_US: u64 = 100_000;
+
+/// A refusal is remembered like an answer, but nobody waits for its disk.
+fn note_refusal(
+    gateway: &Gateway,
+    arrival: &mut Arrival,
+    principal: &Principal,
+    worst: &Worst,
+    report: &Report,
+) {
+    gateway.meters.refusals.with(&[report.code.0]).one();
+    let record = Record {
+        id: arrival.id,
+        at: arrival.at,
+        team: principal.team,
+        key: principal.key,
+        surface: arrival.surface.name().into(),
+        model: worst.model.clone(),
+        end_user: worst.end_user.clone(),
+        stream: worst.stream,
+        request_bytes: arrival.request_bytes,
+        response_bytes: 0,
+        outcome: Outcome::Refused(report.code.0.into()),
+        status: report.status(),
+        generation: arrival.snapshot.generation,
+        decision: report.what.clone(),
+        held: Usd::ZERO,
+        cost: Usd::ZERO,
+        duration_us: runtime::clock::monotonic_us().saturating_sub(arrival.received_us),
+        steps: std::mem::take(&mut arrival.steps),
+        attempts: Vec::new(),
+        rejected: Vec::new(),
+    };
+    let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };
+    gateway.store.append(entry, Box::new(|_| {}));
+}

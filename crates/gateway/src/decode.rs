@@ -1,0 +1,82 @@
+//! Steps 1 and 2: the body is read under its limit, and its envelope scanned.
+//!
+//! One pass over the bytes finds the few fields that admission and routing
+//! need. The whole request is only decoded if a target speaks another dialect.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use dialects::{Decoded, Dialect, Envelope};
+use net::server::Request;
+use report::Report;
+
+use crate::account::Arrival;
+
+/// A request as the client wrote it, and what was read of it.
+pub(crate) struct Asked {
+    pub dialect: Dialect,
+    pub body: Bytes,
+    pub envelope: Envelope,
+    decoded: OnceCell<Decoded>,
+}
+
+pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<Asked, Report> {
+    let body = read(arrival, request).await?;
+    let from = runtime::clock::monotonic_us();
+    let envelope = dialects::scan(&body).map_err(|e| e.report())?;
+    arrival.step("decode", from, String::new());
+    Ok(Asked { dialect: arrival.surface.dialect(), body, envelope, decoded: OnceCell::new() })
+}
+
+/// The body's bytes, at most the gateway's limit.
+pub(crate) async fn read(arrival: &mut Arrival, request: Request) -> Result<Bytes, Report> {
+    let from = runtime::clock::monotonic_us();
+    // An absent type is taken for JSON, as the field's servers do; another type is not.
+    if let Some(kind) = request.header(net::header::CONTENT_TYPE) {
+        let media = kind.split(';').next().unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/json") {
+            return Err(Report::new("GW0003", format!("the body is {media:.80}, not application/json"))
+                .hint("send `content-type: application/json`"));
+        }
+    }
+    let limit = request.body.limit();
+    let body = request.body.read_all(limit).await.map_err(|error| match error {
+        net::Error::TooLarge { limit, declared } => {
+            let size = declared.map_or_else(|| format!("over {limit} bytes"), |n| format!("{n} bytes"));
+            Report::new("GW0004", format!("the body is {size}; the limit is {limit} bytes"))
+        }
+        other => Report::new("DI0001", "the body did not arrive whole").because(other.to_string()),
+    })?;
+    arrival.request_bytes = body.len() as u64;
+    arrival.step("receive", from, String::new());
+    Ok(body)
+}
+
+impl Asked {
+    /// The whole request, decoded once.
+    pub fn decoded(&self) -> Result<&Decoded, Report> {
+        if let Some(decoded) = self.decoded.get() {
+            return Ok(decoded);
+        }
+        let decoded = dialects::decode_request(self.dialect, &self.body).map_err(|e| e.report())?;
+        Ok(self.decoded.get_or_init(|| decoded))
+    }
+
+    /// A guess of the prompt's tokens that rather overstates: three bytes of
+    /// text to a token (English has about four), and four for the frame of each
+    /// message, whose number is not known here.
+    pub fn input_tokens_estimate(&self) -> u64 {
+        self.envelope.text_bytes as u64 / 3 + 16
+    }
+
+    pub fn tier(&self) -> chat::Tier {
+        match self.envelope.service_tier.as_deref() {
+            None | Some("default" | "standard" | "standard_only") => chat::Tier::Standard,
+            Some("auto") => chat::Tier::Auto,
+            Some("flex") => chat::Tier::Flex,
+            Some("priority") => chat::Tier::Priority,
+            Some("batch") => chat::Tier::Batch,
+            Some(other) => chat::Tier::Other(other.into()),
+        }
+    }
+}

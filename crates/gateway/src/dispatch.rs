@@ -1,0 +1,147 @@
+//! Step 8: the plan is run. Attempts are repeated only until the first byte of
+//! an answer; after that a failure is told, not hidden (TRAPS S4).
+
+use std::pin::pin;
+use std::time::Duration;
+
+use report::Report;
+use routing::{Backoff, Plan};
+use store::AttemptOutcome;
+
+use crate::account::Account;
+use crate::prepare::Prepared;
+use crate::reply::{Reply, Trouble};
+use crate::{Place, Surface, Worker, local, upstream};
+
+pub(crate) async fn dispatch(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
+    let from = runtime::clock::monotonic_us();
+    let reply = run(worker, prepared, plan).await;
+    prepared.admitted.step("dispatch", from, String::new());
+    reply
+}
+
+async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
+    let route = prepared.admitted.route.clone();
+    let seed = u64::from_le_bytes(*prepared.admitted.id.0.as_bytes().last_chunk().expect("16 bytes hold 8"));
+    let mut last: Option<Trouble> = None;
+    let mut given_up: Option<usize> = None;
+    for planned in &plan.attempts {
+        if given_up == Some(planned.target) {
+            continue;
+        }
+        if planned.retry > 0 {
+            let asked = last.as_ref().and_then(|t| t.retry_after_ms);
+            let pause = routing::pause_ms(&Backoff::default(), planned.retry - 1, asked, seed);
+            let Some(pause) = pause.filter(|ms| time_left(&prepared.admitted, *ms)) else {
+                given_up = Some(planned.target);
+                continue;
+            };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        let target = &route.targets[planned.target];
+        prepared.admitted.begin(target);
+        let result = match &target.place {
+            Place::Remote(to) => remote(worker, prepared, target, to).await,
+            Place::Engine { engine, .. } => local::submit(prepared, engine),
+        };
+        let trouble = match result {
+            Ok(reply) => {
+                target.breaker().succeed();
+                return Ok(reply);
+            }
+            Err(trouble) => trouble,
+        };
+        prepared.admitted.live().note = trouble.report.sentence();
+        prepared.admitted.end(AttemptOutcome::Failed(trouble.report.code.0.into()));
+        if trouble.unwell {
+            target.breaker().fail(runtime::clock::now(), trouble.retry_after_ms);
+        } else {
+            target.breaker().forget();
+        }
+        if !trouble.again {
+            given_up = Some(planned.target);
+        }
+        let over = !trouble.elsewhere;
+        last = Some(trouble);
+        if over {
+            break;
+        }
+    }
+    Err(last.map_or_else(|| nowhere(&prepared.admitted), |t| t.report))
+}
+
+/// Whether a pause still leaves a second for an attempt.
+fn time_left(account: &Account, pause_ms: u64) -> bool {
+    let spent_ms = runtime::clock::monotonic_us().saturating_sub(account.received_us) / 1000;
+    spent_ms + pause_ms + 1_000 < u64::from(account.route.deadlines.total_ms)
+}
+
+/// The refusal when the plan was empty: every target has a reason.
+fn nowhere(account: &Account) -> Report {
+    let reasons: Vec<String> =
+        account.rejected.iter().map(|r| format!("{} {}", r.target, r.reason)).collect();
+    Report::new("GW0008", format!("no target of model \"{}\" can serve this request", account.model))
+        .because(reasons.join("; "))
+}
+
+async fn remote(
+    worker: &Worker,
+    prepared: &mut Prepared,
+    target: &crate::Target,
+    to: &crate::Upstream,
+) -> Result<Reply, Trouble> {
+    // What this target cannot be told, another may understand.
+    let out = upstream::outgoing(&prepared.asked, prepared.admitted.surface, target, to)
+        .map_err(Trouble::elsewhere)?;
+    let request = net::client::Request::post(out.path, to.headers.clone(), out.body);
+    let mut sending = pin!(worker.client.send(&to.origin, request, &to.timeouts));
+    let sent = match tokio::time::timeout(Duration::from_millis(20), &mut sending).await {
+        Ok(sent) => sent,
+        Err(_) => {
+            prepared.admitted.journal_hold();
+            sending.await
+        }
+    };
+    let response = sent.map_err(|e| upstream::unreachable(to, &e))?;
+    prepared.admitted.live().status = response.status.as_u16();
+    if !response.status.is_success() {
+        return Err(upstream::refused(out.wire, to, response).await);
+    }
+    if prepared.admitted.stream && prepared.admitted.surface != Surface::Embed {
+        return first_frame(prepared, to, response, out.wire, out.stripped, out.dropped).await;
+    }
+    prepared.admitted.first_byte();
+    let body = response.read_all(ANSWER_MAX).await.map_err(|e| upstream::unreachable(to, &e))?;
+    Ok(Reply::Whole { wire: out.wire, body, dropped: out.dropped })
+}
+
+/// Largest whole answer: 1,536 embeddings of 3,072 dimensions in JSON are about 60 MB.
+const ANSWER_MAX: u64 = 64 << 20;
+
+async fn first_frame(
+    prepared: &mut Prepared,
+    to: &crate::Upstream,
+    mut response: net::client::Response,
+    wire: dialects::Dialect,
+    stripped: bool,
+    dropped: Vec<String>,
+) -> Result<Reply, Trouble> {
+    let kind =
+        response.headers.get(net::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {
+        let report = Report::new("UP0004", format!("provider {} did not answer with a stream", to.name))
+            .because(format!("its content-type is \"{kind:.80}\""));
+        return Err(Trouble::unwell(report));
+    }
+    match response.frame().await {
+        Some(Ok(first)) => {
+            prepared.admitted.first_byte();
+            prepared.admitted.journal_hold();
+            Ok(Reply::Frames { wire, response, first, stripped, dropped })
+        }
+        Some(Err(error)) => Err(upstream::unreachable(to, &error)),
+        None => {
+            Err(Trouble::unwell(Report::new("UP0005", format!("provider {} sent an empty stream", to.name))))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Embeddings walk the same ten steps as chat.
+
+use bytes::Bytes;
+use net::server::{Request, Response};
+use report::Report;
+use store::AttemptOutcome;
+
+use crate::account::{Admitted, Arrival};
+use crate::decode::Asked;
+use crate::journey::Stop;
+use crate::prepare::Prepared;
+use crate::reply::{Reply, Trouble};
+use crate::{Place, Worker, admit, decode, dispatch, identify, local, plan, prepare, screen, stream};
+
+pub(crate) async fn embed(
+    worker: &Worker,
+    arrival: &mut Arrival,
+    request: Request,
+) -> Result<Response, Stop> {
+    let principal = identify::identify(arrival, &request)?;
+    let asked = decode::decode(arrival, request).await?;
+    let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
+    let screened = screen::screen(admitted, &asked)?;
+    let mut prepared = prepare::prepare(screened, asked);
+    let mut plan = plan::plan(&mut prepared);
+    // The engine answers here and providers in dispatch; a route may hold both.
+    let route = prepared.admitted.route.clone();
+    while let Some(first) = plan.attempts.first().copied() {
+        let target = &route.targets[first.target];
+        let Place::Engine { engine, .. } = &target.place else { break };
+        prepared.admitted.begin(target);
+        match compute(&mut prepared.admitted, &prepared.asked, engine).await {
+            Ok(body) => {
+                target.breaker().succeed();
+                return stream::finish(prepared.admitted, body, &[]).await;
+            }
+            Err(trouble) => {
+                prepared.admitted.end(AttemptOutcome::Failed(trouble.report.code.0.into()));
+                plan.attempts.remove(0);
+                if !trouble.elsewhere || plan.attempts.is_empty() {
+                    return Err(Stop::Failed(prepared.admitted, trouble.report));
+                }
+            }
+        }
+    }
+    let reply = dispatch::dispatch(worker, &mut prepared, &plan).await;
+    answer(prepared, reply).await
+}
+
+async fn compute(admitted: &mut Admitted, asked: &Asked, engine: &engine::Engine) -> Result<Bytes, Trouble> {
+    let (request, _rest) =
+        dialects::openai::embeddings::decode(&asked.body).map_err(|e| Trouble::final_(e.report()))?;
+    let mut texts = Vec::with_capacity(request.input.len());
+    for input in request.input {
+        match input {
+            chat::EmbedInput::Text(text) => texts.push(text),
+            chat::EmbedInput::Tokens(_) => {
+                let report = Report::new("EN0004", "the local engine embeds texts, not token ids")
+                    .at("input")
+                    .hint("send strings");
+                return Err(Trouble::elsewhere(report));
+            }
+        }
+    }
+    let from = runtime::clock::monotonic_us();
+    let vectors = engine.embed(texts).await.map_err(|e| local::trouble(&e))?;
+    let live = admitted.live();
+    live.status = 200;
+    // The engine has one thread per model: what it was awaited for is what it was busy, at most.
+    live.busy_us = runtime::clock::monotonic_us().saturating_sub(from);
+    let tokens = vectors.iter().map(|(_, tokens)| u64::from(*tokens)).sum();
+    let usage = chat::Usage::default().with(chat::Axis::Input, tokens);
+    live.usage = Some(usage.clone());
+    let response = chat::EmbedResponse {
+        model: admitted.model.clone(),
+        vectors: vectors.into_iter().map(|(vector, _)| vector).collect(),
+        usage,
+    };
+    Ok(dialects::openai::embeddings::encode_response(&response, request.base64))
+}
+
+async fn answer(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
+    match reply {
+        Ok(Reply::Engine(_)) | Ok(Reply::Frames { .. }) => {
+            let report = Report::new("UP0004", "the target answered a request for vectors with text");
+            Err(Stop::Failed(prepared.admitted, report))
+        }
+        reply => stream::stream(prepared, reply).await,
+    }
+}

@@ -1,0 +1,53 @@
+//! The journey of a request, step by step; each step is the file of its name.
+//!
+//! One order differs from the list in DESIGN: the key is checked before the
+//! body is read, so that a stranger cannot make us hold 32 MiB (decision 001).
+
+use net::server::{Request, Response};
+
+use crate::account::{Admitted, Arrival};
+use crate::{
+    Surface, Worker, admit, decode, dispatch, embed, headers, identify, list, plan, prepare, screen, stream,
+};
+use report::Report;
+
+/// Why a journey ended before its answer.
+pub(crate) enum Stop {
+    /// Before admission: nothing was reserved, nothing is owed.
+    Refused(Report),
+    /// After it: the account is settled as failed.
+    Failed(Admitted, Report),
+}
+
+impl From<Report> for Stop {
+    fn from(report: Report) -> Stop {
+        Stop::Refused(report)
+    }
+}
+
+/// Answers one request of the data plane.
+pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Response {
+    let mut arrival = Arrival::new(&worker.gateway, surface, &request);
+    let result = match surface {
+        Surface::Generate(_) => generate(&worker, &mut arrival, request).await,
+        Surface::Embed => embed::embed(&worker, &mut arrival, request).await,
+        Surface::CountTokens => list::count_tokens(&worker, &mut arrival, request).await,
+        Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request),
+    };
+    match result {
+        Ok(response) => response,
+        Err(Stop::Refused(report)) => headers::refusal(&worker.gateway, &arrival, &report),
+        Err(Stop::Failed(admitted, report)) => headers::failure(admitted, &arrival, report).await,
+    }
+}
+
+async fn generate(worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
+    let principal = identify::identify(arrival, &request)?;
+    let asked = decode::decode(arrival, request).await?;
+    let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
+    let screened = screen::screen(admitted, &asked)?;
+    let mut prepared = prepare::prepare(screened, asked);
+    let plan = plan::plan(&mut prepared);
+    let reply = dispatch::dispatch(worker, &mut prepared, &plan).await;
+    stream::stream(prepared, reply).await
+}

@@ -1,0 +1,108 @@
+//! The surfaces that dispatch nothing: lists of models, and token counts.
+
+use dialects::openai::models::ModelCard;
+use net::server::{Request, Response};
+use net::{HeaderValue, StatusCode};
+use policy::{Action, Principal};
+use report::Report;
+
+use crate::account::Arrival;
+use crate::journey::Stop;
+use crate::{Place, Surface, Worker, admit, decode, identify};
+
+/// `/v1/models` and `/v1/models/{model}`: what this key may use.
+pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
+    let principal = identify::identify(arrival, &request)?;
+    policy::allows(&principal, Action::ReadModels).map_err(|d| d.report())?;
+    let body = if arrival.surface == Surface::ShowModel {
+        let name = request.path().strip_prefix("/v1/models/").unwrap_or_default();
+        let name = percent_decode(name);
+        let card = cards(arrival, &principal).into_iter().find(|c| c.id == name);
+        let card = card.ok_or_else(|| {
+            Report::new("GW0005", format!("no model is named \"{name:.100}\"")).hint("see `GET /v1/models`")
+        })?;
+        if arrival.anthropic {
+            dialects::anthropic::models::one(&card)
+        } else {
+            dialects::openai::models::one(&card)
+        }
+    } else {
+        let cards = cards(arrival, &principal);
+        if arrival.anthropic {
+            dialects::anthropic::models::list(&cards)
+        } else {
+            dialects::openai::models::list(&cards)
+        }
+    };
+    Ok(tagged(arrival, Response::json(StatusCode::OK, body)))
+}
+
+fn cards(arrival: &Arrival, principal: &Principal) -> Vec<ModelCard> {
+    let granted =
+        arrival.snapshot.routes.iter().filter(|(_, route)| policy::may_use(principal, &route.name).is_ok());
+    granted
+        .map(|(name, route)| ModelCard {
+            id: name.to_string(),
+            created: route.created,
+            owned_by: route.targets.first().map(|t| t.provider.to_string()).unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// Names with a slash or a colon arrive percent-encoded from the official clients.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok());
+        match (bytes[i], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                i += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Anthropic's `/v1/messages/count_tokens`: exact where the local engine will
+/// answer, an estimate marked as such elsewhere.
+pub(crate) async fn count_tokens(
+    worker: &Worker,
+    arrival: &mut Arrival,
+    request: Request,
+) -> Result<Response, Stop> {
+    let principal = identify::identify(arrival, &request)?;
+    policy::allows(&principal, Action::Infer).map_err(|d| d.report())?;
+    let body = decode::read(arrival, request).await?;
+    let decoded = dialects::anthropic::count_tokens::decode(&body).map_err(|e| e.report())?;
+    let route = admit::find_route(arrival, &principal, &decoded.request.model)?;
+    let ticket = worker.gateway.limits().admit(&principal, 0, arrival.at).map_err(|d| d.report())?;
+    worker.gateway.limits().true_up(ticket, 0);
+    let exact = route.targets.iter().find_map(|t| match &t.place {
+        Place::Engine { engine, .. } => Some(engine.count_tokens(&decoded.request)),
+        Place::Remote(_) => None,
+    });
+    let (tokens, estimated) = match exact {
+        Some(count) => (u64::from(count.map_err(|e| e.report())?), false),
+        None => (body.len() as u64 / 4, true),
+    };
+    let mut response =
+        Response::json(StatusCode::OK, dialects::anthropic::count_tokens::encode_response(tokens));
+    if estimated {
+        response.headers.insert("bedplate-estimated", HeaderValue::from_static("true"));
+    }
+    Ok(tagged(arrival, response))
+}
+
+fn tagged(arrival: &Arrival, mut response: Response) -> Response {
+    if let Ok(id) = HeaderValue::from_str(&arrival.id.to_string()) {
+        response.headers.insert("x-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,74 @@
+//! The local engine's side of steps 8 and 9.
+
+use chat::{Event, Response};
+use dialects::Dialect;
+use engine::{Engine, Generation};
+
+use crate::account::Account;
+use crate::prepare::Prepared;
+use crate::reply::{Reply, Trouble};
+
+/// Hands the request to the engine. It waits in the engine's own queue.
+pub(crate) fn submit(prepared: &mut Prepared, engine: &Engine) -> Result<Reply, Trouble> {
+    let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
+    let submitted = match prepared.asked.dialect {
+        Dialect::OpenaiCompletions => engine.complete(request),
+        _ => engine.submit(request),
+    };
+    let generation = submitted.map_err(|error| trouble(&error))?;
+    prepared.admitted.input_tokens = u64::from(generation.prompt_tokens());
+    prepared.admitted.live().status = 200;
+    Ok(Reply::Engine(generation))
+}
+
+/// A full queue or a failed engine may be answered elsewhere; a request that
+/// this engine cannot do, too.
+pub(crate) fn trouble(error: &engine::Error) -> Trouble {
+    let report = error.report();
+    match report.blame {
+        report::Blame::Client => Trouble::elsewhere(report),
+        _ => Trouble { again: false, ..Trouble::unwell(report) },
+    }
+}
+
+/// The next event, metered; `None` after the last.
+pub(crate) async fn next(account: &mut Account, generation: &mut Generation) -> Option<Event> {
+    let event = generation.next().await;
+    account.live().busy_us = generation.busy_us();
+    if let Some(event) = &event {
+        meter(account, event);
+    }
+    event
+}
+
+/// The whole answer.
+pub(crate) async fn fold(account: &mut Account, mut generation: Generation) -> Response {
+    let mut response = Response::default();
+    while let Some(event) = next(account, &mut generation).await {
+        account.journal_hold();
+        response.push(event);
+    }
+    response
+}
+
+/// Takes from an event what the ledger and the record need.
+pub(crate) fn meter(account: &mut Account, event: &Event) {
+    let text = match event {
+        Event::Text { text, .. } | Event::Reasoning { text, .. } | Event::Refusal { text, .. } => text.len(),
+        Event::ToolArguments { fragment, .. } => fragment.len(),
+        Event::ToolStart { name, .. } => name.len(),
+        _ => 0,
+    };
+    if text > 0 {
+        account.first_byte();
+        account.live().output_bytes += text as u64;
+        return;
+    }
+    let live = account.live();
+    match event {
+        Event::Start { id, .. } => live.upstream_id.clone_from(id),
+        Event::Usage(usage) => live.usage = Some(usage.clone()),
+        Event::Tier(tier) => live.tier = Some(tier.clone()),
+        _ => {}
+    }
+}

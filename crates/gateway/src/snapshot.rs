@@ -1,0 +1,73 @@
+//! What the data plane knows: immutable, numbered, swapped as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use engine::Engine;
+use ledger::{Machine, Prices};
+use net::client::Timeouts;
+use net::{HeaderMap, Origin};
+use routing::{Breaker, Candidate, Deadlines};
+
+/// One generation of the configuration.
+pub struct Snapshot {
+    /// Grows with each change; written into every record (TRAPS R4).
+    pub generation: u64,
+    pub directory: policy::Directory,
+    /// By the name a client asks for, aliases included.
+    pub routes: BTreeMap<Box<str>, Arc<Route>>,
+    pub prices: Prices,
+}
+
+/// How one model name becomes targets. `candidates` and `targets` are parallel.
+pub struct Route {
+    pub name: Arc<str>,
+    pub candidates: Vec<Candidate>,
+    pub targets: Vec<Arc<Target>>,
+    pub deadlines: Deadlines,
+    /// Unix seconds; what `/v1/models` says.
+    pub created: i64,
+}
+
+/// One place that can run a model.
+pub struct Target {
+    /// `provider/upstream-model`: its name in prices, records and reports.
+    pub sku: Arc<str>,
+    pub provider: Arc<str>,
+    pub upstream_model: Arc<str>,
+    pub place: Place,
+    /// Most tokens of one answer, for what a request could cost at worst.
+    pub output_tokens_max: u64,
+    /// Outlives the snapshot: the health of a target does not change with the configuration.
+    pub health: Arc<Mutex<Breaker>>,
+}
+
+pub enum Place {
+    Remote(Arc<Upstream>),
+    Engine { engine: Engine, machine: Machine },
+}
+
+/// A provider, ready to be called.
+pub struct Upstream {
+    pub name: Arc<str>,
+    /// Dialect, paths and quirks.
+    pub table: dialects::Provider,
+    pub origin: Origin,
+    /// What precedes each path: `/v1`.
+    pub base_path: String,
+    /// Sent with each request, the key included. Never logged.
+    pub headers: HeaderMap,
+    pub timeouts: Timeouts,
+}
+
+impl Target {
+    pub(crate) fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.health.lock().expect("no code panics while it holds a breaker")
+    }
+}
+
+impl Route {
+    pub(crate) fn health(&self) -> Vec<Breaker> {
+        self.targets.iter().map(|t| *t.breaker()).collect()
+    }
+}

@@ -1,0 +1,359 @@
+//! Step 9: the answer goes to the client, metered, and ends only after its
+//! record is durable.
+//!
+//! Whole answers wait for the group commit and then carry their cost in a
+//! header. Streams send everything up to their end marker, settle, and then
+//! send the cost as an SSE comment and the marker. Pull drives it all: the next
+//! part is read when the client has taken the last, and a client that leaves
+//! drops this code at its current `.await`, which closes the target too.
+
+use bytes::{Bytes, BytesMut};
+use chat::Event;
+use dialects::{Dialect, Ending, StreamDecoder, StreamEncoder, StreamOptions, Tee};
+use engine::Generation;
+use net::server::{Cut, Response, ResponseBody, Sink};
+use report::Report;
+use store::{AttemptOutcome, Outcome};
+use tokio::time::{Duration, timeout};
+
+use crate::account::{Account, Admitted};
+use crate::journey::Stop;
+use crate::prepare::Prepared;
+use crate::reply::Reply;
+use crate::{headers, local};
+
+pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
+    let Prepared { admitted, asked } = prepared;
+    let client = asked.dialect;
+    match reply {
+        Err(report) => Err(Stop::Failed(admitted, report)),
+        Ok(Reply::Whole { wire, body, dropped }) if wire == client => {
+            same(admitted, wire, body, dropped).await
+        }
+        Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
+        Ok(Reply::Engine(generation)) if !admitted.stream => computed(admitted, client, generation).await,
+        Ok(Reply::Frames { wire, response, first, stripped, dropped }) if wire == client => {
+            let response_head = headers::begin(&admitted, &dropped);
+            let splice = Splice { response, next: Some(first), tee: Tee::new(wire, stripped) };
+            Ok(response_head.with(ResponseBody::write(move |sink| splice.run(admitted, client, sink))))
+        }
+        Ok(Reply::Frames { wire, response, first, dropped, .. }) => {
+            let events = Events::Wire { response, next: Some(first), decoder: StreamDecoder::new(wire) };
+            Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
+        }
+        Ok(Reply::Engine(generation)) => {
+            Ok(canonical(admitted, client, asked.envelope.include_usage, Events::Engine(generation), &[]))
+        }
+    }
+}
+
+/// A whole answer in the client's own dialect: its bytes, untouched.
+async fn same(
+    mut admitted: Admitted,
+    wire: Dialect,
+    body: Bytes,
+    dropped: Vec<String>,
+) -> Result<Response, Stop> {
+    let from = runtime::clock::monotonic_us();
+    let seen = dialects::usage_of(wire, &body);
+    let live = admitted.live();
+    live.output_bytes = seen.output_bytes;
+    live.usage = seen.usage;
+    live.tier = seen.tier;
+    live.upstream_id = seen.id.unwrap_or_default();
+    admitted.step("meter", from, String::new());
+    finish(admitted, body, &dropped).await
+}
+
+async fn translated(
+    mut admitted: Admitted,
+    client: Dialect,
+    wire: Dialect,
+    body: &[u8],
+    dropped: Vec<String>,
+) -> Result<Response, Stop> {
+    match dialects::decode_response(wire, body) {
+        Ok(answer) => {
+            let answer = metered(&mut admitted, answer);
+            whole(admitted, client, answer, &dropped).await
+        }
+        Err(error) => {
+            let report = error.report();
+            admitted.end(AttemptOutcome::Failed(report.code.0.into()));
+            Err(Stop::Failed(admitted, report))
+        }
+    }
+}
+
+/// Runs a whole answer past the meter.
+fn metered(account: &mut Account, answer: chat::Response) -> chat::Response {
+    let mut folded = chat::Response::default();
+    for event in answer.into_events() {
+        local::meter(account, &event);
+        folded.push(event);
+    }
+    folded
+}
+
+async fn computed(mut admitted: Admitted, client: Dialect, generation: Generation) -> Result<Response, Stop> {
+    let answer = local::fold(&mut admitted, generation).await;
+    if let Some((kind, message)) = &answer.failed {
+        let report = Report::new("EN0003", "the engine failed").because(format!("{kind}: {message}"));
+        admitted.end(AttemptOutcome::Failed(report.code.0.into()));
+        return Err(Stop::Failed(admitted, report));
+    }
+    whole(admitted, client, answer, &[]).await
+}
+
+async fn whole(
+    admitted: Admitted,
+    client: Dialect,
+    mut answer: chat::Response,
+    dropped: &[String],
+) -> Result<Response, Stop> {
+    answer.id = headers::answer_id(client, admitted.id);
+    answer.model.clone_from(&admitted.model);
+    answer.created = admitted.at.seconds();
+    let body = dialects::encode_response(client, &answer);
+    finish(admitted, body, dropped).await
+}
+
+pub(crate) async fn finish(
+    mut admitted: Admitted,
+    body: Bytes,
+    dropped: &[String],
+) -> Result<Response, Stop> {
+    admitted.end(AttemptOutcome::Ok);
+    admitted.response_bytes = body.len() as u64;
+    let settled = admitted.close(Outcome::Completed, 200);
+    let record = settled.durable().await?;
+    Ok(headers::whole(&record, body, dropped))
+}
+
+/// A stream of the client's own dialect: the target's bytes, watched.
+struct Splice {
+    response: net::client::Response,
+    next: Option<Bytes>,
+    tee: Tee,
+}
+
+/// After a stream's own end marker, how long its connection may take to say
+/// that the body is over before it is given up instead of reused.
+const LINGER: Duration = Duration::from_millis(100);
+
+impl Splice {
+    async fn run(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
+        let mut out: Vec<Bytes> = Vec::new();
+        let broken = loop {
+            let frame = match self.next.take() {
+                Some(first) => Some(Ok(first)),
+                None if self.tee.seen().ended => timeout(LINGER, self.response.frame()).await.ok().flatten(),
+                None => self.response.frame().await,
+            };
+            let chunk = match frame {
+                None => break None,
+                Some(Ok(chunk)) => chunk,
+                Some(Err(error)) => break Some(error),
+            };
+            self.tee.push(chunk, &mut out);
+            admitted.live().output_bytes = self.tee.seen().output_bytes;
+            if !self.tee.seen().ended {
+                admitted.journal_hold();
+                send(&mut admitted, &mut sink, &mut out).await;
+            }
+        };
+        let ending = self.tee.finish(&mut out);
+        let seen = self.tee.seen();
+        let live = admitted.live();
+        live.usage.clone_from(&seen.usage);
+        live.tier.clone_from(&seen.tier);
+        live.upstream_id = seen.id.clone().unwrap_or_default();
+        let last = Last { out, error: cut_report(ending, broken, &admitted) };
+        last.send(admitted, client, sink).await
+    }
+}
+
+async fn send(account: &mut Account, sink: &mut Sink, out: &mut Vec<Bytes>) {
+    for part in out.drain(..) {
+        account.response_bytes += part.len() as u64;
+        sink.send(part).await;
+    }
+}
+
+/// What is wrong with a stream that ended like this; `None`: nothing.
+fn cut_report(ending: Ending, broken: Option<net::Error>, account: &Account) -> Option<(Report, bool)> {
+    let provider = account.live.as_ref().map(|l| l.target.provider.to_string()).unwrap_or_default();
+    match ending {
+        Ending::Complete => None,
+        // The target's own error event has already been forwarded.
+        Ending::Failed => {
+            Some((Report::new("UP0001", format!("provider {provider} failed inside its stream")), true))
+        }
+        Ending::Cut => {
+            let report = match broken {
+                Some(error @ net::Error::Timeout { .. }) => {
+                    Report::new("UP0003", format!("provider {provider} stopped sending"))
+                        .because(error.to_string())
+                }
+                Some(error) => Report::new("UP0005", format!("provider {provider} cut the stream"))
+                    .because(report::chain(&error)),
+                None => Report::new("UP0005", format!("provider {provider} cut the stream"))
+                    .because("it ended without a finish reason"),
+            };
+            Some((report, false))
+        }
+    }
+}
+
+/// The end of a stream: what is still to be sent, and what went wrong.
+struct Last {
+    out: Vec<Bytes>,
+    /// The error, and whether the client has been told already.
+    error: Option<(Report, bool)>,
+}
+
+impl Last {
+    /// Settles, waits until that is durable, then sends the rest.
+    async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
+        admitted.response_bytes += self.out.iter().map(|p| p.len() as u64).sum::<u64>();
+        let outcome = match &self.error {
+            None => {
+                admitted.end(AttemptOutcome::Ok);
+                Outcome::Completed
+            }
+            Some((report, _)) => {
+                let code = report.code.0.to_string();
+                admitted.live().note = report.sentence();
+                let target = admitted.live().target.clone();
+                target.breaker().fail(runtime::clock::now(), None);
+                admitted.end(AttemptOutcome::Failed(code.clone()));
+                Outcome::Failed(code)
+            }
+        };
+        let record = match admitted.close(outcome, 200).durable().await {
+            Ok(record) => record,
+            Err(report) => {
+                sink.send(in_band(client, &report)).await;
+                return Err(Cut);
+            }
+        };
+        sink.send(Bytes::from(format!(": bedplate-cost {}\n\n", record.cost))).await;
+        for part in self.out.drain(..) {
+            sink.send(part).await;
+        }
+        match self.error {
+            Some((report, false)) => {
+                sink.send(in_band(client, &report)).await;
+                Err(Cut)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error as an event of the client's stream.
+fn in_band(client: Dialect, report: &Report) -> Bytes {
+    let mut out = BytesMut::new();
+    let failed = Event::Failed {
+        kind: report.code.0.into(),
+        message: report.sentence(),
+        retriable: report.retry != report::Retry::Never,
+    };
+    StreamEncoder::new(client, StreamOptions::default()).push(&failed, &mut out);
+    out.freeze()
+}
+
+/// Where canonical events come from.
+enum Events {
+    Wire { response: net::client::Response, next: Option<Bytes>, decoder: StreamDecoder },
+    Engine(Generation),
+}
+
+/// One pull from a source.
+enum Pulled {
+    Some(Vec<Event>),
+    End(Vec<Event>, Ending, Option<net::Error>),
+}
+
+impl Events {
+    async fn pull(&mut self, account: &mut Account) -> Pulled {
+        match self {
+            Events::Wire { response, next, decoder } => {
+                let frame = match next.take() {
+                    Some(first) => Some(Ok(first)),
+                    None => response.frame().await,
+                };
+                let broken = match frame {
+                    Some(Ok(chunk)) => {
+                        let events = decoder.push(&chunk);
+                        events.iter().for_each(|e| local::meter(account, e));
+                        return Pulled::Some(events);
+                    }
+                    Some(Err(error)) => Some(error),
+                    None => None,
+                };
+                let (events, ending) = decoder.finish();
+                events.iter().for_each(|e| local::meter(account, e));
+                Pulled::End(events, ending, broken)
+            }
+            Events::Engine(generation) => match local::next(account, generation).await {
+                Some(event) => Pulled::Some(vec![event]),
+                None => Pulled::End(Vec::new(), Ending::Complete, None),
+            },
+        }
+    }
+}
+
+/// A stream in the client's dialect, written from canonical events.
+fn canonical(
+    admitted: Admitted,
+    client: Dialect,
+    include_usage: bool,
+    mut events: Events,
+    dropped: &[String],
+) -> Response {
+    let head = headers::begin(&admitted, dropped);
+    let options = StreamOptions {
+        id: headers::answer_id(client, admitted.id),
+        model: admitted.model.clone(),
+        created: admitted.at.seconds(),
+        include_usage,
+        input_tokens: admitted.input_tokens,
+    };
+    head.with(ResponseBody::write(move |mut sink| async move {
+        let mut admitted = admitted;
+        let mut encoder = StreamEncoder::new(client, options);
+        let mut buffer = BytesMut::with_capacity(1024);
+        let mut failed = None;
+        let (ending, broken) = loop {
+            let (batch, end) = match events.pull(&mut admitted).await {
+                Pulled::Some(batch) => (batch, None),
+                Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
+            };
+            for event in &batch {
+                if let Event::Failed { kind, message, .. } = event {
+                    failed = Some(format!("{kind}: {message}"));
+                }
+                encoder.push(event, &mut buffer);
+            }
+            if !buffer.is_empty() && end.is_none() {
+                admitted.journal_hold();
+                admitted.response_bytes += buffer.len() as u64;
+                sink.send(buffer.split().freeze()).await;
+            }
+            if let Some(end) = end {
+                break end;
+            }
+        };
+        let ending = if failed.is_some() { Ending::Failed } else { ending };
+        if ending == Ending::Complete {
+            encoder.finish(&mut buffer);
+        }
+        let mut error = cut_report(ending, broken, &admitted);
+        if let (Some((report, _)), Some(why)) = (&mut error, failed) {
+            *report = report.clone().because(why);
+        }
+        let out = if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] };
+        Last { out, error }.send(admitted, client, sink).await
+    }))
+}

@@ -1,0 +1,88 @@
+//! The doors of the data plane: one line per route.
+//!
+//! The matched [`Surface`] carries what it requires; nothing later looks at the
+//! path again (TRAPS X1).
+
+use dialects::Dialect;
+use net::Method;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// Text from a prompt.
+    Generate(Dialect),
+    /// Vectors from texts.
+    Embed,
+    /// How long a prompt is.
+    CountTokens,
+    ListModels,
+    ShowModel,
+}
+
+const ROUTES: [(&str, Surface); 6] = [
+    ("/v1/chat/completions", Surface::Generate(Dialect::OpenaiChat)),
+    ("/v1/completions", Surface::Generate(Dialect::OpenaiCompletions)),
+    ("/v1/embeddings", Surface::Embed),
+    ("/v1/messages", Surface::Generate(Dialect::AnthropicMessages)),
+    ("/v1/messages/count_tokens", Surface::CountTokens),
+    ("/v1/models", Surface::ListModels),
+];
+
+/// What a method and a path lead to. `None`: not a path of the data plane;
+/// `Some(Err(allow))`: it is, but takes another method.
+pub fn find(method: &Method, path: &str) -> Option<Result<Surface, &'static str>> {
+    let surface = match path.strip_prefix("/v1/models/") {
+        Some(name) if !name.is_empty() => Surface::ShowModel,
+        _ => ROUTES.iter().find(|(p, _)| *p == path)?.1,
+    };
+    let allow = match surface {
+        Surface::ListModels | Surface::ShowModel => "GET",
+        _ => "POST",
+    };
+    Some(if method.as_str() == allow { Ok(surface) } else { Err(allow) })
+}
+
+impl Surface {
+    /// The name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Surface::Generate(Dialect::OpenaiChat) => "openai.chat",
+            Surface::Generate(Dialect::OpenaiCompletions) => "openai.completions",
+            Surface::Generate(Dialect::OpenaiEmbeddings) | Surface::Embed => "openai.embeddings",
+            Surface::Generate(Dialect::AnthropicMessages) => "anthropic.messages",
+            Surface::CountTokens => "anthropic.count_tokens",
+            Surface::ListModels | Surface::ShowModel => "models",
+        }
+    }
+    /// Whose envelope its errors wear.
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Surface::Generate(dialect) => dialect,
+            Surface::CountTokens => Dialect::AnthropicMessages,
+            Surface::Embed => Dialect::OpenaiEmbeddings,
+            Surface::ListModels | Surface::ShowModel => Dialect::OpenaiChat,
+        }
+    }
+    /// What its attempts are for, in the ledger.
+    pub const fn purpose(self) -> &'static str {
+        match self {
+            Surface::Embed => "embedding",
+            _ => "chat",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_one_surface_or_none() {
+        let post = |path| find(&Method::POST, path);
+        assert_eq!(post("/v1/chat/completions"), Some(Ok(Surface::Generate(Dialect::OpenaiChat))));
+        assert_eq!(post("/v1/models"), Some(Err("GET")));
+        assert_eq!(find(&Method::GET, "/v1/models/a/b"), Some(Ok(Surface::ShowModel)));
+        for path in ["/v1/chat/completions/", "//v1/chat/completions", "/V1/models", "/v1/models/", "/"] {
+            assert_eq!(post(path), None, "{path}");
+        }
+    }
+}
