@@ -11,14 +11,15 @@ import sys
 HERE = pathlib.Path(__file__).parent
 REGISTRY = HERE / "../../crates/report/src/codes.rs"
 OUT = HERE / "corpus/07-error-codes.md"
-NEVER = ("Invalid", "ContextLength", "Unauthenticated", "OverBudget", "Forbidden", "NotFound", "Method", "TooLarge", "MediaType")
+# As `report::Report::new` decides it; Internal is left open.
+NEVER = ("Invalid", "ContextLength", "Unauthenticated", "OverBudget", "Forbidden", "NotFound", "Method", "Conflict", "TooLarge", "MediaType")
 AGAIN = ("RateLimited", "BadUpstream", "Unavailable", "Timeout")
 
 
 def render():
     lines = ["# Error codes: written by error_codes.py from crates/report/src/codes.rs", ""]
     for code, kind, title in re.findall(r'e\("([A-Z]{2}\d{4})",\s*C::(\w+),\s*\w+,\s*"([^"]+)"', REGISTRY.read_text()):
-        advice = " Do not retry; change the request first." if kind in NEVER else " You may retry after a pause." if kind in AGAIN else ""
+        advice = " A retry will not help." if kind in NEVER else " A retry may help." if kind in AGAIN else ""
         lower = code.lower()
         lines += [
             f"## {lower}", f"A: `{code}` means: {title}.{advice}",

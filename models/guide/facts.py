@@ -245,13 +245,17 @@ SYSTEMS = [
 ]
 
 
+OFTEN = {OFF_TOPIC: 60.0, "hello": 4.0, "bedplate": 4.0, "who-are-you": 3.0, "what-can-you-do": 3.0, "follow-up": 3.0,
+         "thanks": 2.0, "bye": 2.0, "how-are-you": 2.0, "key-create": 2.0, "serve": 2.0, "commands": 2.0}
+
+
 class Sampler:
     """Draws conversations: lists of (question, answer), with a system message or None."""
 
     def __init__(self, facts, seed):
         self.rng, self.facts = random.Random(seed), facts
-        # Off-topic has one answer but the widest range of questions.
-        self.weights = [55.0 if fact.key == OFF_TOPIC else 1.0 + 0.02 * len(fact.direct) for fact in facts]
+        # Off-topic has one answer but the widest range of questions; what a newcomer asks first must be right.
+        self.weights = [OFTEN.get(fact.key, 1.0 + 0.02 * len(fact.direct)) for fact in facts]
 
     def question(self, fact):
         rng = self.rng
@@ -263,10 +267,10 @@ class Sampler:
             text = rng.choice(fact.direct)
         return augment(text, rng)
 
-    def conversation(self):
+    def conversation(self, single=False):
         rng = self.rng
-        draw = rng.random()
+        draw = 0.0 if single else rng.random()
         turns = 1 if draw < 0.62 else 2 if draw < 0.88 else rng.randint(3, 5) if draw < 0.995 else rng.randint(8, 14)
         facts = rng.choices(self.facts, self.weights, k=turns)
-        system = rng.choice(SYSTEMS) if rng.random() < 0.3 else None
+        system = rng.choice(SYSTEMS) if rng.random() < (0.1 if single else 0.3) else None
         return system, [(self.question(fact), fact.answer) for fact in facts]

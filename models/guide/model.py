@@ -16,7 +16,7 @@ from torch import nn
 class Config:
     vocab: int = 2048
     dim: int = 256          # a multiple of 32 (Q8_0 blocks) and of 256 (K-quant blocks)
-    layers: int = 4
+    layers: int = 3
     heads: int = 4          # head width 64
     kv_heads: int = 2
     hidden: int = 512
@@ -56,8 +56,10 @@ class Block(nn.Module):
         split = lambda z, heads: z.view(batch, time, heads, -1).transpose(1, 2)
         q, k = rotate(split(self.q(y), c.heads), cos, sin), rotate(split(self.k(y), c.kv_heads), cos, sin)
         v, group = split(self.v(y), c.kv_heads), c.heads // c.kv_heads
-        y = F.scaled_dot_product_attention(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), is_causal=True)
-        x = x + F.dropout(self.o(y.transpose(1, 2).reshape(batch, time, -1)), drop, self.training)
+        with torch.autocast("cpu", enabled=False):  # torch's bfloat16 attention is slower than its float32 one on a CPU
+            y = F.scaled_dot_product_attention(q.float(), k.float().repeat_interleave(group, 1),
+                                               v.float().repeat_interleave(group, 1), is_causal=True)
+        x = x + self.o(y.transpose(1, 2).reshape(batch, time, -1))
         y = self.ffn_norm(x)
         return x + F.dropout(self.down(F.silu(self.gate(y)) * self.up(y)), drop, self.training)
 
