@@ -1,1 +1,58 @@
-fn main() {}
+//! The house's own tools: `cargo xtask demo | test | tidy | bench | prices`.
+//!
+//! Kept light on purpose: it is the first thing that a newcomer compiles, so
+//! it links nothing heavier than the manifest reader.
+
+mod bench;
+mod demo;
+mod prerequisites;
+mod prices;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tools of the Bedplate repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build, start, ask and answer: the whole system in one go.
+    Demo(demo::Demo),
+    /// Everything that must pass: format, lints, tidy, tests, journeys, SDK suites.
+    Test(test::Test),
+    /// The rules of the house that a compiler does not know.
+    Tidy,
+    /// Run a bench against its peers: gateway, engine.
+    Bench(bench::Bench),
+    /// The price catalogue: `prices import FILE`.
+    Prices {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Xtask::parse().command {
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Test(test) => test::run(&test),
+        Command::Tidy => tidy::run(),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Prices { arguments } => prices::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

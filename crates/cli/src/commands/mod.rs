@@ -4,9 +4,14 @@ mod access;
 mod chat;
 mod declared;
 mod models;
-pub(crate) use models::header;
 mod money;
 mod requests;
+
+#[cfg(test)]
+pub(crate) use declared::render as render_plan;
+pub(crate) use models::header;
+#[cfg(test)]
+pub(crate) use money::cost_report;
 
 use std::process::ExitCode;
 
