@@ -11,28 +11,33 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::Error;
+use crate::server::Waits;
 
-/// Where a server's body leaves what its handler did not read, so that the
-/// connection can drain it: a client that is still sending when the socket
-/// closes gets a reset instead of its 401 or 413.
-pub(crate) type Leftover = Rc<Cell<Option<Incoming>>>;
+/// What a connection and the body of its present request share.
+pub(crate) struct Shared {
+    /// What the handler did not read, so that the connection can drain it: a
+    /// client that is still sending when the socket closes gets a reset
+    /// instead of its 401 or 413.
+    pub(crate) leftover: Cell<Option<Incoming>>,
+    pub(crate) waits: Rc<Waits>,
+}
 
 /// The body of a request.
 pub struct Body {
     incoming: Option<Incoming>,
     limit: u64,
     seen: u64,
-    leftover: Option<Leftover>,
+    shared: Option<Rc<Shared>>,
 }
 
 impl Body {
-    pub(crate) fn new(incoming: Incoming, limit: u64, leftover: Leftover) -> Body {
+    pub(crate) fn new(incoming: Incoming, limit: u64, shared: Rc<Shared>) -> Body {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Body { incoming, limit, seen: 0, leftover: Some(leftover) }
+        Body { incoming, limit, seen: 0, shared: Some(shared) }
     }
     /// A body with nothing in it, for tests of handlers.
     pub fn empty() -> Body {
-        Body { incoming: None, limit: 0, seen: 0, leftover: None }
+        Body { incoming: None, limit: 0, seen: 0, shared: None }
     }
     /// The length the client announced; `None` for a chunked body.
     pub fn declared(&self) -> Option<u64> {
@@ -54,7 +59,11 @@ impl Body {
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-            let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)) else {
+            let polled = Pin::new(&mut *incoming).poll_frame(cx);
+            if let Some(shared) = &self.shared {
+                if polled.is_pending() { shared.waits.for_body() } else { shared.waits.body_came() }
+            }
+            let Some(frame) = ready!(polled) else {
                 self.incoming = None;
                 return Poll::Ready(None);
             };
@@ -109,8 +118,8 @@ const MIB: usize = 1 << 20;
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let (Some(incoming), Some(leftover)) = (self.incoming.take(), &self.leftover) {
-            leftover.set(Some(incoming));
+        if let (Some(incoming), Some(shared)) = (self.incoming.take(), &self.shared) {
+            shared.leftover.set(Some(incoming));
         }
     }
 }

@@ -15,16 +15,40 @@ pub struct Download {
     pub hops: Vec<HeaderMap>,
 }
 
+/// How to follow redirects.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Where the first URL may lead.
+    pub reach: Reach,
+    /// Where a redirect to another origin may lead.
+    pub redirect_reach: Reach,
+    /// At most so many.
+    pub redirects: u32,
+    /// Sent to every origin, but for credentials, which only the first gets.
+    pub headers: HeaderMap,
+    pub timeouts: Timeouts,
+}
+
+impl Default for Fetch {
+    fn default() -> Fetch {
+        Fetch {
+            reach: Reach::Public,
+            redirect_reach: Reach::Public,
+            redirects: 5,
+            headers: HeaderMap::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
 pub(super) async fn get(
     client: &Client,
     method: Method,
     url: &str,
-    reach: Reach,
-    mut headers: HeaderMap,
-    redirects: u32,
-    timeouts: &Timeouts,
+    fetch: &Fetch,
 ) -> Result<Download, Error> {
-    let (mut origin, mut path) = Origin::split(url, reach)?;
+    let (mut origin, mut path) = Origin::split(url, fetch.reach)?;
+    let mut headers = fetch.headers.clone();
     let mut hops = Vec::new();
     loop {
         let request = Request {
@@ -33,17 +57,19 @@ pub(super) async fn get(
             headers: headers.clone(),
             body: Vec::new(),
         };
-        let response = client.send(&origin, request, timeouts).await?;
+        let response = client.send(&origin, request, &fetch.timeouts).await?;
         let location = response.headers.get(header::LOCATION).filter(|_| response.status.is_redirection());
         let Some(location) = location.and_then(|value| value.to_str().ok()) else {
-            let shown = origin.to_string();
-            return Ok(Download { response, url: format!("{shown}{path}"), hops });
+            return Ok(Download { response, url: format!("{origin}{path}"), hops });
         };
-        if hops.len() >= redirects as usize {
-            return Err(Error::Redirects { limit: redirects });
+        if hops.len() >= fetch.redirects as usize {
+            return Err(Error::Redirects { limit: fetch.redirects });
         }
         let next = absolute(location, &origin, path.path());
-        let (to, to_path) = Origin::split(&next, reach)?;
+        let (mut to, to_path) = Origin::split(&next, fetch.redirect_reach)?;
+        if to.is_same_place(&origin) {
+            to = origin.clone();
+        }
         // From https one does not step down to http.
         if origin.is_tls() && !to.is_tls() {
             return Err(Error::Url(next));
@@ -53,7 +79,7 @@ pub(super) async fn get(
             headers.remove(header::AUTHORIZATION);
             headers.remove(header::COOKIE);
         }
-        hops.push(response.headers.clone());
+        hops.push(response.headers);
         (origin, path) = (to, to_path);
     }
 }

@@ -27,7 +27,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 pub use address::is_public;
-pub use download::Download;
+pub use download::{Download, Fetch};
 pub use exchange::Response;
 pub use origin::{Origin, Reach};
 
@@ -130,36 +130,21 @@ impl Client {
         exchange::send(&self.shared, origin, request, timeouts).await
     }
 
-    /// A GET that follows up to `redirects` redirects, checking each new
-    /// address as strictly as the first; for downloads, never for the data path.
-    /// `headers` go to the first origin only, save `range`.
+    /// A GET that follows redirects, checking each new address as strictly as
+    /// its `fetch` says; for downloads, never for the data path.
     ///
     /// # Errors
     /// As [`Client::send`], and [`Error::Redirects`].
-    pub async fn download(
-        &self,
-        url: &str,
-        reach: Reach,
-        headers: HeaderMap,
-        redirects: u32,
-        timeouts: &Timeouts,
-    ) -> Result<Download, Error> {
-        download::get(self, Method::GET, url, reach, headers, redirects, timeouts).await
+    pub async fn download(&self, url: &str, fetch: &Fetch) -> Result<Download, Error> {
+        download::get(self, Method::GET, url, fetch).await
     }
 
     /// As [`Client::download`], asking for the head alone.
     ///
     /// # Errors
     /// As [`Client::download`].
-    pub async fn head(
-        &self,
-        url: &str,
-        reach: Reach,
-        headers: HeaderMap,
-        redirects: u32,
-        timeouts: &Timeouts,
-    ) -> Result<Download, Error> {
-        download::get(self, Method::HEAD, url, reach, headers, redirects, timeouts).await
+    pub async fn head(&self, url: &str, fetch: &Fetch) -> Result<Download, Error> {
+        download::get(self, Method::HEAD, url, fetch).await
     }
 
     /// Connections now idle in the pool.

@@ -72,6 +72,10 @@ impl Origin {
     pub fn reach(&self) -> Reach {
         self.0.reach
     }
+    /// Whether two origins are the same but for what they may resolve to.
+    pub(crate) fn is_same_place(&self, other: &Origin) -> bool {
+        (self.0.tls, self.0.port, &self.0.host) == (other.0.tls, other.0.port, &other.0.host)
+    }
     pub(crate) fn host_header(&self) -> HeaderValue {
         self.0.host_header.clone()
     }

@@ -6,10 +6,10 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,14 +18,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::{Config, Handler, Request, Response, ResponseBody};
+use super::waits::{Timer, Waits, Watched};
+use super::{Config, Cut, Handler, Request, Response, ResponseBody};
 use crate::Body;
-use crate::body::Leftover;
+use crate::body::Shared;
 
 /// What the connections of one worker share.
 pub(super) struct Worker<H> {
@@ -43,8 +44,8 @@ pub(super) struct Worker<H> {
 impl<H: Handler> Worker<H> {
     pub(super) fn new(config: Arc<Config>, handler: H) -> Worker<H> {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(config.head_timeout)
+        // Timed by `Waits` instead.
+        http.header_read_timeout(None)
             .max_headers(config.max_headers)
             .max_header_size(config.max_header_bytes)
             // Both are the defaults, and both carry cancellation: a half-closed
@@ -111,12 +112,17 @@ where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let leftover = Leftover::default();
+    let config = &worker.config;
+    let waits = Waits::new(config.head_timeout, config.body_timeout, config.write_stall_timeout);
+    let waits = Rc::new(waits);
+    let shared = Rc::new(Shared { leftover: Cell::new(None), waits: Rc::clone(&waits) });
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let worker = Rc::clone(worker);
-        let leftover = Rc::clone(&leftover);
-        async move { Ok::<_, Infallible>(answer(&worker, request, peer, leftover).await) }
+        shared.waits.head_came();
+        let (worker, shared) = (Rc::clone(worker), Rc::clone(&shared));
+        async move { Ok::<_, Infallible>(answer(&worker, request, peer, shared).await) }
     });
+    let mut timer = Timer::new(&waits);
+    let stream = Watched { stream, waits: Rc::clone(&waits) };
     let mut connection = pin!(worker.http.serve_connection(TokioIo::new(stream), service));
     let mut told = false;
     let mut registered = false;
@@ -131,7 +137,10 @@ where
             registered = true;
             worker.wakers.borrow_mut().insert(number, cx.waker().clone());
         }
-        connection.as_mut().poll(cx).map(drop)
+        match connection.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => timer.poll(&waits, cx),
+        }
     })
     .await;
 }
@@ -140,10 +149,10 @@ async fn answer<H: Handler>(
     worker: &Worker<H>,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
-    leftover: Leftover,
-) -> hyper::Response<ResponseBody> {
+    shared: Rc<Shared>,
+) -> hyper::Response<Sent> {
     let (head, incoming) = request.into_parts();
-    let body = Body::new(incoming, worker.config.max_body_bytes, Rc::clone(&leftover));
+    let body = Body::new(incoming, worker.config.max_body_bytes, Rc::clone(&shared));
     let request = Request {
         method: head.method,
         uri: head.uri,
@@ -153,13 +162,44 @@ async fn answer<H: Handler>(
         body,
     };
     let response = caught(worker.handler.handle(request)).await;
-    if let Some(unread) = leftover.take() {
+    if let Some(unread) = shared.leftover.take() {
         discard(unread).await;
     }
-    let mut out = hyper::Response::new(response.body);
+    shared.waits.body_came();
+    let mut out = hyper::Response::new(Sent { body: response.body, waits: Rc::clone(&shared.waits) });
     *out.status_mut() = response.status;
     *out.headers_mut() = response.headers;
     out
+}
+
+/// A response's body; with its end the wait for the next request begins.
+struct Sent {
+    body: ResponseBody,
+    waits: Rc<Waits>,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Cut>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.waits.for_head();
+    }
 }
 
 /// A panic in a handler costs its own request, not the connection's worker.

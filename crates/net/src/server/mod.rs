@@ -10,6 +10,7 @@
 mod accept;
 mod connection;
 mod response;
+mod waits;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use response::{Cut, Frames, Pieces, Response, ResponseBody, Sink, Stream};
 use runtime::Shutdown;
+pub(crate) use waits::Waits;
 
 use crate::{Body, Error, ServerTls};
 
@@ -79,6 +81,8 @@ pub struct Config {
     /// the field (0.2-2 MB) with images, and a thousand of them do not fit any
     /// machine, so the handlers' own admission has to say no before.
     pub max_body_bytes: u64,
+    /// Between two parts of a request's body.
+    pub body_timeout: Duration,
     /// A response of which the client takes nothing for this long is cut.
     pub write_stall_timeout: Duration,
     /// How long requests may take to finish after a drain was asked for.
@@ -96,6 +100,7 @@ impl Config {
             max_headers: 100,
             max_header_bytes: 64 * 1024,
             max_body_bytes: 32 << 20,
+            body_timeout: Duration::from_secs(60),
             write_stall_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(30),
             tls: None,
