@@ -22,7 +22,7 @@ pub enum Error {
     #[error("{path} is missing")]
     Missing { path: String },
     /// DI0006.
-    #[error("{parameter} cannot be sent to a {target} target: {because}")]
+    #[error("{parameter} has no form in the {target} dialect: {because}")]
     Untranslatable { parameter: String, target: &'static str, because: String },
     /// UP0004: a provider's answer, not a client's request.
     #[error("the provider's answer could not be read: {because}")]

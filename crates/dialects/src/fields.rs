@@ -34,11 +34,15 @@ pub(crate) fn text(body: &[u8]) -> &str {
 
 /// The fields of a nested object.
 pub(crate) fn object<'a>(path: &str, value: &'a str) -> Result<Vec<Field<'a>>, Error> {
+    read_object(path, value, true)
+}
+
+fn read_object<'a>(path: &str, value: &'a str, is_strict: bool) -> Result<Vec<Field<'a>>, Error> {
     if !value.starts_with('{') {
         return Err(Error::field(path, value, "an object"));
     }
     let mut fields = Vec::with_capacity(8);
-    walk_part(value, |key, span| {
+    walk_part(value, is_strict, |key, span| {
         fields.push((key, &value[span]));
         Ok(())
     })?;
@@ -118,10 +122,10 @@ impl<'a> Lenient<'a> {
     pub(crate) fn body(body: &'a [u8]) -> Option<Lenient<'a>> {
         let body = body.trim_ascii();
         let text = simdutf8::basic::from_utf8(body).ok()?;
-        object("", text).ok().map(Lenient)
+        read_object("", text, false).ok().map(Lenient)
     }
     fn of(value: &'a str) -> Lenient<'a> {
-        Lenient(object("", value).unwrap_or_default())
+        Lenient(read_object("", value, false).unwrap_or_default())
     }
     pub(crate) fn raw(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| *v).filter(|v| *v != "null")

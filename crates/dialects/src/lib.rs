@@ -18,6 +18,7 @@
 pub mod anthropic;
 mod error;
 mod fields;
+pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod json;

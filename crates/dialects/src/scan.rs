@@ -6,13 +6,13 @@
 //! must not cost more than the copy that the kernel makes of it. Long strings
 //! are crossed by memchr; nested values are only checked.
 
+mod scanner;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ops::Range;
 
-use memchr::memchr2;
-
 use crate::Error;
+use scanner::Scanner;
 
 /// Nesting that no real request reaches; just under serde_json's own limit of
 /// 127, so that what passes here never meets that one.
@@ -105,7 +105,7 @@ fn note(envelope: &mut Envelope, key: &str, span: Range<usize>, text: &str) -> R
         "service_tier" if value != "null" => envelope.service_tier = Some(string(key, value)?.into_owned()),
         "stream_options" => {
             if value.starts_with('{') {
-                walk_part(value, |inner, at| {
+                walk_part(value, true, |inner, at| {
                     if inner == "include_usage" {
                         envelope.include_usage = boolean("stream_options.include_usage", &value[at.clone()])?;
                         envelope.include_usage_span = Some(span.start + at.start..span.start + at.end);
@@ -138,13 +138,13 @@ pub(crate) fn walk(
 ) -> Result<Shape, Error> {
     let text = simdutf8::compat::from_utf8(body)
         .map_err(|e| Error::Syntax { at: e.valid_up_to(), expected: "UTF-8" })?;
-    let mut scanner = Scanner { text, bytes: body, at: 0, text_bytes: 0 };
+    let mut scanner = Scanner::new(text, 0);
     scanner.space();
     if scanner.peek() != Some(b'{') {
         return Err(scanner.expected("an object"));
     }
     let open = scanner.at + 1;
-    let is_empty = scanner.object(&mut |key, span| field(&key, span, text))?;
+    let is_empty = scanner.object(true, &mut |key, span| field(&key, span, text))?;
     scanner.space();
     if scanner.at < body.len() {
         return Err(scanner.expected("the end of the body"));
@@ -155,15 +155,16 @@ pub(crate) fn walk(
 /// The same over one object inside a body that has been checked already: `value` starts with `{`.
 pub(crate) fn walk_part<'a>(
     value: &'a str,
+    is_strict: bool,
     mut field: impl FnMut(Cow<'a, str>, Range<usize>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut scanner = Scanner { text: value, bytes: value.as_bytes(), at: 0, text_bytes: 0 };
-    scanner.object(&mut field).map(drop)
+    let mut scanner = Scanner::new(value, 0);
+    scanner.object(is_strict, &mut field).map(drop)
 }
 
 /// The values of a list inside a body that has been checked already: `value` starts with `[`.
 pub(crate) fn items(value: &str) -> Result<Vec<&str>, Error> {
-    let mut scanner = Scanner { text: value, bytes: value.as_bytes(), at: 1, text_bytes: 0 };
+    let mut scanner = Scanner::new(value, 1);
     let mut items = Vec::new();
     loop {
         scanner.space();
@@ -228,270 +229,6 @@ pub(crate) fn whole(path: &str, value: &str, min: u64, max: u64) -> Result<Optio
         Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
         _ => Err(Error::field(path, value, format!("a whole number from {min} to {max}"))),
     }
-}
-
-struct Scanner<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-    text_bytes: usize,
-}
-
-/// Top-level keys beyond this many are compared through a set instead of a list.
-const KEYS_LISTED: usize = 48;
-
-/// The keys of one object so far.
-#[derive(Default)]
-struct Keys<'a> {
-    listed: Vec<Cow<'a, str>>,
-    set: HashSet<Cow<'a, str>>,
-}
-
-impl<'a> Keys<'a> {
-    /// Whether the key is new.
-    fn add(&mut self, key: Cow<'a, str>) -> bool {
-        if self.listed.len() < KEYS_LISTED {
-            if self.listed.capacity() == 0 {
-                self.listed.reserve(16);
-            }
-            let new = !self.listed.contains(&key);
-            self.listed.push(key);
-            return new;
-        }
-        !self.listed.contains(&key) && self.set.insert(key)
-    }
-}
-
-impl<'a> Scanner<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-    fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-    fn expected(&self, expected: &'static str) -> Error {
-        Error::Syntax { at: self.at, expected }
-    }
-
-    /// The object at `at`, field by field. Returns whether it is empty.
-    fn object(
-        &mut self,
-        field: &mut dyn FnMut(Cow<'a, str>, Range<usize>) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
-        let mut keys = Keys::default();
-        self.at += 1;
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(true);
-        }
-        loop {
-            let at = self.at;
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a key in double quotes"));
-            }
-            self.string()?;
-            let text = self.text;
-            let key = string("key", &text[at..self.at])
-                .map_err(|_| Error::Syntax { at, expected: "a key of whole Unicode characters" })?;
-            self.colon()?;
-            let start = self.at;
-            self.value()?;
-            if !keys.add(key.clone()) {
-                return Err(Error::DuplicateKey { at, key: crate::error::quote(&key) });
-            }
-            field(key, start..self.at)?;
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(false);
-                }
-                _ => return Err(self.expected("`,` or `}`")),
-            }
-            self.space();
-        }
-    }
-
-    fn colon(&mut self) -> Result<(), Error> {
-        self.space();
-        if self.peek() != Some(b':') {
-            return Err(self.expected("`:`"));
-        }
-        self.at += 1;
-        self.space();
-        Ok(())
-    }
-
-    /// One value, nested ones with it, without recursion: bit `depth` of
-    /// `objects` says what the open bracket at that depth is.
-    fn value(&mut self) -> Result<(), Error> {
-        let mut objects = 0u128;
-        let mut depth = 0usize;
-        loop {
-            self.space();
-            match self.peek() {
-                Some(open @ (b'{' | b'[')) => {
-                    if depth + 1 >= DEPTH_MAX {
-                        return Err(Error::Depth { at: self.at, limit: DEPTH_MAX });
-                    }
-                    self.at += 1;
-                    self.space();
-                    let close = if open == b'{' { b'}' } else { b']' };
-                    if self.peek() == Some(close) {
-                        self.at += 1;
-                    } else {
-                        depth += 1;
-                        objects = objects & !(1 << depth) | u128::from(open == b'{') << depth;
-                        if open == b'{' {
-                            self.key()?;
-                        }
-                        continue;
-                    }
-                }
-                Some(b'"') => self.text_value()?,
-                Some(b'-' | b'0'..=b'9') => {
-                    self.number()?;
-                    if depth > 0 && objects >> depth & 1 == 0 {
-                        self.text_bytes += 4;
-                    }
-                }
-                Some(b't') => self.word(b"true")?,
-                Some(b'f') => self.word(b"false")?,
-                Some(b'n') => self.word(b"null")?,
-                _ => return Err(self.expected("a value")),
-            }
-            // The value is complete; close what it completes.
-            loop {
-                if depth == 0 {
-                    return Ok(());
-                }
-                self.space();
-                let in_object = objects >> depth & 1 == 1;
-                match (self.peek(), in_object) {
-                    (Some(b','), true) => {
-                        self.at += 1;
-                        self.space();
-                        self.key()?;
-                        break;
-                    }
-                    (Some(b','), false) => {
-                        self.at += 1;
-                        break;
-                    }
-                    (Some(b'}'), true) | (Some(b']'), false) => {
-                        self.at += 1;
-                        depth -= 1;
-                    }
-                    (_, true) => return Err(self.expected("`,` or `}`")),
-                    (_, false) => return Err(self.expected("`,` or `]`")),
-                }
-            }
-        }
-    }
-
-    fn key(&mut self) -> Result<(), Error> {
-        if self.peek() != Some(b'"') {
-            return Err(self.expected("a key in double quotes"));
-        }
-        self.string()?;
-        self.colon()
-    }
-
-    /// A string value; long base64 is not text (an inline image or audio).
-    fn text_value(&mut self) -> Result<(), Error> {
-        let start = self.at + 1;
-        self.string()?;
-        let content = &self.bytes[start..self.at - 1];
-        let is_data = content.starts_with(b"data:") || is_base64_blob(content);
-        if !is_data {
-            self.text_bytes += content.len();
-        }
-        Ok(())
-    }
-
-    /// Crosses the string at `at`: up to each quote or backslash by memchr, the
-    /// stretch between checked for raw control characters in one vector loop.
-    fn string(&mut self) -> Result<(), Error> {
-        let bytes = self.bytes;
-        let mut at = self.at + 1;
-        loop {
-            let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) else {
-                self.at = bytes.len();
-                return Err(self.expected("the closing quote of a string"));
-            };
-            let stretch = &bytes[at..at + found];
-            if stretch.iter().fold(false, |bad, b| bad | (*b < 0x20)) {
-                self.at = at + stretch.iter().position(|b| *b < 0x20).unwrap_or(0);
-                return Err(self.expected("an escape for a control character"));
-            }
-            at += found;
-            if bytes[at] == b'"' {
-                self.at = at + 1;
-                return Ok(());
-            }
-            at += match bytes.get(at + 1) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                Some(b'u')
-                    if bytes.get(at + 2..at + 6).is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit)) =>
-                {
-                    6
-                }
-                _ => {
-                    self.at = at;
-                    return Err(self.expected("a valid escape"));
-                }
-            };
-        }
-    }
-
-    fn digits(&mut self) -> Result<(), Error> {
-        let start = self.at;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start { Err(self.expected("a digit")) } else { Ok(()) }
-    }
-
-    fn number(&mut self) -> Result<(), Error> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn word(&mut self, word: &'static [u8]) -> Result<(), Error> {
-        if self.bytes[self.at..].starts_with(word) {
-            self.at += word.len();
-            return Ok(());
-        }
-        Err(self.expected("a value"))
-    }
-}
-
-/// Whether the head of a long string looks like base64 rather than words.
-fn is_base64_blob(content: &[u8]) -> bool {
-    content.len() > 1024
-        && content[..256].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
 }
 
 #[cfg(test)]

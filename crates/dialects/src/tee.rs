@@ -6,17 +6,17 @@
 //! gateway asked for usage on behalf of a client that did not, the usage-only
 //! event is left out, and then an event is held until it is complete.
 
-use std::sync::LazyLock;
+mod marks;
 
 use bytes::{Bytes, BytesMut};
 use chat::{Tier, Usage};
-use memchr::memmem::Finder;
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::fields::Lenient;
 use crate::sse::{EVENT_BYTES_MAX, Frames};
 use crate::usage::{self, AnthropicCounts};
 use crate::{Dialect, Ending};
+use marks::{FIND, frame_end, leftover, text_bytes, value_after};
 
 /// What was seen of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,27 +47,12 @@ pub struct Tee {
     /// The event whose end has not come.
     partial: BytesMut,
     frames: Frames,
+    /// What stood before `"choices"` in the last chunk: the same in the next
+    /// one, as a rule, and then it need not be searched again.
+    head: Vec<u8>,
     counts: AnthropicCounts,
     seen: Sighting,
 }
-
-struct Finders {
-    usage: Finder<'static>,
-    finish: Finder<'static>,
-    error: Finder<'static>,
-    message: Finder<'static>,
-    delta: Finder<'static>,
-    text: Finder<'static>,
-}
-
-static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
-    usage: Finder::new(b"\"usage\""),
-    finish: Finder::new(b"\"finish_reason\""),
-    error: Finder::new(b"\"error\""),
-    message: Finder::new(b"message_"),
-    delta: Finder::new(b"\"delta\""),
-    text: Finder::new(b"\"text\""),
-});
 
 impl Tee {
     /// `strip_usage`: the gateway injected `include_usage`; the usage-only
@@ -78,6 +63,7 @@ impl Tee {
             strip_usage: strip_usage && !dialect.is_anthropic(),
             partial: BytesMut::new(),
             frames: Frames::default(),
+            head: Vec::new(),
             counts: AnthropicCounts::default(),
             seen: Sighting::default(),
         }
@@ -178,6 +164,7 @@ impl Tee {
             return false;
         }
         self.seen.frames += 1;
+        let tail = self.tail(frame);
         let is_interesting = if self.dialect.is_anthropic() {
             find.message.find(frame).is_some() || find.error.find(frame).is_some()
         } else {
@@ -186,11 +173,11 @@ impl Tee {
                 return false;
             }
             (self.seen.id.is_none() && self.seen.frames <= 3)
-                || value_after(&find.usage, frame) == Some(b'{')
-                || value_after(&find.finish, frame) == Some(b'"')
-                || find.error.find(frame).is_some()
+                || value_after(&find.usage, tail) == Some(b'{')
+                || value_after(&find.finish, tail) == Some(b'"')
+                || find.error.find(tail).is_some()
         };
-        self.seen.output_bytes += text_bytes(frame);
+        self.seen.output_bytes += text_bytes(tail);
         if !is_interesting {
             return false;
         }
@@ -207,107 +194,33 @@ impl Tee {
         });
         is_usage_only
     }
+
+    /// The part of an event that may differ from the one before.
+    fn tail<'f>(&mut self, frame: &'f [u8]) -> &'f [u8] {
+        if self.dialect.is_anthropic() || frame.len() > HEAD_SEARCHED {
+            return frame;
+        }
+        if !self.head.is_empty() && frame.starts_with(&self.head) {
+            return &frame[self.head.len()..];
+        }
+        self.head.clear();
+        if let Some(at) = FIND.choices.find(frame) {
+            // A head that holds any of the marks would hide them.
+            let head = &frame[..at];
+            if FIND.usage.find(head).is_none() && FIND.error.find(head).is_none() {
+                self.head.extend_from_slice(head);
+            }
+        }
+        frame
+    }
 }
+
+/// Larger events are searched whole: their head is not what costs.
+const HEAD_SEARCHED: usize = 4096;
 
 fn forward(chunk: &Bytes, range: std::ops::Range<usize>, out: &mut Vec<Bytes>) {
     if !range.is_empty() {
         out.push(chunk.slice(range));
-    }
-}
-
-/// Where the first event ends, its blank line included. A CR as the last byte
-/// may be half of a CRLF, so it decides nothing before the next byte is there.
-fn frame_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += memchr2(b'\n', b'\r', &bytes[at..])?;
-        at += line_end(&bytes[at..])?;
-        match bytes.get(at)? {
-            b'\n' => return Some(at + 1),
-            // Its LF, if one follows later, is a blank line of its own: harmless.
-            b'\r' => return Some(at + 1 + usize::from(bytes.get(at + 1) == Some(&b'\n'))),
-            _ => {}
-        }
-    }
-}
-
-/// A LF before an event belongs to the CR that ended the one before.
-fn leftover(frame: &[u8]) -> usize {
-    usize::from(frame.first() == Some(&b'\n'))
-}
-
-fn line_end(bytes: &[u8]) -> Option<usize> {
-    match (bytes.first()?, bytes.get(1)) {
-        (b'\r', None) => None,
-        (b'\r', Some(b'\n')) => Some(2),
-        _ => Some(1),
-    }
-}
-
-/// The first byte of the value of the last such key (`"usage" : {`).
-fn value_after(key: &Finder<'_>, frame: &[u8]) -> Option<u8> {
-    let mut from = 0;
-    let mut found = None;
-    while let Some(at) = key.find(&frame[from..]) {
-        from += at + key.needle().len();
-        let rest = frame[from..].trim_ascii_start();
-        if let Some(value) = rest.strip_prefix(b":") {
-            match value.trim_ascii_start().first().copied() {
-                hit @ Some(b'{' | b'"') => return hit,
-                other => found = other.or(found),
-            }
-        }
-    }
-    found
-}
-
-/// Bytes of the produced strings inside `"delta":{...}` or a legacy `"text":"..."`.
-fn text_bytes(frame: &[u8]) -> u64 {
-    let find = &*FIND;
-    let (mut at, mut total) = match find.delta.find(frame) {
-        Some(at) => (at + 7, 0u64),
-        None => match find.text.find(frame) {
-            Some(at) => (at, 0),
-            None => return 0,
-        },
-    };
-    let mut key: &[u8] = b"";
-    while let Some((start, end)) = next_string(frame, at) {
-        let content = &frame[start..end];
-        at = end + 1;
-        let is_key = frame[at..].trim_ascii_start().first() == Some(&b':');
-        if is_key {
-            key = content;
-            if matches!(key, b"finish_reason" | b"logprobs") {
-                break;
-            }
-        } else if matches!(
-            key,
-            b"content"
-                | b"text"
-                | b"reasoning_content"
-                | b"reasoning"
-                | b"refusal"
-                | b"arguments"
-                | b"partial_json"
-                | b"thinking"
-        ) {
-            total += content.len() as u64;
-        }
-    }
-    total
-}
-
-/// The next JSON string at or after `at`: its content's start and end.
-fn next_string(frame: &[u8], at: usize) -> Option<(usize, usize)> {
-    let start = at + memchr(b'"', frame.get(at..)?)? + 1;
-    let mut end = start;
-    loop {
-        end += memchr2(b'"', b'\\', frame.get(end..)?)?;
-        if frame[end] == b'"' {
-            return Some((start, end));
-        }
-        end += 2;
     }
 }
 

@@ -66,7 +66,7 @@ fn cost(u: &Lenient<'_>) -> Option<i64> {
         (None, Some(ticks)) => ticks * TICK_PICO,
         (None, None) => return None,
     };
-    (pico.is_finite() && pico >= 1.0 && pico < 9e18).then(|| pico.round() as i64)
+    (pico.is_finite() && (1.0..9e18).contains(&pico)).then(|| pico.round() as i64)
 }
 
 /// The counts of an Anthropic usage object so far; a stream sends it in parts.

@@ -49,11 +49,11 @@ impl Reader {
             self.has_started = true;
             out.push(Event::Start { id, model, created: chunk.i64("created").unwrap_or(0) });
         }
-        if let Some(tier) = chunk.str("service_tier").map(|word| usage::tier(&word)) {
-            if self.tier.as_ref() != Some(&tier) {
-                self.tier = Some(tier.clone());
-                out.push(Event::Tier(tier));
-            }
+        if let Some(tier) = chunk.str("service_tier").map(|word| usage::tier(&word))
+            && self.tier.as_ref() != Some(&tier)
+        {
+            self.tier = Some(tier.clone());
+            out.push(Event::Tier(tier));
         }
         self.note_usage(&chunk.object("usage"));
         self.note_usage(&chunk.object("x_groq").object("usage"));

@@ -183,6 +183,8 @@ fn our_errors_wear_the_clients_envelope() {
     check(
         Dialect::OpenaiEmbeddings,
         &field,
-        expect![[r#"400 {"error":{"message":"expected user or assistant, got \"robot\" at messages[0].role","type":"invalid_request_error","param":"messages[0].role","code":"DI0004"}}"#]],
+        expect![[
+            r#"400 {"error":{"message":"expected user or assistant, got \"robot\" at messages[0].role","type":"invalid_request_error","param":"messages[0].role","code":"DI0004"}}"#
+        ]],
     );
 }

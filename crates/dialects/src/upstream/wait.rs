@@ -24,7 +24,7 @@ pub(super) fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, now: M
     for (name, value) in headers.take(256) {
         let (name, value) = (name.to_ascii_lowercase(), value.trim());
         match name.as_str() {
-            "retry-after-ms" => exact = value.parse::<f64>().ok().and_then(|ms| bounded(ms)),
+            "retry-after-ms" => exact = value.parse::<f64>().ok().and_then(bounded),
             "retry-after" => after = seconds(value).or_else(|| until(http_date(value, now)?, now)),
             "x-should-retry" => {
                 should_retry = match value {

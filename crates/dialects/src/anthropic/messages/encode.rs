@@ -44,7 +44,7 @@ pub fn encode(quirks: &Quirks, model: &str, decoded: &Decoded) -> Result<Encoded
             write_system(w, r, &mut dropped);
             write_turns(w, &r.messages, &mut dropped);
             write_tools(w, r);
-            write_sampling(w, r, budget.is_some(), &mut dropped);
+            write_sampling(w, decoded, budget.is_some(), &mut dropped);
             match (budget, &r.reasoning) {
                 (Some(budget), _) => w.field_object("thinking", |w| {
                     w.field_str("type", "enabled");
@@ -100,8 +100,15 @@ fn thinking_budget(r: &Request, max_tokens: u32, dropped: &mut Vec<String>) -> O
     Some(fits)
 }
 
-fn write_sampling(w: &mut Writer<'_>, r: &Request, is_thinking: bool, dropped: &mut Vec<String>) {
+fn write_sampling(w: &mut Writer<'_>, decoded: &Decoded, is_thinking: bool, dropped: &mut Vec<String>) {
+    let r = &decoded.request;
     let s = &r.sampling;
+    // Models since 4.1 refuse both; clients of other dialects often send both.
+    let is_foreign = decoded.dialect != Dialect::AnthropicMessages;
+    let both = is_foreign && s.temperature.is_some() && s.top_p.is_some();
+    if both && s.top_p != Some(1.0) {
+        add(dropped, "top_p");
+    }
     match s.temperature {
         // Thinking allows only the default.
         Some(t) if is_thinking && t != 1.0 => add(dropped, "temperature"),
@@ -118,7 +125,7 @@ fn write_sampling(w: &mut Writer<'_>, r: &Request, is_thinking: bool, dropped: &
             }
         }
     }
-    w.some_num("top_p", s.top_p.filter(|p| !is_thinking || *p >= 0.95));
+    w.some_num("top_p", s.top_p.filter(|p| !both && (!is_thinking || *p >= 0.95)));
     w.some_num("top_k", s.top_k.filter(|_| !is_thinking));
     if !r.stop.is_empty() {
         w.key("stop_sequences").list(&r.stop, |w, stop| w.str(stop));

@@ -214,6 +214,6 @@ fn write_message(w: &mut Writer<'_>, choice: &Choice) {
         None => w.key("refusal").null(),
     }
     if has_calls {
-        w.key("tool_calls").list(calls(), |w, call| super::encode::write_call(w, call));
+        w.key("tool_calls").list(calls(), super::encode::write_call);
     }
 }

@@ -115,10 +115,14 @@ fn write_message(w: &mut Writer<'_>, message: &Message, quirks: &Quirks, dropped
             if *is_error {
                 add(dropped, "messages.content.is_error");
             }
+            // A tool answers in text in this dialect.
+            if parts.iter().any(|p| matches!(p, Part::Image(_))) {
+                add(dropped, "messages.tool_result.image");
+            }
             w.object(|w| {
                 w.field_str("role", "tool");
                 w.field_str("tool_call_id", id);
-                write_content(w, parts.iter());
+                write_content(w, parts.iter().filter(|p| matches!(p, Part::Text(_))));
             });
         }
     }
@@ -145,7 +149,7 @@ fn write_message(w: &mut Writer<'_>, message: &Message, quirks: &Quirks, dropped
         }
         w.some_str("refusal", refusal.map(String::as_str));
         if calls().next().is_some() {
-            w.key("tool_calls").list(calls(), |w, call| write_call(w, call));
+            w.key("tool_calls").list(calls(), write_call);
         }
     });
 }
