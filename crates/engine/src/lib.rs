@@ -27,4 +27,6 @@ pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::*;
 
-const GREEDY: &str = " and a little girl named Lily went to the park with her mom. They saw a big box with a big box.";
+const GREEDY: &str =
+    " and a little girl named Lily went to the park with her mom. They saw a big box with a big box.";
 
 fn shared(path: &str) -> Option<PathBuf> {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

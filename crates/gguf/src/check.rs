@@ -120,6 +120,10 @@ fn vocabulary(header: &Header) -> Result<(), Error> {
     if tokens.kind != 8 || tokens.len == 0 || tokens.len > 4 << 20 {
         return Err(bad(TOKENS, format!("{} elements of type {}", tokens.len, tokens.kind)));
     }
+    // Text that no token covers falls back to bytes, and the loader throws on one that is missing.
+    if model == "llama" && header.byte_tokens < 256 {
+        return Err(bad(TOKENS, format!("only {} of 256 bytes have a token", header.byte_tokens)));
+    }
     for key in ["tokenizer.ggml.scores", "tokenizer.ggml.token_type"] {
         let Some(v) = header.get(key) else { continue };
         if v.as_array().is_none_or(|a| a.len != tokens.len) {

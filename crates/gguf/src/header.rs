@@ -20,6 +20,8 @@ pub struct Header {
     pub data_start: u64,
     /// The length of the file, in bytes.
     pub file_len: u64,
+    /// How many of the 256 bytes the vocabulary has a token for (`<0x41>`, or the byte itself).
+    pub byte_tokens: u32,
 }
 
 /// One tensor's place in the file.
@@ -34,6 +36,7 @@ pub struct Tensor {
     pub bytes: u64,
 }
 
+const TOKENS: &str = "tokenizer.ggml.tokens";
 const ARRAY: u32 = 9;
 const TEXT: u32 = 8;
 /// Arrays of numbers up to this length are kept: per-layer head counts and the like.
@@ -44,7 +47,7 @@ impl Header {
     /// starts at byte 0 and is read forward only; buffer it. Memory: the kept
     /// metadata, at most a few times the header itself.
     pub fn read(reader: impl Read, file_len: u64) -> Result<Header, Error> {
-        let mut walk = Walk { reader, at: 0, len: file_len.min(HEADER_MAX), file_len };
+        let mut walk = Walk { reader, at: 0, len: file_len.min(HEADER_MAX), file_len, byte_tokens: 0 };
         let magic: [u8; 4] = walk.bytes("the magic")?;
         if &magic != b"GGUF" {
             return Err(Error::Magic(magic));
@@ -78,7 +81,7 @@ impl Header {
             });
         }
         check_places(&tensors, alignment, file_len.saturating_sub(data_start))?;
-        Ok(Header { version, meta, tensors, data_start, file_len })
+        Ok(Header { version, meta, tensors, data_start, file_len, byte_tokens: walk.byte_tokens })
     }
 
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -140,6 +143,7 @@ struct Walk<R> {
     /// Where the header must have ended.
     len: u64,
     file_len: u64,
+    byte_tokens: u32,
 }
 
 impl<R: Read> Walk<R> {
@@ -255,6 +259,7 @@ impl<R: Read> Walk<R> {
         let len = self.count("an array's length", ELEMENTS_MAX, each)?;
         let mut numbers = Vec::new();
         match kind {
+            TEXT if key == TOKENS => self.tokens(len)?,
             TEXT => {
                 for _ in 0..len {
                     self.skip_text()?;
@@ -275,7 +280,43 @@ impl<R: Read> Walk<R> {
         Ok(Array { kind, len, numbers })
     }
 
-    /// Tokens may be any bytes, so they are stepped over, not decoded.
+    /// The vocabulary. The loader asserts that no token appears twice, after it
+    /// has cut each at its first zero byte and named the empty ones.
+    fn tokens(&mut self, len: u64) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        let mut bytes = [false; 256];
+        for i in 0..len {
+            let mut token = self.raw("a token")?;
+            token.truncate(token.iter().position(|b| *b == 0).unwrap_or(token.len()));
+            if token.is_empty() {
+                token = format!("[EMPTY_{i}]").into_bytes();
+            }
+            let hex = token.strip_prefix(b"<0x").and_then(|t| t.strip_suffix(b">"));
+            let named = hex.filter(|h| h.len() == 2 && !h.iter().any(u8::is_ascii_lowercase));
+            let byte = named.and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
+            if let Some(b) = byte.or((token.len() == 1).then(|| token[0])) {
+                bytes[usize::from(b)] = true;
+            }
+            if !seen.insert(token) {
+                return Err(Error::Meta { key: TOKENS.to_owned(), why: format!("token {i} appears twice") });
+            }
+        }
+        self.byte_tokens = bytes.iter().filter(|b| **b).count() as u32;
+        Ok(())
+    }
+
+    fn raw(&mut self, what: &'static str) -> Result<Vec<u8>, Error> {
+        let len = self.u64(what)?;
+        if len > STRING_MAX {
+            return Err(Error::TooMany { what, value: len, max: STRING_MAX });
+        }
+        self.left(what, len)?;
+        let mut buffer = vec![0; len as usize];
+        self.fill(what, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Texts may be any bytes, so they are stepped over, not decoded.
     fn skip_text(&mut self) -> Result<(), Error> {
         let len = self.u64("a text's length")?;
         if len > STRING_MAX {

@@ -60,12 +60,15 @@ fn the_same_seed_writes_the_same_file() {
 
 #[test]
 fn trap_x7_a_file_cut_at_every_64th_byte_is_refused() {
-    let file = tiny();
+    let shape =
+        Shape { vocab: 300, width: 32, layers: 1, heads: 2, kv_heads: 1, feed_forward: 32, ..Shape::TINY };
+    let mut file = Vec::new();
+    random_llama(shape, 7, &mut file).expect("writing to memory");
     for cut in (0..file.len()).step_by(64) {
         read(&file[..cut]).expect_err("a cut file");
     }
     // And inside the part where the structure is.
-    for cut in (0..header_len(&file).min(4096)).step_by(5) {
+    for cut in (0..header_len(&file)).step_by(13) {
         read(&file[..cut]).expect_err("a cut file");
     }
 }
@@ -132,6 +135,21 @@ fn trap_x7_numbers_on_which_the_loader_asserts_are_refused() {
 }
 
 #[test]
+fn trap_x7_vocabularies_on_which_the_loader_dies_are_refused() {
+    let good = tiny();
+    let at = after(&good, b"<0xF");
+    for byte in [b'2', b'Z', 0] {
+        // `<0xF0>` becomes a second `<0x20>`-like token, or none.
+        let mut file = good.clone();
+        file[at] = byte;
+        if byte == b'2' {
+            file[at - 1] = b'E';
+        }
+        assert!(read(&file).is_err(), "{byte}");
+    }
+}
+
+#[test]
 fn versions_magic_and_alignment_are_checked() {
     let mut file = tiny();
     file[4] = 1;
@@ -171,7 +189,8 @@ fn the_trained_test_model_passes() {
     let file = std::fs::read(path).expect("readable");
     let header = read(&file).expect("a good file");
     assert_eq!((header.arch(), header.vocab_len(), header.context_length()), ("llama", 512, 512));
-    for cut in (0..file.len()).step_by(64) {
+    let start = header.data_start as usize;
+    for cut in (0..start).step_by(64).chain((start..file.len()).step_by(16 << 10)) {
         read(&file[..cut]).expect_err("a cut file");
     }
 }

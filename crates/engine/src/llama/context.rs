@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use llama_cpp_sys_2 as sys;
 use scheduler::{Caps, Kernel, Row, SeqId, StepError};
 
-use super::{Model, log};
+use super::{Model, guard, log};
 use crate::Error;
 
 /// A question that llama.cpp asks while it computes.
@@ -161,12 +161,11 @@ impl Kernel for LlamaKernel {
         // The lifetime is forgotten here and enforced below: the pointer is taken
         // back before `question` goes.
         self.question.store((&raw mut question).cast(), Ordering::Release);
+        let batch = self.batch.raw();
         log::begin();
-        // SAFETY: the arrays have `n_tokens` elements and live for the call;
-        // rows, tokens and sequences are in range.
-        let code = unsafe { sys::llama_decode(self.ctx.as_ptr(), self.batch.raw()) };
-        // SAFETY: the context is valid. Nothing computes after this.
-        unsafe { sys::llama_synchronize(self.ctx.as_ptr()) };
+        // SAFETY: the arrays have `n_tokens` elements and live for the call, after
+        // which nothing computes; rows, tokens and sequences are in range.
+        let code = unsafe { guard::bedplate_decode(self.ctx.as_ptr(), &raw const batch) };
         self.question.store(std::ptr::null_mut(), Ordering::Release);
         match code {
             0 => Ok(()),

@@ -7,7 +7,7 @@ use llama_cpp_sys_2 as sys;
 use scheduler::{Row, Token};
 
 use super::context::Batch;
-use super::{Model, log};
+use super::{Model, guard, log};
 use crate::Error;
 
 /// See the soundness notes of the parent module.
@@ -80,6 +80,7 @@ impl Embedder {
             return Err(Error::Failed(format!("{} rows cannot be a batch", rows.len())));
         }
         self.batch.fill(&rows);
+        let batch = self.batch.raw();
         log::begin();
         // SAFETY: the context is valid; encoders have no memory, which is null then.
         // The arrays have `n_tokens` elements and live for the call.
@@ -88,9 +89,7 @@ impl Embedder {
             if !memory.is_null() {
                 sys::llama_memory_clear(memory, false);
             }
-            let code = sys::llama_decode(self.ctx.as_ptr(), self.batch.raw());
-            sys::llama_synchronize(self.ctx.as_ptr());
-            code
+            guard::bedplate_decode(self.ctx.as_ptr(), &raw const batch)
         };
         if code != 0 {
             return Err(Error::Failed(log::reason(&format!("llama.cpp answered {code}"))));

@@ -13,12 +13,15 @@
 //!   the call. What llama.cpp would answer with `GGML_ASSERT`, which ends the
 //!   process, is checked here first: row counts, token and sequence numbers.
 //! - A file reaches the loader only after `gguf::check_model` (see `load.rs`).
+//! - C++ exceptions end at `guard.cpp`, which turns them into error codes: one
+//!   that reached Rust would end the process.
 //! - Callbacks are `extern "C"` functions that cannot unwind into C++.
 
 #![expect(unsafe_code, reason = "the C interface of llama.cpp; the module docs argue soundness")]
 
 mod context;
 mod embedder;
+mod guard;
 mod log;
 mod model;
 mod quantize;

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use llama_cpp_sys_2 as sys;
 use scheduler::{Token, Vocab};
 
-use super::log;
+use super::{guard, log};
 use crate::Error;
 
 /// See the soundness notes of the parent module.
@@ -134,13 +134,11 @@ impl Model {
         loop {
             // SAFETY: the token is in range, the buffer has the length passed.
             let len = unsafe {
-                sys::llama_token_to_piece(
+                guard::bedplate_token_to_piece(
                     self.vocab(),
                     token,
                     buffer.as_mut_ptr().cast(),
                     buffer.len() as i32,
-                    0,
-                    false,
                 )
             };
             if let Ok(len) = usize::try_from(len) {
@@ -164,7 +162,7 @@ impl Model {
         let capacity = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
         // SAFETY: text and tokens have the lengths passed.
         let count = unsafe {
-            sys::llama_tokenize(
+            guard::bedplate_tokenize(
                 self.vocab(),
                 text.as_ptr().cast(),
                 len,
