@@ -86,7 +86,14 @@ mod tests {
             Check::warning("open files", "1024", "raise it: `ulimit -n 65536`"),
             Check::bad("key file", "mode 0644", "chmod 600 ~/.local/share/bedplate/keys"),
         ];
-        expect![[r#""#]].assert_eq(&render(&checks));
+        expect![[r#"
+            ok    clock       2026-11-23, 3 ms from the file system's
+            warn  open files  1024
+                              hint: raise it: `ulimit -n 65536`
+            BAD   key file    mode 0644
+                              hint: chmod 600 ~/.local/share/bedplate/keys
+            3 checks, 1 warnings, 1 bad
+        "#]].assert_eq(&render(&checks));
         assert!(!sound(&checks) && sound(&checks[..2]));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use net::client::{Download, Reach, Timeouts};
+use net::client::{Download, Fetch, Reach, Timeouts};
 use net::{HeaderMap, HeaderValue, header};
 use report::Report;
 
@@ -49,10 +49,7 @@ impl Hub {
     /// Asks for the head of the file.
     pub async fn announced(&self, client: &net::Client, reference: &Reference) -> Result<Announced, Failure> {
         let url = self.url(reference);
-        let head = client
-            .head(&url, self.reach, self.headers()?, REDIRECTS_MAX, &timeouts())
-            .await
-            .map_err(|e| unreachable(&url, &e))?;
+        let head = client.head(&url, &self.how(self.headers()?)).await.map_err(|e| unreachable(&url, &e))?;
         refuse(&head, &url)?;
         // The hub's own word, in the first redirect, counts before that of the host that serves the bytes.
         let all = || head.hops.iter().chain([&head.response.headers]);
@@ -86,7 +83,7 @@ impl Hub {
                 headers.insert(header::IF_RANGE, etag);
             }
         }
-        let got = client.download(&url, self.reach, headers, REDIRECTS_MAX, &timeouts()).await;
+        let got = client.download(&url, &self.how(headers)).await;
         let mut got = got.map_err(|e| Broken::Connection(unreachable(&url, &e)))?;
         if let Err(failure) = refuse(&got, &url) {
             let again = got.response.status.is_server_error();
@@ -117,6 +114,16 @@ impl Hub {
                 Err(Broken::Connection(why.into()))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn how(&self, headers: HeaderMap) -> Fetch {
+        Fetch {
+            reach: self.reach,
+            redirect_reach: self.reach,
+            headers,
+            redirects: REDIRECTS_MAX,
+            timeouts: timeouts(),
         }
     }
 
