@@ -183,3 +183,73 @@ pub(crate) fn write_anthropic(w: &mut Writer<'_>, usage: &Usage, tier: Option<&T
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn openai(json: &str) -> Usage {
+        from_openai(&Lenient::body(json.as_bytes()).expect("json")).expect("usage")
+    }
+
+    fn axes(usage: &Usage) -> Vec<(&'static str, u64)> {
+        usage.iter().map(|(axis, tokens)| (axis.name(), tokens)).collect()
+    }
+
+    #[test]
+    fn trap_m1_details_are_taken_out_of_the_totals_they_are_part_of() {
+        let usage = openai(
+            r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
+                "prompt_tokens_details":{"cached_tokens":60,"audio_tokens":5},
+                "completion_tokens_details":{"reasoning_tokens":30,"audio_tokens":2}}"#,
+        );
+        let want = [
+            ("input", 35),
+            ("cache_read", 60),
+            ("input_audio", 5),
+            ("output", 18),
+            ("reasoning", 30),
+            ("output_audio", 2),
+        ];
+        assert_eq!(axes(&usage), want);
+        assert!(usage.reconciles());
+    }
+
+    #[test]
+    fn trap_m2_cache_writes_have_their_own_axis() {
+        let usage = openai(
+            r#"{"prompt_tokens":100,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":20,"cache_write_tokens":70}}"#,
+        );
+        assert_eq!(axes(&usage), [("input", 10), ("cache_read", 20), ("cache_write", 70), ("output", 1)]);
+        assert!(usage.reconciles());
+    }
+
+    #[test]
+    fn reasoning_outside_the_answer_total_is_told_by_the_sum() {
+        let inside = r#"{"prompt_tokens":10,"completion_tokens":30,"total_tokens":40,"completion_tokens_details":{"reasoning_tokens":20}}"#;
+        let outside = r#"{"prompt_tokens":10,"completion_tokens":30,"total_tokens":60,"completion_tokens_details":{"reasoning_tokens":20}}"#;
+        assert_eq!(axes(&openai(inside))[1..], [("output", 10), ("reasoning", 20)]);
+        assert_eq!(axes(&openai(outside))[1..], [("output", 30), ("reasoning", 20)]);
+        assert!(openai(inside).reconciles() && openai(outside).reconciles());
+    }
+
+    #[test]
+    fn a_provider_that_contradicts_itself_is_noticed() {
+        let more_cached =
+            r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":90}}"#;
+        assert!(!openai(more_cached).reconciles());
+        let huge = r#"{"prompt_tokens":18446744073709551615,"completion_tokens":-1}"#;
+        assert!(from_openai(&Lenient::body(huge.as_bytes()).expect("json")).is_none());
+    }
+
+    #[test]
+    fn trap_m3_a_claimed_price_of_zero_is_no_price() {
+        let cost = |json: &str| openai(&format!(r#"{{"prompt_tokens":1,{json}}}"#)).claimed_pico_usd;
+        assert_eq!(cost(r#""cost":0"#), None);
+        assert_eq!(cost(r#""cost":0.00014"#), Some(140_000_000));
+        assert_eq!(cost(r#""cost":1.4e-06"#), Some(1_400_000));
+        assert_eq!(cost(r#""cost_in_usd_ticks":37"#), Some(3_700));
+        assert_eq!(cost(r#""cost":1e300"#), None);
+        assert_eq!(cost(r#""cost":-1"#), None);
+    }
+}
