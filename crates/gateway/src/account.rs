@@ -98,6 +98,9 @@ pub(crate) struct Account {
     /// When the first byte of an answer was ready for the client, after `received_us`.
     pub first_byte_us: Option<u64>,
     pub hold_journaled: bool,
+    /// Counts the request as in flight until its account ends.
+    #[expect(dead_code, reason = "it counts by being held")]
+    pub in_flight: observe::metrics::Held,
 }
 
 /// The attempt under way.
@@ -209,7 +212,8 @@ impl Live {
         let reported = self.usage.take();
         let estimated = reported.is_none() && produced;
         let usage = reported.unwrap_or_else(|| {
-            let mut usage = Usage { source: chat::UsageSource::Estimated, ..Usage::default() };
+            let mut usage = Usage::default();
+            usage.source = chat::UsageSource::Estimated;
             if produced {
                 usage.set(chat::Axis::Input, input_tokens);
                 usage.set(chat::Axis::Output, self.output_bytes.div_ceil(4));

@@ -87,6 +87,7 @@ pub(crate) fn admit_worst(
                 live: None,
                 first_byte_us: None,
                 hold_journaled: false,
+                in_flight: gateway.meters.requests_in_flight.hold(),
             }))
         }
         Err(report) => {

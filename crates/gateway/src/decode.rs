@@ -23,7 +23,7 @@ pub(crate) struct Asked {
 pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<Asked, Report> {
     let body = read(arrival, request).await?;
     let from = runtime::clock::monotonic_us();
-    let envelope = dialects::scan(&body).map_err(|e| e.report())?;
+    let envelope = dialects::scan(&body).map_err(Report::from)?;
     arrival.step("decode", from, String::new());
     Ok(Asked { dialect: arrival.surface.dialect(), body, envelope, decoded: OnceCell::new() })
 }
@@ -58,7 +58,7 @@ impl Asked {
         if let Some(decoded) = self.decoded.get() {
             return Ok(decoded);
         }
-        let decoded = dialects::decode_request(self.dialect, &self.body).map_err(|e| e.report())?;
+        let decoded = dialects::decode_request(self.dialect, &self.body).map_err(Report::from)?;
         Ok(self.decoded.get_or_init(|| decoded))
     }
 

@@ -78,8 +78,14 @@ fn time_left(account: &Account, pause_ms: u64) -> bool {
 
 /// The refusal when the plan was empty: every target has a reason.
 fn nowhere(account: &Account) -> Report {
+    if account.route.targets.is_empty() {
+        let why: Vec<&str> = account.route.absent.iter().map(|(_, why)| why.as_str()).collect();
+        return Report::new("GW0010", format!("model \"{}\" has no target in force", account.model))
+            .because(why.join("; "))
+            .retry(report::Retry::After(1));
+    }
     let reasons: Vec<String> =
-        account.rejected.iter().map(|r| format!("{} {}", r.target, r.reason)).collect();
+        account.rejected.iter().map(|r| format!("{}: {}", r.target, r.reason)).collect();
     Report::new("GW0008", format!("no target of model \"{}\" can serve this request", account.model))
         .because(reasons.join("; "))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn embed(
 
 async fn compute(admitted: &mut Admitted, asked: &Asked, engine: &engine::Engine) -> Result<Bytes, Trouble> {
     let (request, _rest) =
-        dialects::openai::embeddings::decode(&asked.body).map_err(|e| Trouble::final_(e.report()))?;
+        dialects::openai::embeddings::decode(&asked.body).map_err(|e| Trouble::final_(e.into()))?;
     let mut texts = Vec::with_capacity(request.input.len());
     for input in request.input {
         match input {

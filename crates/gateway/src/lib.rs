@@ -52,8 +52,6 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     pub meters: observe::Metrics,
     pub shutdown: Shutdown,
-    /// Largest request body in bytes.
-    pub body_max: u64,
 }
 
 /// One worker thread's view: the shared state, and its own upstream connections.

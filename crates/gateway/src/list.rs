@@ -45,6 +45,7 @@ fn cards(arrival: &Arrival, principal: &Principal) -> Vec<ModelCard> {
             id: name.to_string(),
             created: route.created,
             owned_by: route.targets.first().map(|t| t.provider.to_string()).unwrap_or_default(),
+            display_name: name.to_string(),
         })
         .collect()
 }
@@ -80,7 +81,7 @@ pub(crate) async fn count_tokens(
     let principal = identify::identify(arrival, &request)?;
     policy::allows(&principal, Action::Infer).map_err(|d| d.report())?;
     let body = decode::read(arrival, request).await?;
-    let decoded = dialects::anthropic::count_tokens::decode(&body).map_err(|e| e.report())?;
+    let decoded = dialects::anthropic::count_tokens::decode(&body).map_err(Report::from)?;
     let route = admit::find_route(arrival, &principal, &decoded.request.model)?;
     let ticket = worker.gateway.limits().admit(&principal, 0, arrival.at).map_err(|d| d.report())?;
     worker.gateway.limits().true_up(ticket, 0);

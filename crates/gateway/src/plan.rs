@@ -24,6 +24,12 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
             target: route.targets[r.target].sku.to_string(),
             reason: r.reason.to_string(),
         })
+        .chain(
+            route
+                .absent
+                .iter()
+                .map(|(sku, why)| store::Rejected { target: sku.to_string(), reason: why.clone() }),
+        )
         .collect();
     account.step("plan", from, String::new());
     plan

@@ -24,6 +24,8 @@ pub struct Route {
     pub name: Arc<str>,
     pub candidates: Vec<Candidate>,
     pub targets: Vec<Arc<Target>>,
+    /// Declared targets that cannot serve now, and why: a missing key, a model that is loading.
+    pub absent: Vec<(Arc<str>, String)>,
     pub deadlines: Deadlines,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,

@@ -78,7 +78,7 @@ async fn translated(
             whole(admitted, client, answer, &dropped).await
         }
         Err(error) => {
-            let report = error.report();
+            let report = Report::from(error);
             admitted.end(AttemptOutcome::Failed(report.code.0.into()));
             Err(Stop::Failed(admitted, report))
         }

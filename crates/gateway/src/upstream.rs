@@ -55,7 +55,7 @@ pub(crate) fn outgoing(
     let mut decoded = asked.decoded()?.clone();
     decoded.request.stream_usage = true;
     let encoded =
-        dialects::encode_request(wire, quirks, &target.upstream_model, &decoded).map_err(|e| e.report())?;
+        dialects::encode_request(wire, quirks, &target.upstream_model, &decoded).map_err(Report::from)?;
     Ok(Outgoing { wire, path, body: vec![encoded.body], stripped: true, dropped: encoded.dropped })
 }
 

@@ -1,0 +1,408 @@
+//! From what is declared to what is in force: the data plane's snapshot.
+//!
+//! Every object is put in force by itself: a provider without a key or a model
+//! whose file is missing is told as a problem and left out, and does not keep
+//! the rest from serving.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dialects::providers;
+use gateway::{Place, Route, Snapshot, Target, Upstream};
+use ledger::{Machine, Prices};
+use manifest::{Document, KeyFrom, LocalSource, Spec};
+use net::client::{Reach, Timeouts};
+use net::{HeaderMap, HeaderName, HeaderValue, Origin};
+use policy::{Directory, Pepper};
+use report::Report;
+use routing::{Breaker, Candidate, Deadlines};
+use store::{State, Store};
+use units::{Micros, Usd};
+
+use crate::engines::{self, Engines, GUIDE, Key};
+
+/// What assembling needs beside the declared state.
+pub struct Parts<'a> {
+    pub data: &'a Path,
+    pub store: &'a dyn Store,
+    pub pepper: &'a Pepper,
+    pub engines: &'a Engines,
+    /// `false` in a process without the engine role.
+    pub with_engine: bool,
+    /// Health by target name, which outlives snapshots.
+    pub health: &'a Mutex<HashMap<Arc<str>, Arc<Mutex<Breaker>>>>,
+    pub changed: Arc<dyn Fn() + Send + Sync>,
+    pub now: Micros,
+}
+
+/// Tokens of one answer when nobody says how many there can be.
+const OUTPUT_TOKENS_UNKNOWN: u64 = 8_192;
+/// Attempts beyond the first at a target, unless declared.
+const RETRIES: u32 = 1;
+/// What an hour of this machine is taken to cost until it is declared: a small
+/// cloud instance of two cores, and its share of a server's power.
+const MACHINE_HOUR: Usd = Usd::from_pico(50_000_000_000);
+const MACHINE_WATTS: u32 = 15;
+const MACHINE_KWH: Usd = Usd::from_pico(120_000_000_000);
+
+/// The snapshot of a state, and what could not be put in force.
+pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
+    let mut problems = Vec::new();
+    let documents = documents(state, &mut problems);
+    let (upstreams, prices) = providers_of(parts, state, &documents, &mut problems);
+    let mut build = Build { parts, upstreams, prices: &prices, wanted: Vec::new(), problems };
+    let mut routes = BTreeMap::new();
+    for document in &documents {
+        let Spec::Model(model) = &document.spec else { continue };
+        let route = Arc::new(build.route(&document.name, model));
+        for name in std::iter::once(&document.name).chain(&model.aliases) {
+            routes.insert(name.as_str().into(), Arc::clone(&route));
+        }
+    }
+    if parts.with_engine && !routes.contains_key(GUIDE) {
+        let guide = build.guide();
+        routes.insert(GUIDE.into(), Arc::new(guide));
+    }
+    parts.engines.keep(&build.wanted);
+    let problems = build.problems;
+    let directory = Directory::new(state, parts.pepper);
+    (Snapshot { generation: state.generation, directory, routes, prices }, problems)
+}
+
+fn documents(state: &State, problems: &mut Vec<Report>) -> Vec<Document> {
+    let mut all = Vec::new();
+    for row in &state.manifests {
+        match manifest::parse(&row.text, &format!("{} {}", row.kind, row.name)) {
+            Ok(documents) => all.extend(documents),
+            Err(reports) => problems.extend(reports),
+        }
+    }
+    all
+}
+
+type Upstreams = HashMap<String, Result<Arc<Upstream>, Report>>;
+
+fn providers_of(
+    parts: &Parts<'_>,
+    state: &State,
+    documents: &[Document],
+    problems: &mut Vec<Report>,
+) -> (Upstreams, Prices) {
+    let mut upstreams = Upstreams::new();
+    let mut prices = Prices::new(&state.prices);
+    for document in documents {
+        let Spec::Provider(declared) = &document.spec else { continue };
+        let kind = declared.catalog.as_deref().unwrap_or(&document.name);
+        prices = prices.with_provider(&document.name, kind);
+        let upstream = upstream(parts, &document.name, declared).map(Arc::new);
+        if let Err(report) = &upstream {
+            problems.push(report.clone());
+        }
+        upstreams.insert(document.name.clone(), upstream);
+    }
+    (upstreams, prices)
+}
+
+fn upstream(parts: &Parts<'_>, name: &str, declared: &manifest::Provider) -> Result<Upstream, Report> {
+    let unusable =
+        |why: String| Report::new("GW0009", format!("provider \"{name}\" cannot be used")).because(why);
+    let entry = providers::by_name(declared.catalog.as_deref().unwrap_or(name));
+    let family = match declared.dialect {
+        Some(manifest::Dialect::Anthropic) => providers::Family::Anthropic,
+        Some(manifest::Dialect::OpenAi) => providers::Family::Openai,
+        None => entry
+            .map(|e| e.family)
+            .ok_or_else(|| unusable("it names neither a `dialect` nor a `catalog` entry".into()))?,
+    };
+    let generic = match family {
+        providers::Family::Anthropic => providers::by_name("anthropic"),
+        providers::Family::Openai => providers::by_name("vllm"),
+    };
+    let mut table = entry
+        .filter(|e| e.family == family)
+        .or(generic)
+        .cloned()
+        .ok_or_else(|| unusable("the catalogue lacks the generic entry of its dialect".into()))?;
+    if let Some(url) = &declared.base_url {
+        table.base_url.clone_from(url);
+    }
+    let query: Vec<String> = declared.query.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    if !query.is_empty() {
+        let before = table.query.take().map(|q| format!("{q}&")).unwrap_or_default();
+        table.query = Some(format!("{before}{}", query.join("&")));
+    }
+    let reach = if declared.allow_private { Reach::Private } else { Reach::Public };
+    let (origin, path) = Origin::split(&table.base_url, reach).map_err(|e| unusable(e.to_string()))?;
+    let base_path = path.path().trim_end_matches('/').to_string();
+    let headers = headers(parts, name, declared, &table, entry.is_some()).map_err(unusable)?;
+    let d = Deadlines::default();
+    let ms = |declared: Option<u64>, or: u32| Duration::from_millis(declared.unwrap_or(u64::from(or)));
+    let timeouts = Timeouts {
+        connect: ms(declared.timeouts.connect_ms, d.connect_ms),
+        first_byte: ms(declared.timeouts.first_byte_ms, d.first_byte_ms),
+        idle: ms(declared.timeouts.idle_ms, d.idle_ms),
+        total: Some(ms(declared.timeouts.total_ms, d.total_ms)),
+    };
+    Ok(Upstream { name: name.into(), table, origin, base_path, headers, timeouts })
+}
+
+fn headers(
+    parts: &Parts<'_>,
+    name: &str,
+    declared: &manifest::Provider,
+    table: &dialects::Provider,
+    catalogued: bool,
+) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let pairs = table.headers.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    for (key, value) in pairs.chain(declared.headers.iter().map(|(k, v)| (k.as_str(), v.as_str()))) {
+        let key = HeaderName::try_from(key).map_err(|_| format!("\"{key}\" is not a header name"))?;
+        headers.insert(key, HeaderValue::from_str(value).map_err(|e| e.to_string())?);
+    }
+    headers.insert(net::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let Some((header, prefix)) = table.auth.header() else { return Ok(headers) };
+    let Some(key) = key_of(parts, name, declared, table, catalogued)? else { return Ok(headers) };
+    let mut value =
+        HeaderValue::from_str(&format!("{prefix}{key}")).map_err(|_| "its key cannot stand in a header")?;
+    value.set_sensitive(true);
+    headers.insert(HeaderName::from_static(header), value);
+    Ok(headers)
+}
+
+/// The provider's key: where the manifest says, else the store, else the
+/// catalogue's variable. `Ok(None)`: it needs none (a server of our own).
+fn key_of(
+    parts: &Parts<'_>,
+    name: &str,
+    declared: &manifest::Provider,
+    table: &dialects::Provider,
+    catalogued: bool,
+) -> Result<Option<String>, String> {
+    let stored = |secret: &str| -> Result<Option<String>, String> {
+        let bytes = parts.store.secret(secret).map_err(|e| e.to_string())?;
+        bytes.map(|b| String::from_utf8(b).map_err(|_| "its stored key is not text".to_string())).transpose()
+    };
+    match &declared.key {
+        Some(KeyFrom::Environment(variable)) => cli::environment(variable)
+            .map(Some)
+            .ok_or_else(|| format!("its key should be in ${variable}, which is not set")),
+        Some(KeyFrom::Store(secret)) => stored(secret)?.map(Some).ok_or_else(|| {
+            format!("its key should be in the store as \"{secret}\": `bedplate provider set-key {name}`")
+        }),
+        None => {
+            if let Some(key) = stored(&control::show::secret_name(name))? {
+                return Ok(Some(key));
+            }
+            match table.key_env.as_deref() {
+                Some(variable) => match cli::environment(variable) {
+                    Some(key) => Ok(Some(key)),
+                    // Our own generic entry stands for any server: it may well take no key.
+                    None if !catalogued || declared.allow_private => Ok(None),
+                    None => {
+                        Err(format!("no key: set ${variable}, or run `bedplate provider set-key {name}`"))
+                    }
+                },
+                None => Ok(None),
+            }
+        }
+    }
+}
+
+/// What a catalogue entry declares when nobody declares more.
+fn of_catalog(name: &str) -> manifest::Provider {
+    manifest::Provider {
+        catalog: Some(name.into()),
+        dialect: None,
+        base_url: None,
+        key: None,
+        allow_private: false,
+        timeouts: manifest::Timeouts::default(),
+        retries: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    }
+}
+
+/// The routes under construction.
+struct Build<'a> {
+    parts: &'a Parts<'a>,
+    upstreams: Upstreams,
+    prices: &'a Prices,
+    wanted: Vec<Key>,
+    problems: Vec<Report>,
+}
+
+impl Build<'_> {
+    fn route(&mut self, name: &str, model: &manifest::Model) -> Route {
+        let mut route = self.empty(name);
+        let t = model.timeouts;
+        if let Some(total) = t.total_ms.and_then(|ms| u32::try_from(ms).ok()) {
+            route.deadlines.total_ms = total;
+        }
+        let mut rank = 0;
+        let mut weighted_before = false;
+        for target in &model.targets {
+            // Neighbours with weights share a rank; any other target is a rank of its own.
+            let weighted = target.weight.is_some();
+            if !(route.candidates.is_empty() || weighted && weighted_before) {
+                rank += 1;
+            }
+            weighted_before = weighted;
+            let retries = model.retries.unwrap_or(RETRIES);
+            match &target.place {
+                manifest::Place::Remote { provider, model } => {
+                    self.remote(&mut route, provider, model, target, rank, retries);
+                }
+                manifest::Place::Local(local) => {
+                    self.local(&mut route, local, target.max_output_tokens, rank)
+                }
+            }
+        }
+        route
+    }
+
+    fn guide(&mut self) -> Route {
+        let mut route = self.empty(GUIDE);
+        let local = manifest::Local {
+            source: LocalSource::Builtin("guide".into()),
+            context_tokens: None,
+            machine: None,
+        };
+        self.local(&mut route, &local, None, 0);
+        route
+    }
+
+    fn empty(&self, name: &str) -> Route {
+        Route {
+            name: name.into(),
+            candidates: Vec::new(),
+            targets: Vec::new(),
+            absent: Vec::new(),
+            deadlines: Deadlines::default(),
+            created: self.parts.now.seconds(),
+        }
+    }
+
+    fn remote(
+        &mut self,
+        route: &mut Route,
+        provider: &str,
+        model: &str,
+        target: &manifest::Target,
+        rank: u32,
+        retries: u32,
+    ) {
+        let sku: Arc<str> = format!("{provider}/{model}").into();
+        let parts = self.parts;
+        // A catalogue entry needs no Provider of its own.
+        let upstream = self
+            .upstreams
+            .entry(provider.into())
+            .or_insert_with(|| upstream(parts, provider, &of_catalog(provider)).map(Arc::new));
+        let upstream = match upstream {
+            Ok(upstream) => Arc::clone(upstream),
+            Err(report) => {
+                route.absent.push((sku, report.sentence()));
+                return;
+            }
+        };
+        let facts = ledger::facts(&format!("{}/{model}", upstream.table.name));
+        // Parsed once per provider: better now than inside somebody's request.
+        let _ = self.prices.knows(&sku, parts.now);
+        let embedding = facts.is_some_and(|f| f.kind == "embedding");
+        route.candidates.push(Candidate {
+            name: Arc::clone(&sku),
+            rank,
+            weight: target.weight.unwrap_or(1),
+            retries,
+            context_tokens: target.context_tokens.or(facts.and_then(|f| f.context_tokens)),
+            embeds: upstream.table.speaks(dialects::Dialect::OpenaiEmbeddings),
+            generates: !embedding,
+            images: true,
+        });
+        let output = target.max_output_tokens.or(facts.and_then(|f| f.output_tokens_max));
+        route.targets.push(Arc::new(Target {
+            health: self.health(&sku),
+            sku,
+            provider: provider.into(),
+            upstream_model: model.into(),
+            place: Place::Remote(upstream),
+            output_tokens_max: output.unwrap_or(OUTPUT_TOKENS_UNKNOWN),
+        }));
+    }
+
+    fn local(&mut self, route: &mut Route, local: &manifest::Local, output_max: Option<u64>, rank: u32) {
+        let (file, name) = match &local.source {
+            LocalSource::Builtin(_) => {
+                (engines::guide_file(self.parts.data).map_err(|e| e.to_string()), GUIDE.to_string())
+            }
+            LocalSource::File(file) => {
+                let path = self.parts.data.join("models").join(file);
+                let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+                (Ok::<PathBuf, String>(path), stem)
+            }
+        };
+        let sku: Arc<str> = format!("local/{name}").into();
+        if !self.parts.with_engine {
+            route.absent.push((sku, "this process does not run the engine role".into()));
+            return;
+        }
+        let path = match file {
+            Ok(path) => path,
+            Err(why) => {
+                route.absent.push((sku, why));
+                return;
+            }
+        };
+        let key = Key { path, context_tokens: local.context_tokens.and_then(|n| u32::try_from(n).ok()) };
+        self.wanted.push(key.clone());
+        let changed = Arc::clone(&self.parts.changed);
+        let engine = match self.parts.engines.get(&key, move || changed()) {
+            engines::State::Ready(engine) => engine,
+            engines::State::Loading => {
+                route.absent.push((sku, "the model is loading".into()));
+                return;
+            }
+            engines::State::Failed(report) => {
+                self.problems.push(report.clone().at(format!("model \"{}\"", route.name)));
+                route.absent.push((sku, report.sentence()));
+                return;
+            }
+        };
+        let info = engine.info();
+        route.candidates.push(Candidate {
+            name: Arc::clone(&sku),
+            rank,
+            weight: 1,
+            retries: 0,
+            context_tokens: Some(u64::from(info.n_ctx)),
+            embeds: info.can_embed,
+            generates: info.can_generate,
+            images: false,
+        });
+        let machine = local.machine;
+        route.targets.push(Arc::new(Target {
+            health: self.health(&sku),
+            sku,
+            provider: "local".into(),
+            upstream_model: name.as_str().into(),
+            output_tokens_max: output_max.unwrap_or(u64::from(info.n_ctx)),
+            place: Place::Engine {
+                machine: Machine {
+                    hour: machine.map_or(MACHINE_HOUR, |m| m.hour),
+                    watts: machine.map_or(MACHINE_WATTS, |m| m.watts),
+                    kwh: machine.map_or(MACHINE_KWH, |m| m.kwh),
+                    since: self.parts.now,
+                },
+                engine,
+            },
+        }));
+    }
+
+    fn health(&self, sku: &Arc<str>) -> Arc<Mutex<Breaker>> {
+        let mut all = self.parts.health.lock().expect("no code panics while it holds the health");
+        Arc::clone(all.entry(Arc::clone(sku)).or_default())
+    }
+}

@@ -1,0 +1,53 @@
+//! Which back-ends stand behind the ports: the data directory's keys and store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cli::{MasterKey, environment};
+use report::Report;
+use seal::{KeyRing, Source};
+use store::Store;
+use store_sqlite::SqliteStore;
+
+/// Opens the directory's keys and its database.
+pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), Report> {
+    std::fs::create_dir_all(dir).map_err(|e| {
+        Report::new("ST0004", format!("the data directory {} cannot be made", dir.display()))
+            .because(e.to_string())
+    })?;
+    let keys = KeyRing::open(dir, &source(master)?).map_err(|e| e.report())?;
+    let store = SqliteStore::open(dir, &keys).map_err(|e| store_report(&e))?;
+    Ok((keys, Arc::new(store)))
+}
+
+fn source(master: MasterKey) -> Result<Source, Report> {
+    let variable = |name: &str| {
+        environment(name).ok_or_else(|| {
+            Report::new("SE0004", format!("the master key should come from ${name}, which is not set"))
+                .hint("set it, or use `--master-key file`")
+        })
+    };
+    match master {
+        MasterKey::File => Ok(Source::File),
+        MasterKey::Environment => Source::given(&variable("BEDPLATE_MASTER_KEY")?).map_err(|e| e.report()),
+        MasterKey::Passphrase => Ok(Source::passphrase(variable("BEDPLATE_PASSPHRASE")?)),
+    }
+}
+
+/// A store's error where it stops the whole process.
+pub fn store_report(error: &store::Error) -> Report {
+    use store::Error as E;
+    let (code, hint) = match error {
+        E::Locked { .. } => ("ST0001", "stop the other process, or use another `--data`"),
+        E::WrongKey { .. } => {
+            ("ST0002", "use the master key this directory was made with (file, environment or passphrase)")
+        }
+        E::ReadOnly(_) => ("ST0004", "make the directory writable for this user"),
+        E::Full(_) => ("ST0003", "free some space, then start again: nothing acknowledged is lost"),
+        E::Newer { .. } => ("ST0005", "use the newer binary: a database is never migrated down"),
+        E::Damaged(_) => ("ST0006", "restore the directory from a backup"),
+        E::Closed => ("ST0009", "start the server again"),
+        _ => ("ST0010", "see `bedplate doctor`"),
+    };
+    Report::new(code, error.to_string()).hint(hint)
+}

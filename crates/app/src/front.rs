@@ -1,0 +1,110 @@
+//! The front door: which room a path belongs to.
+
+use std::sync::Arc;
+
+use control::Plane;
+use gateway::Worker;
+use net::server::{Request, Response, ResponseBody};
+use net::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use observe::EngineMetrics;
+use report::Report;
+use units::RequestId;
+
+use crate::host::Process;
+use crate::pages::{self, Pages};
+
+/// Everything a worker needs to answer.
+#[derive(Clone)]
+pub struct Front {
+    pub worker: Worker,
+    pub plane: Arc<Plane>,
+    pub process: Arc<Process>,
+    pub pages: Arc<Pages>,
+    pub engine_metrics: EngineMetrics,
+    pub has_gateway: bool,
+    pub has_control: bool,
+    pub has_console: bool,
+}
+
+/// Answers one request, whatever it is for.
+pub async fn answer(front: Front, request: Request) -> Response {
+    if front.has_gateway
+        && let Some(found) = gateway::find(&request.method, request.path())
+    {
+        front.process.requests.one();
+        return match found {
+            Ok(surface) => gateway::journey::travel(front.worker, surface, request).await,
+            Err(allow) => {
+                let what = format!("{:.200} does not take {}", request.path(), request.method);
+                let mut response =
+                    unknown(&request, &Report::new("GW0002", what).hint(format!("use {allow}")));
+                response.headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+                response
+            }
+        };
+    }
+    if front.has_control && request.path().starts_with("/api/v1/") {
+        let presented = gateway::presented(&request).map(str::to_owned);
+        return control::answer(front.plane, request, presented).await;
+    }
+    let read = request.method == Method::GET || request.method == Method::HEAD;
+    match request.path() {
+        "/livez" if read => Response::text(StatusCode::OK, "ok\n"),
+        "/readyz" if read => ready(&front),
+        "/metrics" if read => metrics(&front, &request),
+        "/api/openapi.json" if read && front.has_control => Response::json(
+            StatusCode::OK,
+            serde_json::to_vec(&api::openapi(env!("CARGO_PKG_VERSION"))).expect("a JSON value serialises"),
+        ),
+        _ if front.has_console && pages::owns(request.path()) => pages::answer(front, request).await,
+        _ => unknown(
+            &request,
+            &Report::new("GW0001", format!("nothing is at {:.200}", request.path())).hint(
+                "the data plane is under /v1, the control API under /api/v1; GET /api/openapi.json lists it",
+            ),
+        ),
+    }
+}
+
+fn unknown(request: &Request, report: &Report) -> Response {
+    let anthropic =
+        request.headers.contains_key("anthropic-version") || request.path().starts_with("/v1/messages");
+    let dialect =
+        if anthropic { dialects::Dialect::AnthropicMessages } else { dialects::Dialect::OpenaiChat };
+    gateway::error(dialect, RequestId(runtime::new_id()), report, HeaderMap::new())
+}
+
+/// Ready: takes requests and can answer them. Not while draining, nor before the
+/// declared local models are loaded.
+fn ready(front: &Front) -> Response {
+    if front.worker.gateway.shutdown.is_draining() {
+        return Response::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if front.process.engines.loading() {
+        return Response::text(StatusCode::SERVICE_UNAVAILABLE, "loading models\n");
+    }
+    Response::text(StatusCode::OK, "ok\n")
+}
+
+/// For anyone on this machine; from elsewhere with a key that may read the status.
+fn metrics(front: &Front, request: &Request) -> Response {
+    if !request.peer.ip().is_loopback() {
+        let allowed = gateway::presented(request)
+            .ok_or_else(|| Report::new("ID0001", "no API key was sent"))
+            .and_then(|key| {
+                control::Host::identify(&*front.process, key, runtime::clock::now()).map_err(|d| d.report())
+            })
+            .and_then(|who| policy::allows(&who, policy::Action::ReadStatus).map_err(|d| d.report()));
+        if let Err(report) = allowed {
+            return control::refuse(&[report]);
+        }
+    }
+    front.process.engines.observe(&front.engine_metrics);
+    let mut response = Response::new(
+        StatusCode::OK,
+        ResponseBody::Full(front.worker.gateway.meters.registry.render().into()),
+    );
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers.insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,293 @@
+//! The running process: what the control plane asks for through its port.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use chat::Axis;
+use gateway::{Gateway, Place};
+use ledger::BudgetStatus;
+use observe::Counter;
+use policy::{Denied, Pepper, Principal};
+use report::Report;
+use routing::Breaker;
+use store::{Entry, KeyVersion, SpendQuery, Store};
+use units::{AttemptId, Day, Micros, Usd};
+
+use crate::assemble::{self, Parts};
+use crate::engines::Engines;
+
+pub struct Process {
+    pub data: PathBuf,
+    pub store: Arc<dyn Store>,
+    pub pepper: Pepper,
+    pub engines: Engines,
+    pub with_engine: bool,
+    pub roles: Vec<&'static str>,
+    pub started: Micros,
+    pub requests: Counter,
+    pub gateway: OnceLock<Arc<Gateway>>,
+    health: Mutex<HashMap<Arc<str>, Arc<Mutex<Breaker>>>>,
+    /// One reload at a time, so that an older state never replaces a newer one.
+    reloading: Mutex<()>,
+    /// Itself, for the threads that load models.
+    me: Weak<Process>,
+}
+
+/// What [`Process::new`] takes.
+pub struct Beginning {
+    pub data: PathBuf,
+    pub store: Arc<dyn Store>,
+    pub pepper: Pepper,
+    pub with_engine: bool,
+    pub roles: Vec<&'static str>,
+    pub requests: Counter,
+}
+
+impl Process {
+    pub fn new(b: Beginning) -> Arc<Process> {
+        Arc::new_cyclic(|me| Process {
+            data: b.data,
+            store: b.store,
+            pepper: b.pepper,
+            engines: Engines::default(),
+            with_engine: b.with_engine,
+            roles: b.roles,
+            started: runtime::clock::now(),
+            requests: b.requests,
+            gateway: OnceLock::new(),
+            health: Mutex::default(),
+            reloading: Mutex::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// The snapshot of what is declared now.
+    pub fn assemble(&self) -> Result<(gateway::Snapshot, Vec<Report>, store::State), Report> {
+        let state = self.store.load().map_err(|e| crate::backends::store_report(&e))?;
+        let me = self.me.clone();
+        let parts = Parts {
+            data: &self.data,
+            store: &*self.store,
+            pepper: &self.pepper,
+            engines: &self.engines,
+            with_engine: self.with_engine,
+            health: &self.health,
+            changed: Arc::new(move || {
+                if let Some(process) = me.upgrade() {
+                    process.reload_and_log();
+                }
+            }),
+            now: runtime::clock::now(),
+        };
+        let (snapshot, problems) = assemble::snapshot(&parts, &state);
+        Ok((snapshot, problems, state))
+    }
+
+    fn reload_and_log(&self) {
+        if let Err(problems) = control::Host::reload(self) {
+            for problem in problems {
+                observe::error!("config.problem", code = problem.code.0, why = problem.sentence().as_str());
+            }
+        }
+    }
+
+    fn gateway(&self) -> Option<&Arc<Gateway>> {
+        self.gateway.get()
+    }
+
+    /// Posts what a crash left open, then derives every counter from the ledger.
+    pub fn recover(&self, book: &mut ledger::Book) -> Result<usize, Report> {
+        let broken = |e: store::Error| crate::backends::store_report(&e);
+        let state = self.store.load().map_err(broken)?;
+        let now = runtime::clock::now();
+        let holds = self.store.open_holds().map_err(broken)?;
+        for hold in &holds {
+            let team = state.teams.iter().find(|t| t.id == hold.team).map_or("unknown", |t| t.name.as_str());
+            let attempt = AttemptId(runtime::new_id());
+            let (record, postings) = ledger::crash_postings(hold, team, attempt, now, state.generation);
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let entry = Entry::Settle { record: Arc::new(record), postings };
+            self.store.append(entry, Box::new(move |result| drop(sender.send(result))));
+            receiver.recv().unwrap_or(Err(store::Error::Closed)).map_err(broken)?;
+        }
+        let everything = SpendQuery { from: Day(i32::MIN), to: Day(i32::MAX), team: None, key: None };
+        let rows = self.store.spend(&everything).map_err(broken)?;
+        book.configure(&state.budgets);
+        book.seed(&rows, &state.teams);
+        Ok(holds.len())
+    }
+
+    fn spent_today(&self) -> Usd {
+        let today = runtime::clock::now().day();
+        let rows = self.store.spend(&SpendQuery { from: today, to: today, team: None, key: None });
+        let sum = rows.map(|rows| rows.iter().map(|r| r.cost_pico).sum::<i128>()).unwrap_or(0);
+        Usd::from_wide(sum).unwrap_or(Usd::MAX)
+    }
+}
+
+impl control::Host for Process {
+    fn identify(&self, presented: &str, now: Micros) -> Result<Principal, Denied> {
+        let gateway = self.gateway().expect("the control plane serves after the gateway stands");
+        gateway.snapshot.load().directory.identify(presented, now)
+    }
+
+    fn mint(&self, now: Micros, expires: Option<Micros>) -> (String, KeyVersion) {
+        policy::mint(&self.pepper, runtime::random::bytes(), now, expires)
+    }
+
+    fn reload(&self) -> Result<(), Vec<Report>> {
+        let Some(gateway) = self.gateway() else { return Ok(()) };
+        let _one = self.reloading.lock().expect("no code panics while it reloads");
+        let (snapshot, problems, state) = self.assemble().map_err(|r| vec![r])?;
+        gateway.book.lock().expect("no code panics while it holds the book").configure(&state.budgets);
+        gateway.snapshot.store(Arc::new(snapshot));
+        // What could not be put in force is shown by `status` and `model list`; it
+        // refuses no change, since the environment may be mended later.
+        for problem in problems {
+            observe::warn!("config.problem", code = problem.code.0, why = problem.sentence().as_str());
+        }
+        Ok(())
+    }
+
+    fn budgets(&self, now: Micros) -> Vec<BudgetStatus> {
+        let Some(gateway) = self.gateway() else { return Vec::new() };
+        gateway.book.lock().expect("no code panics while it holds the book").status(now)
+    }
+
+    fn models(&self) -> Vec<api::Model> {
+        let Some(gateway) = self.gateway() else { return Vec::new() };
+        let snapshot = gateway.snapshot.load();
+        let now = runtime::clock::now();
+        let mut models: BTreeMap<&str, api::Model> = BTreeMap::new();
+        for (name, route) in &snapshot.routes {
+            if **name != *route.name {
+                continue;
+            }
+            let mut targets: Vec<api::Target> = Vec::new();
+            for (candidate, target) in route.candidates.iter().zip(&route.targets) {
+                targets.push(show_target(&snapshot, candidate, target, now));
+            }
+            targets.extend(route.absent.iter().map(|(sku, reason)| absent_target(sku, reason)));
+            let aliases = snapshot.routes.iter().filter(|(n, r)| Arc::ptr_eq(r, route) && *n != name);
+            let aliases = aliases.map(|(n, _)| n.to_string()).collect();
+            models.insert(name, api::Model { name: name.to_string(), aliases, targets });
+        }
+        models.into_values().collect()
+    }
+
+    fn status(&self) -> api::Status {
+        let gateway = self.gateway();
+        let now = runtime::clock::now();
+        let state = self.store.load().unwrap_or_default();
+        let draining = gateway.is_some_and(|g| g.shutdown.is_draining());
+        let live =
+            state.keys.iter().filter(|k| k.revoked.is_none() && k.expires.is_none_or(|e| e > now)).count();
+        let engine = self.engines.ready().into_iter().next().map(|engine| {
+            let (info, stats) = (engine.info(), engine.stats());
+            api::EngineStatus {
+                model: info.name.clone(),
+                threads: crate::engines::threads(),
+                context_tokens: info.n_ctx,
+                model_bytes: info.size_bytes,
+                memory_bytes: info.memory.total(),
+                running: stats.running as u32,
+                waiting: stats.queued as u32,
+            }
+        });
+        api::Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            state: match (draining, self.engines.loading()) {
+                (true, _) => "draining",
+                (false, true) => "loading",
+                (false, false) => "ready",
+            }
+            .into(),
+            uptime_seconds: now.since(self.started) / 1_000_000,
+            generation: state.generation,
+            roles: self.roles.iter().map(|r| (*r).to_string()).collect(),
+            store: "sqlite".into(),
+            models: gateway.map_or(0, |g| g.snapshot.load().routes.len() as u32),
+            providers: state.manifests.iter().filter(|m| m.kind == manifest::Kind::Provider.name()).count()
+                as u32,
+            teams: state.teams.len() as u32,
+            live_keys: live as u32,
+            requests_total: self.requests.value(),
+            requests_in_flight: gateway.map_or(0, |g| g.meters.requests_in_flight.value().max(0) as u64),
+            spent_today_usd: self.spent_today().to_string(),
+            rss_bytes: rss_bytes(),
+            engine,
+        }
+    }
+
+    fn has_variable(&self, name: &str) -> bool {
+        cli::environment(name).is_some()
+    }
+}
+
+fn show_target(
+    snapshot: &gateway::Snapshot,
+    candidate: &routing::Candidate,
+    target: &gateway::Target,
+    now: Micros,
+) -> api::Target {
+    let mut prices = BTreeMap::new();
+    let mut source = None;
+    if let Place::Remote(_) = target.place {
+        for axis in Axis::ALL {
+            // The price of a million tokens of one axis is the price per million.
+            let usage = chat::Usage::default().with(axis, 1_000_000);
+            let priced = snapshot.prices.price(&target.sku, &chat::Tier::Standard, now, &usage);
+            if let Some((_, from)) = priced.price.filter(|_| !priced.unpriced) {
+                prices.insert(axis.name().to_string(), priced.total.to_string());
+                source = Some(from);
+            }
+        }
+    } else {
+        source = Some("machine time and power".into());
+    }
+    let verdict = target.health.lock().map(|b| b.verdict(now)).unwrap_or(routing::Verdict::Closed);
+    let reason = match verdict {
+        routing::Verdict::Open(until) => Some(format!("failed repeatedly; not tried before {until}")),
+        _ => None,
+    };
+    api::Target {
+        kind: if matches!(target.place, Place::Remote(_)) {
+            api::TargetKind::Provider
+        } else {
+            api::TargetKind::Local
+        },
+        provider: target.provider.to_string(),
+        upstream_model: target.upstream_model.to_string(),
+        weight: candidate.weight,
+        ready: reason.is_none(),
+        reason,
+        context_tokens: candidate.context_tokens,
+        max_output_tokens: Some(target.output_tokens_max),
+        price_usd_per_million: prices,
+        price_source: source,
+    }
+}
+
+fn absent_target(sku: &str, reason: &str) -> api::Target {
+    let (provider, model) = sku.split_once('/').unwrap_or((sku, ""));
+    api::Target {
+        kind: if provider == "local" { api::TargetKind::Local } else { api::TargetKind::Provider },
+        provider: provider.into(),
+        upstream_model: model.into(),
+        weight: 0,
+        ready: false,
+        reason: Some(reason.into()),
+        context_tokens: None,
+        max_output_tokens: None,
+        price_usd_per_million: BTreeMap::new(),
+        price_source: None,
+    }
+}
+
+/// Resident memory of this process; 0 where /proc does not say.
+fn rss_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    pages * 4096
+}

@@ -1,0 +1,225 @@
+//! `bedplate serve`: the whole system in one descent.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use cli::{Role, Serve};
+use control::{Host, Plane};
+use gateway::{Gateway, Worker};
+use ledger::Book;
+use net::server::{Config, Server};
+use observe::log::Format;
+use observe::{EngineMetrics, Level, Log, Metrics, Registry};
+use policy::{Limits, Pepper};
+use report::Report;
+use runtime::Shutdown;
+use seal::Purpose;
+use store::{Change, Key, KeyRole, Org, Store, Team};
+use units::{KeyId, OrgId, TeamId};
+
+use crate::front::{self, Front};
+use crate::host::{Beginning, Process};
+use crate::pages::Pages;
+use crate::{backends, fail};
+
+pub fn run(args: Serve) -> ExitCode {
+    match serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reports) => {
+            Log::flush();
+            reports.iter().for_each(|r| drop(fail(r)));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn serve(args: Serve) -> Result<(), Vec<Report>> {
+    let level = cli::environment("BEDPLATE_LOG").and_then(|l| l.parse().ok()).unwrap_or(Level::Info);
+    Log::start(level, Format::of_stderr());
+    let data = match cli::data_dir(args.data.clone()) {
+        Ok(data) => data,
+        Err(failure) => return Err(vec![Report::new("CL0010", failure.to_string())]),
+    };
+    let (keys, store) = backends::open(&data, args.master_key).map_err(|r| vec![r])?;
+    let pepper = || Pepper::new(*keys.key(Purpose::Pepper).expose());
+    let first = first_start(&*store, &pepper()).map_err(|r| vec![r])?;
+
+    let has = |role| args.roles.is_empty() || args.roles.contains(&role);
+    let metrics = Metrics::new(Registry::new());
+    let engine_metrics = EngineMetrics::new(&metrics.registry);
+    let requests =
+        metrics.registry.counter("bedplate_requests_received_total", "Requests of the data plane received.");
+    let process = Process::new(Beginning {
+        data: data.clone(),
+        store: Arc::clone(&store),
+        pepper: pepper(),
+        with_engine: has(Role::Engine),
+        roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
+        requests,
+    });
+    let plane = Arc::new(Plane { store: Arc::clone(&store), host: process.clone() });
+    if let Some(path) = &args.config {
+        apply_config(&plane, &*store, path)?;
+    }
+
+    let mut book = Book::default();
+    let crashed = process.recover(&mut book).map_err(|r| vec![r])?;
+    if crashed > 0 {
+        observe::warn!("ledger.recovered", open_holds = crashed as u64, account = "suspense:crashed");
+    }
+    let (snapshot, problems, _) = process.assemble().map_err(|r| vec![r])?;
+    for problem in problems {
+        observe::warn!("config.problem", code = problem.code.0, why = problem.sentence().as_str());
+    }
+    let shutdown = Shutdown::new();
+    let gateway = Arc::new(Gateway {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        book: Mutex::new(book),
+        limits: Mutex::new(Limits::default()),
+        store: Arc::clone(&store),
+        meters: metrics,
+        shutdown: shutdown.clone(),
+    });
+    // Models may have finished loading between the assembly and this line.
+    let _ = process.gateway.set(Arc::clone(&gateway));
+    let _ = process.reload();
+
+    let server = Server::bind(Config::new(args.listen)).map_err(|e| vec![listen_report(&args, &e)])?;
+    let address = server.address();
+    let pages = Arc::new(Pages::default());
+    let (has_gateway, has_control, has_console) =
+        (has(Role::Gateway), has(Role::Control), has(Role::Console));
+    let running = server.start(shutdown.clone(), move |_| {
+        let front = Front {
+            worker: Worker {
+                gateway: Arc::clone(&gateway),
+                client: net::Client::new(net::client::Config::default()),
+            },
+            plane: Arc::clone(&plane),
+            process: Arc::clone(&process),
+            pages: Arc::clone(&pages),
+            engine_metrics: engine_metrics.clone(),
+            has_gateway,
+            has_control,
+            has_console,
+        };
+        move |request| front::answer(front.clone(), request)
+    });
+    let running = running.map_err(|e| vec![listen_report(&args, &e)])?;
+    announce(&address.to_string(), &data, first.as_deref());
+
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let signals = signals
+        .map_err(|e| vec![Report::new("NT0001", "signals cannot be watched").because(e.to_string())])?;
+    signals.block_on(async {
+        if let Err(error) = shutdown.on_signals() {
+            observe::error!("signals.failed", why = error.to_string().as_str());
+        }
+        shutdown.draining().await;
+    });
+    observe::info!(
+        "server.draining",
+        reason = shutdown.reason().unwrap_or("unknown"),
+        connections = running.connections() as u64
+    );
+    let whole = running.wait();
+    let closed = store.close();
+    observe::info!("server.stopped", cut_requests = !whole);
+    Log::flush();
+    closed.map_err(|e| vec![backends::store_report(&e)])
+}
+
+fn listen_report(args: &Serve, error: &net::Error) -> Report {
+    Report::new("NT0001", format!("cannot listen on {}", args.listen)).because(report::chain(error)).hint(
+        "another process has the port, perhaps another bedplate; `--listen 127.0.0.1:0` takes a free one",
+    )
+}
+
+/// A new data directory gets an org, a team and an admin key, whose text is returned once.
+fn first_start(store: &dyn Store, pepper: &Pepper) -> Result<Option<String>, Report> {
+    let broken = |e: store::Error| backends::store_report(&e);
+    if !store.load().map_err(broken)?.orgs.is_empty() {
+        return Ok(None);
+    }
+    let now = runtime::clock::now();
+    let org = Org { id: OrgId(runtime::new_id()), name: "default".into(), created: now };
+    let team = Team {
+        id: TeamId(runtime::new_id()),
+        org: org.id,
+        name: "admin".into(),
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        created: now,
+    };
+    let (text, version) = policy::mint(pepper, runtime::random::bytes(), now, None);
+    let key = Key {
+        id: KeyId(runtime::new_id()),
+        team: team.id,
+        user: None,
+        name: "first".into(),
+        role: KeyRole::Admin,
+        versions: vec![version],
+        models: None,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        expires: None,
+        revoked: None,
+        created_by: None,
+        created: now,
+    };
+    let changes = [Change::PutOrg(org), Change::PutTeam(team), Change::PutKey(key)];
+    store.change(&changes).map_err(broken)?;
+    Ok(Some(text))
+}
+
+/// Applies `--config`: a file, or every YAML file of a folder in the order of their names.
+fn apply_config(plane: &Plane, store: &dyn Store, path: &Path) -> Result<(), Vec<Report>> {
+    let unreadable = |e: std::io::Error| {
+        vec![Report::new("CL0004", format!("{} cannot be read", path.display())).because(e.to_string())]
+    };
+    let mut files = vec![path.to_path_buf()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(unreadable)?;
+        files = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+        files.retain(|f| f.extension().is_some_and(|x| x == "yaml" || x == "yml"));
+        files.sort();
+    }
+    let mut text = String::new();
+    for file in files {
+        text.push_str(&std::fs::read_to_string(&file).map_err(unreadable)?);
+        text.push_str("\n---\n");
+    }
+    let org = store.load().ok().and_then(|s| s.orgs.first().map(|o| o.id));
+    let org = org.ok_or_else(|| vec![Report::new("ST0006", "the store has no org")])?;
+    plane.apply(&text, org, runtime::clock::now()).map(drop).map_err(|reports| {
+        reports
+            .into_iter()
+            .map(|r| Report {
+                at: r.at.map(|at| at.replace("the request", &path.display().to_string())),
+                ..r
+            })
+            .collect()
+    })
+}
+
+/// What a person sees at the start. The admin key is shown this once.
+fn announce(address: &str, data: &Path, admin: Option<&str>) {
+    println!("bedplate {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("  data     {}", data.display());
+    println!("  console  http://{address}/");
+    if let Some(key) = admin {
+        println!("  admin key (shown once; keep it):");
+        println!("    {key}");
+        println!("  try it:");
+        println!("    export BEDPLATE_URL=http://{address} BEDPLATE_KEY={key}");
+        println!(
+            "    curl -s http://{address}/v1/chat/completions -H \"authorization: Bearer $BEDPLATE_KEY\" \\"
+        );
+        println!("      -H 'content-type: application/json' \\");
+        println!(
+            "      -d '{{\"model\":\"bedplate-guide\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is a budget?\"}}]}}'"
+        );
+    }
+}
