@@ -149,7 +149,7 @@ fn trap_x4_no_argument_takes_a_key() {
     fn walk(command: &clap::Command) {
         for argument in command.get_arguments() {
             let name = argument.get_id().as_str();
-            let takes_a_secret = ["secret", "token", "password", "api_key"].iter().any(|w| name == *w);
+            let takes_a_secret = ["secret", "token", "password", "api_key"].contains(&name);
             assert!(!takes_a_secret, "{} --{name}", command.get_name());
         }
         command.get_subcommands().for_each(walk);
