@@ -27,10 +27,12 @@ pub(crate) fn connect(path: &Path, key: &SecretKey, role: &Role) -> Result<Conne
     }
     let connection = Connection::open_with_flags(path, flags).sql()?;
     give_key(&connection, key)?;
-    // Format first: these decide how the first page is read.
+    // SQLCipher writes to stderr by itself otherwise; its errors reach us as
+    // results. Then the format, which decides how the first page is read.
     connection
         .execute_batch(&format!(
-            "PRAGMA cipher_page_size = {PAGE};
+            "PRAGMA cipher_log_level = NONE;
+             PRAGMA cipher_page_size = {PAGE};
              PRAGMA cipher_hmac_algorithm = HMAC_SHA256;"
         ))
         .sql()?;

@@ -172,7 +172,7 @@ pub(crate) fn read(connection: &Connection) -> Result<Vec<HoldRow>, Error> {
             "SELECT request, team, key, budgets, model, amount, at FROM holds ORDER BY at, request",
         )
         .sql()?;
-    let holds = rows.query_map([], |row| read_row(row)).sql()?;
+    let holds = rows.query_map([], read_row).sql()?;
     holds.collect::<Result<_, _>>().sql()
 }
 

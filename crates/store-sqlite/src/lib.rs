@@ -32,6 +32,7 @@ mod holds;
 mod identity;
 mod lock;
 mod queue;
+pub mod rate;
 mod read;
 mod schema;
 

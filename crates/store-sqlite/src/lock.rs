@@ -13,9 +13,7 @@ use crate::LOCK_FILE;
 use crate::error::from_io;
 
 /// Held as long as it lives.
-pub(crate) struct Lock {
-    _file: File,
-}
+pub(crate) struct Lock(File);
 
 impl Lock {
     pub fn take(dir: &Path) -> Result<Lock, Error> {
@@ -35,6 +33,14 @@ impl Lock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Lock { _file: file })
+        Ok(Lock(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not only by closing: a child that another thread is starting has a
+        // copy of the descriptor until it executes, and the lock would live on.
+        let _ = self.0.unlock();
     }
 }
