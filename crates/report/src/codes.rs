@@ -74,6 +74,8 @@ pub const CODES: &[Entry] = &[
     e("MF0013", C::Invalid, Client, "two keys exclude each other"),
     e("MF0031", C::Invalid, Client, "a manifest names something that does not exist"),
     e("NT0001", C::Unavailable, Us, "the address cannot be listened on"),
+    e("NT0002", C::Unavailable, Us, "the server has too many connections"),
+    e("NT0003", C::Internal, Us, "the server failed inside a request"),
     e("SE0001", C::Internal, Us, "the master key does not open the key ring"),
     e("SE0002", C::Internal, Us, "the master key's file can be read by others"),
     e("SE0003", C::Internal, Us, "a key file is damaged"),

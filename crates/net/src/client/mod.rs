@@ -151,8 +151,9 @@ impl Client {
     pub fn idle(&self) -> usize {
         self.shared.pool.borrow().len()
     }
-    /// Closes idle connections past their time, or closed by their peer. For a
-    /// timer of the owner: a pool that nobody uses is not swept otherwise.
+    /// Closes idle connections past their time, or closed by their peer. A
+    /// pool in use does this by itself; one that nobody uses keeps at most
+    /// `idle_total` dead sockets until its owner calls this.
     pub fn sweep(&self) {
         self.shared.pool.borrow_mut().sweep();
     }

@@ -36,7 +36,7 @@ impl Origin {
     /// # Errors
     /// [`Error::Url`]: another scheme, no host, or a user name (a secret where none belongs).
     pub fn split(url: &str, reach: Reach) -> Result<(Origin, PathAndQuery), Error> {
-        let bad = || Error::Url(url.chars().take(200).collect());
+        let bad = || Error::Url(shown(url));
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let tls = match uri.scheme() {
             Some(s) if *s == Scheme::HTTP => false,
@@ -81,6 +81,15 @@ impl Origin {
     }
 }
 
+/// A URL as an error may show it: without what may be a password or a key.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.rsplit_once('@') {
+        Some((_, host)) => format!("...@{}", host.chars().take(200).collect::<String>()),
+        None => url.chars().take(200).collect(),
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.0.tls { "https" } else { "http" };
@@ -108,6 +117,10 @@ mod tests {
         assert_eq!((v6.to_string().as_str(), v6.host()), ("http://[::1]:8000", "::1"));
         for bad in ["ftp://a", "/v1", "http://", "https://user:pass@host/", "file:///etc/passwd", ""] {
             assert!(Origin::parse(bad, Reach::Public).is_err(), "{bad} was taken");
+        }
+        for secret in ["https://user:canary@host/", "nothttp://x?key=canary"] {
+            let error = Origin::parse(secret, Reach::Public).expect_err("refused");
+            assert!(!error.to_string().contains("canary"), "trap X4: {error}");
         }
     }
 }

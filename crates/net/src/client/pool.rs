@@ -16,6 +16,7 @@ pub(super) struct Pool {
     per_origin: usize,
     total: usize,
     timeout: Duration,
+    swept: Instant,
 }
 
 struct Idle {
@@ -31,6 +32,7 @@ impl Pool {
             per_origin: config.idle_per_origin,
             total: config.idle_total,
             timeout: config.idle_timeout,
+            swept: Instant::now(),
         }
     }
     pub(super) fn len(&self) -> usize {
@@ -51,7 +53,8 @@ impl Pool {
     }
 
     pub(super) fn put(&mut self, origin: &Origin, wire: Box<Wire>) {
-        if self.len >= self.total {
+        let now = Instant::now();
+        if self.len >= self.total || now.saturating_duration_since(self.swept) > self.timeout / 4 {
             self.sweep();
         }
         if self.len >= self.total {
@@ -65,12 +68,13 @@ impl Pool {
             list.pop_front();
             self.len -= 1;
         }
-        list.push_back(Idle { wire, since: Instant::now() });
+        list.push_back(Idle { wire, since: now });
         self.len += 1;
     }
 
     /// Drops what is old or closed, and origins without connections.
     pub(super) fn sweep(&mut self) {
+        self.swept = Instant::now();
         let timeout = self.timeout;
         self.idle.retain(|_, list| {
             let kept = std::mem::take(list).into_iter().filter_map(|idle| {

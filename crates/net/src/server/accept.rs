@@ -142,7 +142,7 @@ async fn accept(
 
 /// A word to a client beyond `max_connections`, so that it can tell a full server from a dead one.
 fn refuse(stream: &TcpStream) {
-    let body = r#"{"error":{"type":"server_error","code":"NT0001","message":"too many connections"}}"#;
+    let body = r#"{"error":{"type":"server_error","code":"NT0002","message":"too many connections"}}"#;
     let text = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -212,7 +212,7 @@ async fn caught(handling: impl Future<Output = Response>) -> Response {
     });
     polled.await.unwrap_or_else(|| {
         let body =
-            r#"{"error":{"type":"server_error","code":"NT0002","message":"the server failed inside"}}"#;
+            r#"{"error":{"type":"server_error","code":"NT0003","message":"the server failed inside"}}"#;
         Response::json(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(body.as_bytes()))
     })
 }

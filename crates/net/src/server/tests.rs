@@ -204,15 +204,13 @@ fn trap_s3_each_part_of_a_stream_leaves_before_the_next_is_made() {
     read_until(&mut stream, "0\r\n\r\n");
 }
 
-fn echo_length(request: Request) -> impl Future<Output = Response> {
-    async move {
-        match request.body.read_all(u64::MAX).await {
-            Ok(body) => Response::text(StatusCode::OK, format!("read {}", body.len())),
-            Err(Error::TooLarge { limit, .. }) => {
-                Response::text(StatusCode::PAYLOAD_TOO_LARGE, format!("over {limit}"))
-            }
-            Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
+async fn echo_length(request: Request) -> Response {
+    match request.body.read_all(u64::MAX).await {
+        Ok(body) => Response::text(StatusCode::OK, format!("read {}", body.len())),
+        Err(Error::TooLarge { limit, .. }) => {
+            Response::text(StatusCode::PAYLOAD_TOO_LARGE, format!("over {limit}"))
         }
+        Err(error) => Response::text(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }
 
@@ -316,7 +314,7 @@ fn a_panic_costs_its_own_request() {
     });
     let mut stream = connect(&served);
     send(&mut stream, "GET /bad HTTP/1.1\r\n\r\n");
-    read_until(&mut stream, "NT0002");
+    read_until(&mut stream, "NT0003");
     let mut next = connect(&served);
     send(&mut next, GET);
     read_until(&mut next, "fine");
@@ -397,6 +395,54 @@ fn a_drain_ends_at_its_deadline() {
     served.shutdown.drain("test");
     assert!(!served.running.take().expect("running").wait(), "a request was cut");
     expect(&from, "dropped");
+}
+
+#[test]
+fn trap_m4_a_client_that_leaves_cancels_the_target_in_every_phase() {
+    use crate::client::{Client, Reach, Request as Upstream};
+    let provider = testkit::Provider::start();
+    let origin = crate::Origin::parse(&provider.url(), Reach::Private).expect("a URL");
+    let served = serve(config(), move |_| {
+        let (client, origin) = (Client::new(Default::default()), origin.clone());
+        move |request: Request| {
+            let (client, origin) = (client.clone(), origin.clone());
+            async move {
+                let path = request.uri.path_and_query().expect("a path").clone();
+                let body = request.body.read_all(1000).await.expect("a body");
+                let upstream = Upstream::post(path, request.headers, vec![body]);
+                let timeouts = crate::client::Timeouts::default();
+                let mut answer = client.send(&origin, upstream, &timeouts).await.expect("an answer");
+                let body = ResponseBody::write(|mut sink| async move {
+                    while let Some(part) = answer.frame().await {
+                        sink.send(part.map_err(|_| Cut)?).await;
+                    }
+                    Ok(())
+                });
+                Response::new(StatusCode::OK, body)
+            }
+        }
+    });
+    use testkit::provider::Phase;
+    let phases = [
+        ("hang-before-head", Phase::BeforeHead, None),
+        ("hang-after-head", Phase::AfterHead, Some("\r\n\r\n")),
+        ("hang-mid-stream", Phase::MidStream, Some("echo")),
+    ];
+    for (number, (model, phase, sign)) in phases.into_iter().enumerate() {
+        let body = format!(r#"{{"model":"{model}","stream":true,"messages":[{{"content":"a b c d"}}]}}"#);
+        let mut stream = connect(&served);
+        let length = body.len();
+        send(
+            &mut stream,
+            format!("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {length}\r\n\r\n{body}"),
+        );
+        match sign {
+            Some(sign) => drop(read_until(&mut stream, sign)),
+            None => drop(provider.wait_for("the request", |seen| seen.len() > number)),
+        }
+        drop(stream);
+        assert_eq!(provider.wait_until_left(number), phase, "{model}");
+    }
 }
 
 #[test]
