@@ -19,14 +19,14 @@ pub(crate) fn pico(usd: &str) -> Option<i128> {
 }
 
 /// How many decimals a column of dollars needs, so that its points line up and
-/// its greatest value keeps at least three figures.
+/// its greatest value keeps at least two figures.
 pub(crate) fn decimals<'t>(column: impl Iterator<Item = &'t str>) -> usize {
     let greatest = column.filter_map(pico).map(i128::abs).max().unwrap_or(0);
     match greatest {
         0 => 2,
-        n if n >= 100 * PICO => 2,
-        n if n >= PICO => 4,
-        n if n >= PICO / 1000 => 6,
+        n if n >= PICO => 2,
+        n if n >= PICO / 100 => 4,
+        n if n >= PICO / 10_000 => 6,
         _ => 9,
     }
 }
@@ -44,6 +44,16 @@ pub(crate) fn usd(text: &str, decimals: usize) -> String {
     let scale = 10i128.pow(places as u32);
     let sign = if value < 0 { "-" } else { "" };
     format!("{sign}{}.{:0places$}", grouped_wide(rounded / scale), rounded % scale)
+}
+
+/// The same with the sign of the currency, where no heading has it: `<$0.01`.
+pub(crate) fn dollars(text: &str, decimals: usize) -> String {
+    let shown = usd(text, decimals);
+    match (shown.strip_prefix('<'), shown.strip_prefix('-')) {
+        (Some(rest), _) => format!("<${rest}"),
+        (_, Some(rest)) => format!("-${rest}"),
+        _ => format!("${shown}"),
+    }
 }
 
 /// Zeros that would make an exact text as long behind the point as its longest
@@ -137,6 +147,7 @@ mod tests {
         assert_eq!(usd("0.000000000001", 6), "<0.000001");
         assert_eq!(usd("0", 4), "0.0000");
         assert_eq!(usd("-3", 2), "-3.00");
+        assert_eq!([dollars("0.001", 2), dollars("-3", 2), dollars("3", 2)], ["<$0.01", "-$3.00", "$3.00"]);
         assert_eq!(usd("1e99", 2), "1e99", "what is not money is shown as it came");
         assert_eq!(decimals(["0.000004", "0"].into_iter()), 9);
         assert_eq!(decimals(["120", "0.000004"].into_iter()), 2);

@@ -7,7 +7,7 @@ mod spend;
 
 use api::{EngineStatus, Model, Status, Target, TargetKind};
 
-use crate::format::{bytes, decimals, grouped, uptime, usd};
+use crate::format::{bytes, decimals, dollars, grouped, uptime};
 use crate::html::Html;
 use crate::layout::{Page, document, mark};
 use crate::{REFRESH_SECONDS, View};
@@ -63,9 +63,9 @@ fn tiles(main: &mut Html, view: &View) {
     let status = &view.status;
     main.raw("<dl class=\"tiles\">\n");
     let today = status.spent_today_usd.as_str();
-    let shown = usd(today, decimals([today].into_iter()));
+    let shown = dollars(today, decimals([today].into_iter()));
     main.put(
-        "<div class=\"tile\"><dt>Spent today</dt><dd title=\"{} USD\"><b>${}</b> <span>since midnight</span></dd></div>\n",
+        "<div class=\"tile\"><dt>Spent today</dt><dd title=\"{} USD\"><b>{}</b> <span>since midnight</span></dd></div>\n",
         &[today, &shown],
     );
     let in_flight = format!("{} in flight", grouped(status.requests_in_flight));

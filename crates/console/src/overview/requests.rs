@@ -40,7 +40,7 @@ fn rank(sorted: &[u64], percent: usize) -> Option<u64> {
 pub(super) fn section(main: &mut Html, view: &View) {
     let records = &view.records[..view.records.len().min(ROWS_SHOWN)];
     main.put(
-        "<section class=\"panel wide\"><h2>Last requests <small>{}</small></h2>\n",
+        "<section class=\"panel\"><h2>Last requests <small>{}</small></h2>\n",
         &[&records.len().to_string()],
     );
     if records.is_empty() {
@@ -91,7 +91,8 @@ fn strip(main: &mut Html, records: &[RecordSummary]) {
 
 fn table(main: &mut Html, records: &[RecordSummary]) {
     main.raw("<div class=\"scroll\"><table><caption class=\"hidden\">The last requests, the newest first</caption>\n<thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Model</th><th scope=\"col\">Team / key</th><th scope=\"col\">Outcome</th><th scope=\"col\" class=\"num\">Tokens in</th><th scope=\"col\" class=\"num\">out</th><th scope=\"col\" class=\"num\">USD</th><th scope=\"col\" class=\"num\">Took</th></tr></thead>\n<tbody>\n");
-    let places = decimals(records.iter().map(|r| r.cost_usd.as_str()));
+    // Requests cost fractions of a cent: six places keep them apart.
+    let places = decimals(records.iter().map(|r| r.cost_usd.as_str())).max(6);
     let longest = records.iter().map(|r| r.duration_us).max().unwrap_or(0);
     let mut day = day_and_time(&records[0].at).0;
     for record in records {
@@ -125,13 +126,16 @@ fn row(main: &mut Html, record: &RecordSummary, time: &str, places: usize, longe
     let written = [t.output, t.reasoning, t.output_audio];
     for part in [&read[..], &written[..]] {
         let sum = part.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
-        main.put("<td class=\"num\">{}</td>", &[&grouped(sum)]);
+        match sum {
+            0 => main.raw("<td class=\"num soft\">0</td>"),
+            _ => main.put("<td class=\"num\">{}</td>", &[&grouped(sum)]),
+        };
     }
-    main.put(
-        "<td class=\"num\" title=\"{} USD\">{}</td>",
-        &[&record.cost_usd, &usd(&record.cost_usd, places)],
-    );
-    main.put("<td class=\"num\">{}", &[&duration(record.duration_us)]);
+    match record.cost_usd.as_str() {
+        "0" => main.raw("<td class=\"num soft\">0</td>"),
+        cost => main.put("<td class=\"num\" title=\"{} USD\">{}</td>", &[cost, &usd(cost, places)]),
+    };
+    main.put("<td class=\"num last\">{}", &[&duration(record.duration_us)]);
     main.put(
         "<svg class=\"took\" aria-hidden=\"true\" width=\"100%\" height=\"3\"><rect width=\"{}%\" height=\"3\"/></svg></td></tr>\n",
         &[&percent(i128::from(record.duration_us), i128::from(longest))],

@@ -2,7 +2,7 @@
 
 use api::{Budget, BudgetKind, BudgetScope, CostReport, Period};
 
-use crate::format::{decimals, grouped, percent, pico, usd};
+use crate::format::{decimals, dollars, grouped, percent, pico};
 use crate::html::Html;
 use crate::layout::bar;
 
@@ -42,7 +42,7 @@ fn permille(budget: &Budget) -> i128 {
 fn one(main: &mut Html, budget: &Budget) {
     let amounts = [&budget.limit_usd, &budget.spent_usd, &budget.held_usd, &budget.left_usd];
     let [limit, spent, held, left] = amounts.map(|text| pico(text).unwrap_or(0));
-    let places = decimals([budget.limit_usd.as_str()].into_iter()).min(4);
+    let places = decimals([budget.limit_usd.as_str()].into_iter());
     let scope = match &budget.scope {
         BudgetScope::Org(name) => format!("org {name}"),
         BudgetScope::Team(name) => format!("team {name}"),
@@ -59,19 +59,19 @@ fn one(main: &mut Html, budget: &Budget) {
         _ => "<li>",
     });
     main.put(
-        "<div class=\"row\"><b class=\"name\">{}</b><span class=\"num\" title=\"{} USD left\">${} left</span></div>\n",
-        &[&budget.name, &budget.left_usd, &usd(&budget.left_usd, places)],
+        "<div class=\"row\"><b class=\"name\">{}</b><span class=\"num\" title=\"{} USD left\">{} left</span></div>\n",
+        &[&budget.name, &budget.left_usd, &dollars(&budget.left_usd, places)],
     );
     let whole = limit.max(spent + held);
     main.add(bar(&percent(spent, whole), &percent(held, whole)));
     let held_text =
-        if held > 0 { format!(" + ${} held", usd(&budget.held_usd, places)) } else { String::new() };
-    main.put("<p class=\"soft\"><span title=\"{} USD spent, {} USD held\">${} spent{} of ${} {}</span> · {}{}</p></li>\n", &[
+        if held > 0 { format!(" + {} held", dollars(&budget.held_usd, places)) } else { String::new() };
+    main.put("<p class=\"soft\"><span title=\"{} USD spent, {} USD held\">{} spent{} of {} {}</span> · {}{}</p></li>\n", &[
         &budget.spent_usd,
         &budget.held_usd,
-        &usd(&budget.spent_usd, places),
+        &dollars(&budget.spent_usd, places),
         &held_text,
-        &usd(&budget.limit_usd, places),
+        &dollars(&budget.limit_usd, places),
         period,
         &scope,
         if budget.kind == BudgetKind::Soft { " · soft" } else { "" },
@@ -93,8 +93,8 @@ pub(super) fn costs(main: &mut Html, title: &str, report: &CostReport) {
     main.raw("<ul class=\"list\">\n");
     for row in report.rows.iter().take(ROWS_SHOWN) {
         main.put(
-            "<li><div class=\"row\"><b class=\"name\">{}</b><span class=\"num\" title=\"{} USD\">${}</span></div>\n",
-            &[&row.name, &row.cost_usd, &usd(&row.cost_usd, places)],
+            "<li><div class=\"row\"><b class=\"name\">{}</b><span class=\"num\" title=\"{} USD\">{}</span></div>\n",
+            &[&row.name, &row.cost_usd, &dollars(&row.cost_usd, places)],
         );
         main.add(bar(&percent(pico(&row.cost_usd).unwrap_or(0), greatest), "0"));
         let mut about =
@@ -111,7 +111,7 @@ pub(super) fn costs(main: &mut Html, title: &str, report: &CostReport) {
     let rest = report.rows.len().saturating_sub(ROWS_SHOWN);
     let label = if rest > 0 { format!("Total, with {rest} more") } else { "Total".into() };
     main.put(
-        "<li class=\"total\"><div class=\"row\"><span>{}</span><b class=\"num\" title=\"{} USD\">${}</b></div></li>\n</ul>\n</section>\n",
-        &[&label, &total.cost_usd, &usd(&total.cost_usd, places)],
+        "<li class=\"total\"><div class=\"row\"><span>{}</span><b class=\"num\" title=\"{} USD\">{}</b></div></li>\n</ul>\n</section>\n",
+        &[&label, &total.cost_usd, &dollars(&total.cost_usd, places)],
     );
 }

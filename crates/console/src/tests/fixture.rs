@@ -110,7 +110,7 @@ fn summary(
         key: who[1].into(),
         model: who[2].into(),
         surface: if n % 3 == 1 { "anthropic.messages" } else { "openai.chat" }.into(),
-        stream: n % 2 == 0,
+        stream: n.is_multiple_of(2),
         outcome: how.0.into(),
         error_code: how.1.map(String::from),
         status: how.2,
