@@ -14,7 +14,7 @@ pub fn login_page(message: Option<&str>) -> String {
     main.put("<form class=\"stack\" method=\"post\" action=\"{}\">\n", &[path::LOGIN]);
     main.raw("<label for=\"key\">API key</label>\n");
     main.raw("<input id=\"key\" name=\"key\" type=\"password\" required autofocus autocomplete=\"current-password\" spellcheck=\"false\" aria-describedby=\"hint\">\n");
-    main.raw("<p id=\"hint\" class=\"soft\">A key with the role <b>viewer</b> or <b>admin</b>. The first start of <code>bedplate serve</code> printed one; an admin makes more with <code>bedplate key create --role viewer</code>.</p>\n");
+    main.raw("<p id=\"hint\" class=\"soft\">A key with the role <b>viewer</b> or <b>admin</b>. The first start of <code>bedplate serve</code> printed one; an admin makes more with <code>bedplate key create NAME --team TEAM --role viewer</code>.</p>\n");
     main.raw("<button class=\"main\" type=\"submit\">Sign in</button>\n</form>\n</section>\n");
     document(&Page { title: "Sign in", refresh: None, signed_in: false }, main)
 }
