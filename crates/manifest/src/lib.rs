@@ -27,8 +27,8 @@ pub use kinds::model::{Local, LocalSource, Machine, Model, Place, Price, Target}
 pub use kinds::provider::{Dialect, KeyFrom, Provider, Timeouts};
 pub use kinds::team::Team;
 
-/// Text accepted at once: 1 MiB, a few thousand objects. Everything below is
-/// linear in it, so this bounds memory (about 30x) and time (well under 1 s).
+/// Text accepted at once: 1 MiB, a few thousand objects. Reading is linear: the
+/// worst megabyte found (one map of 120,000 keys) takes 0.25 s of CPU and 36 MB.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Documents in a stream.

@@ -205,10 +205,13 @@ fn references_are_checked_with_a_suggestion() {
         "{GOOD}---\n{}",
         in_spec("Model", "  targets: [{ provider: groq, model: m }]\n  aliases: [fast]\n")
     );
-    check_errors(&twice, expect![[r#"
+    check_errors(
+        &twice,
+        expect![[r#"
         error[MF0012]: the name "fast" belongs to two models
           --> x.yaml:38
-          because: model "fast" at x.yaml:10 has it too"#]]);
+          because: model "fast" at x.yaml:10 has it too"#]],
+    );
 }
 
 #[test]

@@ -31,13 +31,12 @@ struct Counts {
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<Counts>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 7] = [
     ("format", format),
     ("tidy", tidy_step),
     ("lints", lints),
-    ("tests", tests),
     ("binary", binary),
-    ("journeys", journeys),
+    ("tests", tests),
     ("sdk", sdk),
     ("fuzz", fuzz),
 ];
@@ -106,18 +105,22 @@ fn lints() -> Result<Counts> {
     ])))
 }
 
-/// Everything but the suites that need the binary, which `journeys` runs.
-fn tests() -> Result<Counts> {
-    counted(cargo().args(["test", "--workspace", "--exclude", "bedplate", "--no-fail-fast"]))
-}
-
-/// Built once; `app`'s own tests and the SDK suites run this one.
+/// Built once: the journeys and the SDK suites run this one. `--workspace`, so
+/// that every step resolves the same features and nothing is compiled twice.
 fn binary() -> Result<Counts> {
-    one(crate::shell::run(cargo().args(["build", "-p", "bedplate", "-p", "testkit"])))
+    one(crate::shell::run(cargo().args(["build", "--workspace", "--bins"])))
 }
 
-fn journeys() -> Result<Counts> {
-    counted(cargo().args(["test", "-p", "bedplate", "--no-fail-fast"]))
+/// Unit, property and conformance tests, and the journeys of crate `app` through the real binary.
+fn tests() -> Result<Counts> {
+    let built = target().join("debug");
+    let mut cargo = cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    counted(
+        cargo
+            .env("BEDPLATE_BIN", built.join("bedplate"))
+            .env("TESTKIT_PROVIDER", built.join("testkit-provider")),
+    )
 }
 
 /// Sums the `test result:` lines of cargo's test binaries.
