@@ -145,6 +145,15 @@ impl Log {
             Log { queue, format }
         });
     }
+    /// Queues a line, or counts it as dropped.
+    fn submit(&self, line: String) {
+        match self.queue.try_send(Job::Line(line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                DROPPED.fetch_add(1, Relaxed);
+            }
+        }
+    }
     pub fn set_level(level: Level) {
         LEVEL.store(level as u8, Relaxed);
     }
@@ -171,13 +180,7 @@ pub fn enabled(level: Level) -> bool {
 /// Writes one event; use the macros.
 pub fn event(level: Level, name: &str, fields: &[(&str, Value<'_>)]) {
     let Some(log) = LOG.get() else { return };
-    let line = format_line(log.format, runtime::clock::now(), level, name, fields);
-    match log.queue.try_send(Job::Line(line)) {
-        Ok(()) => {}
-        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-            DROPPED.fetch_add(1, Relaxed);
-        }
-    }
+    log.submit(format_line(log.format, runtime::clock::now(), level, name, fields));
 }
 
 fn write_lines(jobs: &Receiver<Job>) {
@@ -314,6 +317,17 @@ mod tests {
             16:00:09.125 warn  settled  status=200  model="a \"b\"\n"  ms=1.5  nan=null  stream=true  path=/v1/x
         "#]]
         .assert_eq(&line);
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts_and_never_waits() {
+        let (queue, _stuck) = sync_channel(2);
+        let log = Log { queue, format: Format::Json };
+        let before = dropped();
+        for _ in 0..10 {
+            log.submit("x\n".to_owned());
+        }
+        assert_eq!(dropped() - before, 8);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use response::{Cut, Frames, Pieces, Response, ResponseBody, Sink, Stream};
 use runtime::Shutdown;
+use socket2::{Domain, Protocol, Socket, Type};
 pub(crate) use waits::Waits;
 
 use crate::{Body, Error, ServerTls};
@@ -122,8 +123,7 @@ impl Server {
     /// [`Error::Listen`].
     pub fn bind(config: Config) -> Result<Server, Error> {
         let failed = |source| Error::Listen { address: config.listen.to_string(), source };
-        let listener = TcpListener::bind(config.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = listen(config.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Server { listener, address, config })
     }
@@ -143,6 +143,21 @@ impl Server {
     ) -> Result<Running, Error> {
         accept::start(self, shutdown, make_handler)
     }
+}
+
+/// Connections the kernel holds while the acceptor is busy. Beyond it a
+/// client's first packet is dropped and sent again after a second; the
+/// standard library's 128 is less than one burst of 512 clients.
+const BACKLOG: i32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of its predecessor to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// A server that accepts connections until its [`Shutdown`] drains.

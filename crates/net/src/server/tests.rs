@@ -351,7 +351,7 @@ fn one_connection_too_many_is_told_so() {
 fn a_drain_finishes_what_was_begun_and_takes_nothing_new() {
     let (to, from) = witness();
     let (go, gone) = tokio::sync::watch::channel(false);
-    let mut served = serve(config(), move |_| {
+    let mut served = serve(Config { workers: 1, ..config() }, move |_| {
         let (to, gone) = (Arc::clone(&to), gone.clone());
         move |_request| {
             let (_witness, mut gone) = (Witness::new(&to), gone.clone());
