@@ -62,7 +62,7 @@ pub(crate) fn bar(first: &str, second: &str) -> Html {
 pub(crate) fn mark(html: &mut Html, outcome: &str) {
     html.raw(match outcome {
         "completed" | "ok" | "ready" => "<span class=\"mark ok\">",
-        "refused" | "draining" | "starting" => "<span class=\"mark warn\">",
+        "refused" | "draining" | "starting" | "loading" => "<span class=\"mark warn\">",
         "failed" | "crashed" => "<span class=\"mark bad\">",
         _ => "<span class=\"mark\">",
     });

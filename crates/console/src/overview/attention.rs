@@ -49,13 +49,16 @@ pub(super) fn section(main: &mut Html, view: &View) {
 }
 
 fn state(notices: &mut Vec<Notice>, view: &View) {
-    let text = match view.status.state.as_str() {
+    let (weight, text) = match view.status.state.as_str() {
         "ready" => return,
-        "draining" => "The server is shutting down: requests under way finish, new ones are refused.".into(),
-        "starting" => "The server is starting: models are being loaded.".into(),
-        other => format!("The server is {other}."),
+        "draining" => (
+            Weight::Bad,
+            "The server is shutting down: requests under way finish, new ones are refused.".into(),
+        ),
+        "starting" | "loading" => (Weight::Warn, "The server is starting: models are being loaded.".into()),
+        other => (Weight::Bad, format!("The server is {other}.")),
     };
-    notices.push(Notice(Weight::Bad, text));
+    notices.push(Notice(weight, text));
 }
 
 fn models(notices: &mut Vec<Notice>, view: &View) {
