@@ -13,11 +13,13 @@ struct Need {
     package: &'static str,
 }
 
-const BUILD: [Need; 6] = [
+const BUILD: [Need; 7] = [
     Need { there: || answers("cmake", &["--version"]), package: "cmake" },
     Need { there: || answers("g++", &["--version"]), package: "g++" },
     Need { there: || answers("make", &["--version"]), package: "make" },
     Need { there: || answers("pkg-config", &["--version"]), package: "pkg-config" },
+    // SQLCipher's ciphers come from the system's libcrypto (decision 005).
+    Need { there: || answers("pkg-config", &["--exists", "libcrypto"]), package: "libssl-dev" },
     // bindgen reads llama.cpp's headers through it.
     Need { there: libclang, package: "libclang-dev" },
     Need { there: || answers("curl", &["--version"]), package: "curl" },
