@@ -19,17 +19,19 @@ use seal::Purpose;
 use store::{Change, Key, KeyRole, Org, Store, Team};
 use units::{KeyId, OrgId, TeamId};
 
+use crate::backends;
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::pages::Pages;
-use crate::{backends, fail};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reports) => {
             Log::flush();
-            reports.iter().for_each(|r| drop(fail(r)));
+            for report in &reports {
+                eprintln!("{report}");
+            }
             ExitCode::from(1)
         }
     }
@@ -38,6 +40,7 @@ pub fn run(args: Serve) -> ExitCode {
 fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let level = cli::environment("BEDPLATE_LOG").and_then(|l| l.parse().ok()).unwrap_or(Level::Info);
     Log::start(level, Format::of_stderr());
+    runtime::task::on_death(|task, why| observe::error!("task.died", task = task, why = why));
     let data = match cli::data_dir(args.data.clone()) {
         Ok(data) => data,
         Err(failure) => return Err(vec![Report::new("CL0010", failure.to_string())]),

@@ -18,6 +18,7 @@ pub mod show;
 use std::sync::Arc;
 
 use ledger::BudgetStatus;
+use ledger::report_by::By;
 use policy::{Denied, Principal};
 use report::Report;
 use store::{KeyVersion, Store};
@@ -50,6 +51,28 @@ pub struct Plane {
 }
 
 impl Plane {
+    /// What the console's overview shows to this principal.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn overview(&self, who: &Principal, now: Micros) -> Result<Overview, Report> {
+        let (from, to) = (now.day().month_start(), now.day());
+        Ok(Overview {
+            status: self.host.status(),
+            models: self.host.models(),
+            records: records::recent(self, who, 50)?,
+            costs_by_team: money::costs(self, who, By::Team, from, to)?,
+            costs_by_model: money::costs(self, who, By::Model, from, to)?,
+            budgets: money::budgets(self, who, now)?,
+        })
+    }
+    /// Everything about one request.
+    ///
+    /// # Errors
+    /// CT0002 for a text that is no id, CT0003 when there is none that this principal may see.
+    pub fn record(&self, who: &Principal, id: &str) -> Result<api::Record, Report> {
+        records::record(self, who, id)
+    }
     fn state(&self) -> Result<store::State, Report> {
         self.store.load().map_err(|e| broken(&e))
     }
@@ -58,6 +81,16 @@ impl Plane {
         self.store.change(changes).map_err(|e| vec![broken(&e)])?;
         self.host.reload()
     }
+}
+
+/// Figures for an overview; costs are of the current month.
+pub struct Overview {
+    pub status: api::Status,
+    pub models: Vec<api::Model>,
+    pub records: Vec<api::RecordSummary>,
+    pub costs_by_team: api::CostReport,
+    pub costs_by_model: api::CostReport,
+    pub budgets: Vec<api::Budget>,
 }
 
 /// A store's error as a person sees it.

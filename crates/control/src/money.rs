@@ -1,29 +1,34 @@
 //! Budgets, what was spent, and whether the books are sound.
 
 use ledger::report_by::{self, By, Dollars};
+use policy::Principal;
 use report::Report;
 use store::{Budget, BudgetKind, Change, KeyRole, Period, Scope, SpendQuery, State};
-use units::{BudgetId, Day, Usd};
+use units::{BudgetId, Day, Micros, Usd};
 
 use crate::access::{check_name, find_key, key_name, team_name};
 use crate::call::{Call, Outcome, json};
 use crate::{Plane, broken, missing};
 
 pub(crate) fn list_budgets(plane: &Plane, call: &Call) -> Outcome {
-    let state = plane.state()?;
-    let status = plane.host.budgets(call.now);
-    let shown = state.budgets.iter().filter(|b| may_see(call, &state, b.scope));
-    let budgets: Vec<api::Budget> = shown.map(|b| show(&state, b, &status)).collect();
-    json(&api::List::from(budgets))
+    json(&api::List::from(budgets(plane, &call.principal, call.now)?))
 }
 
-fn may_see(call: &Call, state: &State, scope: Scope) -> bool {
+/// The budgets that the principal may see, with their counters.
+pub(crate) fn budgets(plane: &Plane, who: &Principal, now: Micros) -> Result<Vec<api::Budget>, Report> {
+    let state = plane.state()?;
+    let status = plane.host.budgets(now);
+    let shown = state.budgets.iter().filter(|b| may_see(who, &state, b.scope));
+    Ok(shown.map(|b| show(&state, b, &status)).collect())
+}
+
+fn may_see(who: &Principal, state: &State, scope: Scope) -> bool {
     let team = match scope {
         Scope::Team(id) => Some(id),
         Scope::Key(id) => state.keys.iter().find(|k| k.id == id).map(|k| k.team),
         Scope::Org(_) => None,
     };
-    call.principal.role == KeyRole::Admin || team.is_some_and(|t| policy::may_see(&call.principal, t))
+    who.role == KeyRole::Admin || team.is_some_and(|t| policy::may_see(who, t))
 }
 
 pub(crate) fn create_budget(plane: &Plane, call: &Call) -> Outcome {
@@ -133,12 +138,23 @@ pub(crate) fn report_costs(plane: &Plane, call: &Call) -> Outcome {
     if from > to {
         return Err(Report::new("CT0002", format!("from {from} is after to {to}")).into());
     }
+    json(&costs(plane, &call.principal, by, from, to)?)
+}
+
+/// What was spent from the first to the last day, as far as the principal may see it.
+pub(crate) fn costs(
+    plane: &Plane,
+    who: &Principal,
+    by: By,
+    from: Day,
+    to: Day,
+) -> Result<api::CostReport, Report> {
     // A viewer sees its own team's money, an admin everyone's.
-    let team = (call.principal.role != KeyRole::Admin).then_some(call.principal.team);
+    let team = (who.role != KeyRole::Admin).then_some(who.team);
     let rows = plane.store.spend(&SpendQuery { from, to, team, key: None }).map_err(|e| broken(&e))?;
     let state = plane.state()?;
     let report = report_by::report(&rows, by, |t| team_name(&state, t), |k| key_name(&state, k));
-    json(&api::CostReport {
+    Ok(api::CostReport {
         by: match by {
             By::Team => api::CostBy::Team,
             By::Model => api::CostBy::Model,

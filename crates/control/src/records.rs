@@ -1,5 +1,6 @@
 //! The record of requests, for people.
 
+use policy::Principal;
 use report::Report;
 use store::{Attempt, AttemptOutcome, KeyRole, Outcome as Ended, Record, State};
 
@@ -17,28 +18,40 @@ pub(crate) fn list(plane: &Plane, call: &Call) -> Outcome {
             Report::new("CT0002", format!("limit is \"{text:.20}\"; write 1 to {LIMIT_MAX}"))
         })?,
     };
+    json(&api::List::from(recent(plane, &call.principal, limit)?))
+}
+
+/// The last requests that the principal may see, the newest first.
+pub(crate) fn recent(
+    plane: &Plane,
+    who: &Principal,
+    limit: usize,
+) -> Result<Vec<api::RecordSummary>, Report> {
     let state = plane.state()?;
     // The port has no filter by team yet: a viewer's page is cut from the newest thousand.
-    let wanted = if call.principal.role == KeyRole::Admin { limit } else { LIMIT_MAX };
+    let wanted = if who.role == KeyRole::Admin { limit } else { LIMIT_MAX };
     let records = plane.store.recent(wanted).map_err(|e| broken(&e))?;
-    let seen = records.iter().filter(|r| policy::may_see(&call.principal, r.team)).take(limit);
-    let rows: Vec<api::RecordSummary> = seen.map(|r| summary(&state, r)).collect();
-    json(&api::List::from(rows))
+    let seen = records.iter().filter(|r| policy::may_see(who, r.team)).take(limit);
+    Ok(seen.map(|r| summary(&state, r)).collect())
 }
 
 pub(crate) fn explain(plane: &Plane, call: &Call) -> Outcome {
-    let text = call.param(0);
+    json(&record(plane, &call.principal, call.param(0))?)
+}
+
+/// Everything about one request.
+pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::Record, Report> {
     let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
     let record = plane.store.record(id).map_err(|e| broken(&e))?;
     // What another team may not see reads like what is not there.
-    let record = record.filter(|r| policy::may_see(&call.principal, r.team)).ok_or_else(|| {
+    let record = record.filter(|r| policy::may_see(who, r.team)).ok_or_else(|| {
         Report::new("CT0003", format!("there is no record of request {text:.60}"))
             .hint("the id is in the `x-request-id` header of every answer")
     })?;
     let postings = plane.store.postings(id).map_err(|e| broken(&e))?;
     let state = plane.state()?;
     let (outcome, error_code) = ended(&record.outcome);
-    json(&api::Record {
+    Ok(api::Record {
         id: record.id.to_string(),
         at: record.at.to_string(),
         team: team_name(&state, record.team),

@@ -9,11 +9,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use chat::{Tier, Usage};
-use ledger::Hold;
+use ledger::{Ask, Hold};
 use net::server::Request;
 use policy::{Principal, Ticket};
+use report::Report;
 use store::{Attempt, AttemptOutcome, Entry, HoldRow, Outcome, Rejected, Step};
-use units::{AttemptId, Micros, RequestId};
+use units::{AttemptId, Micros, RequestId, Usd};
 
 use crate::settle::{self, Settled};
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
@@ -92,7 +93,8 @@ pub(crate) struct Account {
     pub attempts: Vec<Attempt>,
     /// A guess of the prompt's tokens, for targets that report none.
     pub input_tokens: u64,
-    pub hold: Option<Hold>,
+    /// The first covers one attempt; an attempt that was billed and failed takes another.
+    pub holds: Vec<Hold>,
     pub ticket: Option<Ticket>,
     pub live: Option<Live>,
     /// When the first byte of an answer was ready for the client, after `received_us`.
@@ -172,12 +174,30 @@ impl Account {
         self.attempts.push(attempt);
     }
 
+    /// Reserves the worst case again, when what has been billed so far may need
+    /// the hold that the next attempt counts on.
+    pub fn hold_again(&mut self) -> Result<(), Report> {
+        let billed = self.attempts.last().is_some_and(|a| a.cost > Usd::ZERO);
+        let Some(first) = self.holds.first().filter(|_| billed) else { return Ok(()) };
+        let ask = Ask {
+            request: self.id,
+            org: self.principal.org,
+            team: self.principal.team,
+            key: self.principal.key,
+            amount: Some(first.amount),
+            now: self.at,
+        };
+        let hold = self.gateway.book().hold(&ask).map_err(|refusal| refusal.report())?;
+        self.holds.push(hold);
+        Ok(())
+    }
+
     /// Writes the hold to disk once the request has taken long enough for a crash to matter.
     pub fn journal_hold(&mut self) {
         if self.hold_journaled {
             return;
         }
-        let Some(hold) = &self.hold else { return };
+        let Some(hold) = self.holds.first() else { return };
         if runtime::clock::monotonic_us().saturating_sub(self.received_us) < HOLD_JOURNAL_US {
             return;
         }

@@ -22,6 +22,8 @@ pub(crate) struct Worst {
     pub stream: bool,
     pub tier: chat::Tier,
     pub input_tokens: u64,
+    /// No tokenizer makes more of the prompt than this.
+    pub input_tokens_max: u64,
     /// The client's own limit; `None`: the target's.
     pub output_tokens: Option<u64>,
     pub n: u32,
@@ -36,6 +38,7 @@ impl Worst {
             stream: e.stream,
             tier: asked.tier(),
             input_tokens: asked.input_tokens_estimate(),
+            input_tokens_max: asked.input_tokens_max(),
             output_tokens: e.max_tokens,
             n: e.n,
         }
@@ -82,7 +85,7 @@ pub(crate) fn admit_worst(
                 rejected: Vec::new(),
                 attempts: Vec::with_capacity(1),
                 input_tokens: worst.input_tokens,
-                hold: Some(hold),
+                holds: vec![hold],
                 ticket: Some(ticket),
                 live: None,
                 first_byte_us: None,
@@ -165,7 +168,7 @@ fn worst_cost(arrival: &Arrival, route: &Route, worst: &Worst) -> Option<Usd> {
                 &target.sku,
                 &worst.tier,
                 arrival.at,
-                worst.input_tokens,
+                worst.input_tokens_max,
                 output,
                 worst.n,
             )?,

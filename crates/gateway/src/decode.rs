@@ -69,6 +69,14 @@ impl Asked {
         self.envelope.text_bytes as u64 / 3 + 16
     }
 
+    /// What no tokenizer exceeds: a token to each byte of text (byte fallback at
+    /// its worst), and one to eight bytes of anything inline (an image of
+    /// 400 KB counts as 50,000, twice the dearest there is).
+    pub fn input_tokens_max(&self) -> u64 {
+        let text = self.envelope.text_bytes as u64;
+        text + (self.envelope.body_len as u64).saturating_sub(text) / 8 + 16
+    }
+
     pub fn tier(&self) -> chat::Tier {
         match self.envelope.service_tier.as_deref() {
             None | Some("default" | "standard" | "standard_only") => chat::Tier::Standard,

@@ -38,6 +38,10 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
             };
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
+        if let Err(refused) = prepared.admitted.hold_again() {
+            last = Some(Trouble::final_(refused));
+            break;
+        }
         let target = &route.targets[planned.target];
         prepared.admitted.begin(target);
         let result = match &target.place {

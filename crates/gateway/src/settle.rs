@@ -38,13 +38,18 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
     // Each is below nine million dollars, and there are at most eight.
     let cost = Usd::from_wide(Usd::sum(account.attempts.iter().map(|a| a.cost))).unwrap_or(Usd::MAX);
     let tokens = account.attempts.iter().flat_map(|a| a.usage.0).fold(0u64, u64::saturating_add);
-    let mut held = Usd::ZERO;
-    if let Some(hold) = account.hold.take() {
-        held = hold.amount;
-        let settled = gateway.book().settle(hold, cost);
-        if let Some(over) = settled.overrun {
-            account.decision.push_str(&format!("; overran its hold by {over} USD"));
+    let held = Usd::from_wide(Usd::sum(account.holds.iter().map(|h| h.amount))).unwrap_or(Usd::MAX);
+    if cost > held {
+        account.decision.push_str("; overran its hold");
+    }
+    {
+        let mut book = gateway.book();
+        // The whole cost settles against the first hold; the others only kept room for it.
+        let mut holds = account.holds.drain(..);
+        if let Some(first) = holds.next() {
+            let _ = book.settle(first, cost);
         }
+        holds.for_each(|hold| book.release(hold));
     }
     if let Some(ticket) = account.ticket.take() {
         gateway.limits().true_up(ticket, tokens);
