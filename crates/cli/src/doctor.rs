@@ -93,7 +93,8 @@ mod tests {
             BAD   key file    mode 0644
                               hint: chmod 600 ~/.local/share/bedplate/keys
             3 checks, 1 warnings, 1 bad
-        "#]].assert_eq(&render(&checks));
+        "#]]
+        .assert_eq(&render(&checks));
         assert!(!sound(&checks) && sound(&checks[..2]));
     }
 }

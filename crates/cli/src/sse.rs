@@ -6,11 +6,18 @@ pub(crate) struct Events {
     pending: Vec<u8>,
 }
 
+/// What a stream says.
+pub(crate) enum Event<'t> {
+    Data(&'t str),
+    /// A line that clients ignore; Bedplate states the cost of a stream in one.
+    Comment(&'t str),
+}
+
 const PENDING_MAX: usize = 1 << 20;
 
 impl Events {
-    /// Takes a piece and hands over the `data` of every event that it completes.
-    pub fn push(&mut self, piece: &[u8], mut event: impl FnMut(&str)) {
+    /// Takes a piece and hands over every event and comment that it completes.
+    pub fn push(&mut self, piece: &[u8], mut event: impl FnMut(Event)) {
         self.pending.extend_from_slice(piece);
         while let Some((end, skip)) = blank_line(&self.pending) {
             let block: Vec<u8> = self.pending.drain(..end + skip).take(end).collect();
@@ -20,8 +27,11 @@ impl Events {
                 .filter_map(|line| line.strip_prefix("data:"))
                 .map(|data| data.strip_prefix(' ').unwrap_or(data))
                 .collect();
+            text.lines()
+                .filter_map(|line| line.strip_prefix(':'))
+                .for_each(|c| event(Event::Comment(c.trim())));
             if !data.is_empty() {
-                event(&data.join("\n"));
+                event(Event::Data(&data.join("\n")));
             }
         }
         if self.pending.len() > PENDING_MAX {
@@ -57,9 +67,12 @@ mod tests {
             let mut events = Events::default();
             let mut seen = Vec::new();
             for pair in cuts.windows(2) {
-                events.push(&STREAM[pair[0]..pair[1]], |data| seen.push(data.to_owned()));
+                events.push(&STREAM[pair[0]..pair[1]], |event| seen.push(match event {
+                    Event::Data(data) => data.to_owned(),
+                    Event::Comment(comment) => format!(": {comment}"),
+                }));
             }
-            prop_assert_eq!(seen, ["{\"x\":1}", "two\nlines", "[DONE]"]);
+            prop_assert_eq!(seen, ["{\"x\":1}", ": comment", "two\nlines", "[DONE]"]);
         }
     }
 }

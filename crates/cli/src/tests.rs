@@ -14,7 +14,9 @@ fn from<T: serde::de::DeserializeOwned>(json: &str) -> T {
 
 #[test]
 fn the_record_of_a_fallback_reads_from_outcome_to_ledger() {
-    check(&explain::render(&from(include_str!("../fixtures/fallback.json"))), expect![[r#"
+    check(
+        &explain::render(&from(include_str!("../fixtures/fallback.json"))),
+        expect![[r#"
         request 019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11
           2026-11-23T16:00:09.125Z | completed | status 200 | 912.3 ms | 0.0000871 USD
           team search, key ci (019a5c1e-0000-7000-8000-000000000001), end user u-17
@@ -55,12 +57,15 @@ fn the_record_of_a_fallback_reads_from_outcome_to_ledger() {
           account                     USD  attempt
           expense:search/fast   0.0000871  019a5c1e-7b1c-7c7e-9a51-000000000002
           engine:local         -0.0000871  019a5c1e-7b1c-7c7e-9a51-000000000002
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_record_of_a_refusal_shows_the_code_and_that_nothing_was_called() {
-    check(&explain::render(&from(include_str!("../fixtures/refused.json"))), expect![[r#"
+    check(
+        &explain::render(&from(include_str!("../fixtures/refused.json"))),
+        expect![[r#"
         request 019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a12
           2026-11-23T16:00:10.000Z | refused with LG0202 (docs/errors/LG0202.md) | status 402 | 84 us | 0 USD
           team search, key ci (019a5c1e-0000-7000-8000-000000000001)
@@ -78,7 +83,8 @@ fn the_record_of_a_refusal_shows_the_code_and_that_nothing_was_called() {
         no target was called
 
         ledger: nothing was posted
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -87,13 +93,16 @@ fn a_cost_report_ends_with_its_total() {
         "rows":[{"name":"fast","attempts":12345,"estimated":2,"unpriced":0,"tokens":{"input":1200000,"cache_read":5,"output":90000,"reasoning":10},"cost_usd":"1.2345"},
                 {"name":"bedplate-guide","attempts":3,"estimated":0,"unpriced":1,"tokens":{"input":40,"output":60},"cost_usd":"0.00000032"}],
         "total":{"name":"total","attempts":12348,"estimated":2,"unpriced":1,"tokens":{"input":1200040,"cache_read":5,"output":90060,"reasoning":10},"cost_usd":"1.23450032"}}"#;
-    check(&cost_report(&from(report)), expect![[r#"
+    check(
+        &cost_report(&from(report)),
+        expect![[r#"
         2026-11-01 to 2026-11-23, UTC
         MODEL           ATTEMPTS  TOKENS IN  TOKENS OUT    COST USD  NOTE
         fast              12,345  1,200,005      90,010      1.2345  2 estimated
         bedplate-guide         3         40          60  0.00000032  1 unpriced
         total             12,348  1,200,045      90,070  1.23450032  1 unpriced, 2 estimated
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -107,14 +116,17 @@ fn a_plan_shows_what_changes_and_a_diff_leaves_out_the_rest() {
             {"path":"spec.aliases[0]","from":null,"to":"quick"}]},
         {"action":"delete","kind":"Team","name":"old"}]}"#,
     );
-    check(&render_plan(&plan, true), expect![[r#"
+    check(
+        &render_plan(&plan, true),
+        expect![[r#"
         = Provider groq
         ~ Model fast
             targets[0].model: a -> b
             targets[0].weight: 3 -> (removed)
             aliases[0]: quick
         - Team old
-        0 to create, 1 to update, 1 to delete, 1 unchanged"#]]);
+        0 to create, 1 to update, 1 to delete, 1 unchanged"#]],
+    );
     assert!(!render_plan(&plan, false).contains("groq"));
 }
 

@@ -90,7 +90,7 @@ fn tell(server: &Server, binary: &Path) -> Result<()> {
     let user = Cli { binary, url: &server.url, key: &key };
     let mut ids = Vec::new();
     for (dialect, question) in [("openai", "What is Bedplate?"), ("anthropic", "What is a budget?")] {
-        let (answer, footer) = user.chat(&["chat", question, "--dialect", dialect])?;
+        let (answer, footer) = user.chat(&["chat", question, "--dialect", dialect, "--temperature", "0"])?;
         ensure!(answer.split_whitespace().count() >= 3, "the answer through {dialect} is empty: {answer:?}");
         ids.extend(footer.lines().find_map(|l| l.strip_prefix("bedplate explain ")).map(str::to_owned));
     }

@@ -1,10 +1,11 @@
-//! The house's own tools: `cargo xtask demo | test | tidy | bench | prices`.
+//! The house's own tools: `cargo xtask demo | test | tidy | bench | fuzz | prices`.
 //!
 //! Kept light on purpose: it is the first thing that a newcomer compiles, so
 //! it links nothing heavier than the manifest reader.
 
 mod bench;
 mod demo;
+mod fuzz;
 mod prerequisites;
 mod prices;
 mod shell;
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Demo),
     /// Everything that must pass: format, lints, tidy, tests, journeys, SDK suites.
     Test(test::Test),
+    /// Fuzz the parsers of outside bytes.
+    Fuzz(fuzz::Fuzz),
     /// The rules of the house that a compiler does not know.
     Tidy,
     /// Run a bench against its peers: gateway, engine.
@@ -43,6 +46,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Xtask::parse().command {
         Command::Demo(demo) => demo::run(&demo),
+        Command::Fuzz(fuzz) => fuzz::run(&fuzz),
         Command::Test(test) => test::run(&test),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),

@@ -11,7 +11,7 @@ use super::show;
 use crate::Failure;
 use crate::args::{Chat, Dialect};
 use crate::client::Server;
-use crate::sse::Events;
+use crate::sse::{Event, Events};
 
 /// What came back.
 #[derive(Debug, Default, Serialize)]
@@ -38,8 +38,16 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     let mut events = Events::default();
     let mut first_us = None;
     let mut error = None;
+    let mut cost = None;
     let headers = server.stream(path, &body, |piece| {
-        events.push(piece, |data| {
+        events.push(piece, |event| {
+            let data = match event {
+                Event::Data(data) => data,
+                Event::Comment(comment) => {
+                    cost = comment.strip_prefix("bedplate-cost ").map(str::to_owned).or(cost.take());
+                    return;
+                }
+            };
             let Ok(event) = serde_json::from_str::<Value>(data) else { return };
             let text = match args.dialect {
                 Dialect::Openai => openai(&event, &mut answer),
@@ -69,7 +77,7 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     answer.request_id = header("x-request-id");
     answer.target = header("bedplate-target");
-    answer.cost_usd = header("bedplate-cost");
+    answer.cost_usd = cost.or(header("bedplate-cost"));
     answer.total_ms = (ended - started) as f64 / 1e3;
     if let Some(first) = first_us {
         answer.first_token_ms = (first - started) as f64 / 1e3;

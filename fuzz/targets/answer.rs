@@ -1,0 +1,4 @@
+//! What providers answer, in every dialect.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| dialects::fuzz::answer(data));
