@@ -119,19 +119,12 @@ impl Queue {
         if state.jobs.is_empty() && state.closed {
             return None;
         }
-        self.drain(state, into);
-        Some(())
-    }
-    /// Everything queued, without waiting.
-    pub fn take_more(&self, into: &mut Vec<Job>) {
-        self.drain(self.state(), into);
-    }
-    fn drain(&self, mut state: MutexGuard<'_, State>, into: &mut Vec<Job>) {
         into.extend(state.jobs.drain(..));
         state.bytes = 0;
         if state.callers_wait > 0 {
             self.room.notify_all();
         }
+        Some(())
     }
     pub fn is_empty(&self) -> bool {
         self.state().jobs.is_empty()

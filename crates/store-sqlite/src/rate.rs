@@ -27,6 +27,8 @@ pub struct Load {
 pub struct Rate {
     pub settles: u64,
     pub postings: u64,
+    /// Making the files, tables and threads.
+    pub open: Duration,
     pub wall: Duration,
     /// From queueing to durable.
     pub p50: Duration,
@@ -42,7 +44,10 @@ impl Rate {
 /// Settles sample requests of three postings in a fresh store in `dir`. The
 /// caller reads its own CPU time (`getrusage`, `/proc/self/stat`) around it.
 pub fn measure(dir: &Path, load: &Load) -> Result<Rate, Error> {
-    let store = SqliteStore::open(dir, &KeyRing::ephemeral())?;
+    let keys = KeyRing::ephemeral();
+    let begin = now();
+    let store = SqliteStore::open(dir, &keys)?;
+    let open = now().saturating_duration_since(begin);
     // Made before the clock starts: making them is the gateway's work.
     let entries: Vec<_> = (0..load.settles).map(sample::settled).collect();
     let postings = entries.iter().map(|(_, postings)| postings.len() as u64).sum();
@@ -89,7 +94,7 @@ pub fn measure(dir: &Path, load: &Load) -> Result<Rate, Error> {
         let index = (held.latencies.len() as f64 * share) as usize;
         held.latencies.get(index).copied().unwrap_or_default()
     };
-    let rate = Rate { settles: load.settles, postings, wall, p50: at(0.50), p99: at(0.99) };
+    let rate = Rate { settles: load.settles, postings, open, wall, p50: at(0.50), p99: at(0.99) };
     drop(held);
     store.close()?;
     Ok(rate)

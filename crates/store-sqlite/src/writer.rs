@@ -21,15 +21,11 @@ use crate::queue::{Job, Queue, Settled, call};
 const COMMIT_MAX: usize = 1024;
 /// Rows left underived at most before appends must wait for a group of them.
 const PENDING_MAX: usize = 4 * GROUP;
+/// Rows left underived at most at all: reached only when deriving fails, which
+/// a full disk makes it do. Then appends fail too, rather than fill the memory.
+const PENDING_LIMIT: usize = 1 << 16;
 /// How long rows may stay underived while nothing is asked for.
 const DERIVE_AFTER: Duration = Duration::from_millis(200);
-
-/// How long a group waits for more, while requests come in crowds: a commit
-/// costs 150 us of CPU beside its rows, mostly the sync. A request that comes
-/// alone is committed at once.
-const GATHER: Duration = Duration::from_micros(200);
-/// A group that needs no more to be worth its commit.
-const GATHER_ENOUGH: usize = 48;
 
 /// How far the books are, for readers.
 #[derive(Default)]
@@ -99,15 +95,7 @@ impl Writer {
         let _abandon = OnExit(|| queue.abandon());
         let mut jobs = Vec::new();
         let mut group = Vec::new();
-        let mut last_settles = 0;
         while queue.take(self.patience(), &mut jobs).is_some() {
-            let settles = |jobs: &[Job]| jobs.iter().filter(|job| matches!(job, Job::Settle(..))).count();
-            if last_settles > 1 && (1..GATHER_ENOUGH).contains(&settles(&jobs)) {
-                // Asleep rather than on the queue: each arrival would wake it.
-                std::thread::sleep(GATHER);
-                queue.take_more(&mut jobs);
-            }
-            last_settles = settles(&jobs);
             for job in jobs.drain(..) {
                 match job {
                     Job::Settle(settled, done) => {
@@ -150,7 +138,9 @@ impl Writer {
             return;
         }
         let mut outcome = Outcome::default();
-        let result = begin(&self.connection).and_then(|()| {
+        let room =
+            if self.pending.len() + group.len() <= PENDING_LIMIT { Ok(()) } else { self.derive_group() };
+        let result = room.and_then(|()| begin(&self.connection)).and_then(|()| {
             let work = self.write(group, due, &mut outcome);
             end(&self.connection, work)
         });
