@@ -17,6 +17,7 @@
 //! only its own sequence; the text of a choice does not depend on how its
 //! bytes were split into tokens.
 
+mod choice;
 mod job;
 mod kernel;
 mod random;

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat::Finish;
-
+use crate::choice::{Choice, Shared, write};
 use crate::job::{Job, JobId, Output};
-use crate::kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
+use crate::kernel::{Caps, Kernel, Row, SeqId, StepError};
 use crate::{CancelWord, Sampler, TextStream, Vocab};
 
 /// How a step is filled.
@@ -73,59 +72,11 @@ pub struct Scheduler {
     counters: Counters,
 }
 
-/// What the choices of a job have in common.
-#[derive(Debug)]
-struct Shared {
-    cancel: CancelWord,
-    stops: Vec<String>,
-    ignore_end: bool,
-    max_tokens: u32,
-    /// Choices that are not over.
-    open: u32,
-    paused: bool,
-    /// Cells of the prompt that this many choices hold together.
-    trunk: u32,
-    holders: u32,
-    failed: Option<String>,
-}
-
 #[derive(Debug)]
 enum Waiting {
     New(Job),
     /// A preempted choice: its tokens are its new prompt.
     Again(Box<Choice>),
-}
-
-#[derive(Debug)]
-struct Choice {
-    job: JobId,
-    index: u32,
-    seq: SeqId,
-    /// Prompt and answer. The last one is not computed yet.
-    tokens: Vec<Token>,
-    /// How many of them the kernel holds.
-    held: u32,
-    /// How many of those belong to the job's trunk.
-    shared: u32,
-    written: u32,
-    sampler: Sampler,
-    text: TextStream,
-    logprobs: Vec<chat::TokenLogprob>,
-    /// Choices that begin where this one's prompt ends, with their slots.
-    forks: Vec<(Choice, SeqId)>,
-}
-
-impl Choice {
-    fn rows_left(&self) -> u32 {
-        self.tokens.len() as u32 - self.held
-    }
-    /// Cells of its own, the next row included.
-    fn cells(&self) -> u32 {
-        self.tokens.len() as u32 - self.shared
-    }
-    fn is_writing(&self) -> bool {
-        self.written > 0 && self.rows_left() == 1
-    }
 }
 
 impl Scheduler {
@@ -280,7 +231,7 @@ impl Scheduler {
     fn release(&mut self, choice: &Choice, kernel: &mut impl Kernel) {
         kernel.clear(choice.seq);
         self.free.push(choice.seq);
-        self.free.extend(choice.forks.iter().map(|(_, seq)| *seq));
+        self.free.extend(choice.forks.iter().map(|fork| fork.seq));
         if choice.shared > 0
             && let Some(shared) = self.jobs.get_mut(&choice.job)
         {
@@ -334,7 +285,7 @@ impl Scheduler {
                 Waiting::Again(mut choice) => {
                     choice.seq = self.slot();
                     for at in 0..choice.forks.len() {
-                        choice.forks[at].1 = self.slot();
+                        choice.forks[at].seq = self.slot();
                     }
                     self.running.push(*choice);
                 }
@@ -376,7 +327,7 @@ impl Scheduler {
         let mut first = choice(0, self.slot());
         for index in 1..job.n {
             let seq = self.slot();
-            first.forks.push((choice(index, seq), seq));
+            first.forks.push(choice(index, seq));
         }
         first.tokens = job.prompt;
         self.running.push(first);
@@ -448,18 +399,17 @@ impl Scheduler {
                 choice.shared = choice.held;
             }
             let mut forks = std::mem::take(&mut choice.forks);
-            for (fork, _) in &mut forks {
+            for fork in &mut forks {
                 fork.tokens = choice.tokens.clone();
                 (fork.held, fork.shared) = (choice.held, choice.held);
             }
             write(choice, logits, shared, vocab, self.caps, &mut self.counters, out);
-            for (fork, _) in &mut forks {
+            for fork in &mut forks {
                 write(fork, logits, shared, vocab, self.caps, &mut self.counters, out);
             }
             let (from, len) = (choice.seq, choice.held);
-            for (mut fork, seq) in forks {
-                fork.seq = seq;
-                kernel.share(from, seq, len);
+            for fork in forks {
+                kernel.share(from, fork.seq, len);
                 forked.push((*at, fork));
             }
         }
@@ -501,67 +451,4 @@ impl Scheduler {
             }
         }
     }
-}
-
-/// Draws a choice's next token. A choice that is over keeps no token to compute.
-fn write(
-    choice: &mut Choice,
-    logits: &[f32],
-    shared: &Shared,
-    vocab: &Vocab,
-    caps: Caps,
-    counters: &mut Counters,
-    out: &mut Vec<Output>,
-) {
-    let drawn = choice.sampler.draw(logits);
-    choice.written += 1;
-    counters.generated += 1;
-    let (job, index) = (choice.job, choice.index);
-    let ends = !shared.ignore_end && vocab.ends_turn(drawn.token);
-    let (mut text, mut stop) = (String::new(), None);
-    if !ends {
-        if let Some((own, top)) = drawn.logprob {
-            choice.logprobs.push(told(vocab, drawn.token, own, top));
-        }
-        (text, stop) = choice.text.push(vocab.piece(drawn.token));
-    }
-    let full = choice.tokens.len() as u32 + 1 > caps.seq_len_max.min(caps.cells);
-    let reason = if ends || stop.is_some() {
-        Some(Finish::Stop)
-    } else if choice.written >= shared.max_tokens || full {
-        Some(Finish::Length)
-    } else {
-        None
-    };
-    if reason.is_some() && stop.is_none() {
-        text.push_str(&choice.text.finish());
-    }
-    // Probabilities are told with their text: those of a stop never are.
-    let mut logprobs = Vec::new();
-    if choice.text.is_settled() && stop.is_none() {
-        logprobs = std::mem::take(&mut choice.logprobs);
-    }
-    out.push(Output::Token { job, choice: index, text, logprobs });
-    match reason {
-        Some(reason) => {
-            out.push(Output::Finish { job, choice: index, reason, stop, tokens: choice.written });
-        }
-        None => choice.tokens.push(drawn.token),
-    }
-}
-
-fn told(vocab: &Vocab, token: Token, logprob: f32, top: Vec<(Token, f32)>) -> chat::TokenLogprob {
-    let say = |t: Token| {
-        let bytes = vocab.piece(t);
-        (String::from_utf8_lossy(bytes).into_owned(), Some(bytes.to_vec()))
-    };
-    let (text, bytes) = say(token);
-    let top = top
-        .into_iter()
-        .map(|(t, logprob)| {
-            let (token, bytes) = say(t);
-            chat::TopLogprob { token, bytes, logprob }
-        })
-        .collect();
-    chat::TokenLogprob { token: text, bytes, logprob, top }
 }
