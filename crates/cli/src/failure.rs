@@ -26,6 +26,15 @@ impl Failure {
         }
         ExitCode::from(1)
     }
+    /// The same, with the places that `place` knows better.
+    pub(crate) fn relocated(mut self, place: impl Fn(&str) -> Option<String>) -> Failure {
+        for error in &mut self.errors {
+            if let Some(better) = error.at.as_deref().and_then(&place) {
+                error.at = Some(better);
+            }
+        }
+        self
+    }
     pub fn first(&self) -> Option<&ErrorBody> {
         self.errors.first()
     }

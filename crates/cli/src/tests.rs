@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::commands::{cost_report, render_plan};
+use crate::commands::{Stream, cost_report, render_plan};
 
 fn check(shown: &str, expected: Expect) {
     assert!(!shown.contains('\x1b'), "it reads without colour");
@@ -179,4 +179,25 @@ fn durations_are_numbers_with_units() {
     for text in ["", "h", "12", "-1h", "1.5h", "1y", "99999999999999999999d", "999999d", "1H"] {
         assert!(duration::seconds("--expires", text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn an_error_of_the_server_names_the_file_and_its_line() {
+    let team = |name: &str| format!("apiVersion: bedplate/v1\nkind: Team\nmetadata: {{ name: {name} }}\n");
+    let mut stream = Stream::default();
+    stream.add("a.yaml", &format!("# first\n\n{}---\n# second\n{}", team("a"), team("b"))).expect("sound");
+    stream.add("b.yaml", &format!("---\n{}", team("c"))).expect("sound");
+    let places: Vec<Option<String>> =
+        ["the request:4", "the request:4:7", "the request:9", "the request:13:1", "the request", "x.yaml:3"]
+            .into_iter()
+            .map(|at| stream.place(at))
+            .collect();
+    let places: Vec<String> = places.into_iter().map(|p| p.unwrap_or_else(|| "-".to_owned())).collect();
+    check(&places.join("\n"), expect![[r#"
+        a.yaml:3
+        a.yaml:3:7
+        a.yaml:8
+        b.yaml:2:1
+        -
+        -"#]]);
 }

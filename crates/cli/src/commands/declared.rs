@@ -15,15 +15,13 @@ use crate::failure;
 use crate::table::{bytes, grouped};
 
 pub(super) fn plan(server: &Server, args: &Declared, json: bool, whole: bool) -> Result<ExitCode, Failure> {
-    let text = read(&args.files)?;
-    let plan: Plan = server.post_yaml(&path("plan", args.prune), text)?;
+    let plan = post(server, "plan", args.prune, &args.files)?;
     show(json, &plan, |plan| render(plan, whole));
     Ok(ExitCode::from(if plan.changed { 2 } else { 0 }))
 }
 
 pub(super) fn apply(server: &Server, args: &Declared, json: bool) -> Result<(), Failure> {
-    let text = read(&args.files)?;
-    let plan: Plan = server.post_yaml(&path("apply", args.prune), text)?;
+    let plan = post(server, "apply", args.prune, &args.files)?;
     show(json, &plan, |plan| format!("{}\napplied as generation {}", render(plan, false), plan.generation));
     Ok(())
 }
@@ -34,7 +32,7 @@ pub(super) fn status(server: &Server, args: &args::Status, json: bool) -> Result
         show(json, &status, render_status);
         return Ok(ExitCode::SUCCESS);
     }
-    let plan: Plan = server.post_yaml(&path("plan", false), read(&args.files)?)?;
+    let plan = post(server, "plan", false, &args.files)?;
     show(json, &plan, |plan| {
         let lines: Vec<String> = plan
             .steps
@@ -54,42 +52,70 @@ pub(super) fn status(server: &Server, args: &args::Status, json: bool) -> Result
     Ok(ExitCode::from(u8::from(plan.changed)))
 }
 
-fn path(verb: &str, prune: bool) -> String {
-    format!("/api/v1/{verb}{}", if prune { "?prune=true" } else { "" })
+/// Sends the manifests; an error of the server then names the file, not the stream.
+fn post(server: &Server, verb: &str, prune: bool, paths: &[PathBuf]) -> Result<Plan, Failure> {
+    let stream = Stream::read(paths)?;
+    let path = format!("/api/v1/{verb}{}", if prune { "?prune=true" } else { "" });
+    server.post_yaml(&path, stream.text.clone()).map_err(|failure| failure.relocated(|at| stream.place(at)))
 }
 
-/// Reads every file, and checks each on its own first: an error then names the
-/// file and the line in it. What the server adds are references.
-fn read(paths: &[PathBuf]) -> Result<String, Failure> {
-    let mut stream = String::new();
-    let mut reports = Vec::new();
-    for path in files(paths)? {
-        let (name, text) = if path == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| failure::file("read", &path, &e))?;
-            ("standard input".to_owned(), text)
-        } else {
-            let text = std::fs::read_to_string(&path).map_err(|e| failure::file("read", &path, &e))?;
-            (path.display().to_string(), text)
-        };
-        match manifest::parse(&text, &name) {
-            Ok(documents) => {
-                for document in documents {
-                    stream.push_str("---\n");
-                    stream.push_str(&document.text);
-                    stream.push('\n');
-                }
+/// Many files as one stream of documents.
+#[derive(Default)]
+pub(crate) struct Stream {
+    text: String,
+    /// Where each document came from: its first line here, its file, its first line there.
+    origins: Vec<(usize, String, usize)>,
+}
+
+impl Stream {
+    /// Reads every file, and checks each on its own first. What the server adds are references.
+    fn read(paths: &[PathBuf]) -> Result<Stream, Failure> {
+        let mut stream = Stream::default();
+        let mut reports = Vec::new();
+        for path in files(paths)? {
+            let (name, text) = if path == Path::new("-") {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map_err(|e| failure::file("read", &path, &e))?;
+                ("standard input".to_owned(), text)
+            } else {
+                let text = std::fs::read_to_string(&path).map_err(|e| failure::file("read", &path, &e))?;
+                (path.display().to_string(), text)
+            };
+            if let Err(found) = stream.add(&name, &text) {
+                reports.extend(found);
             }
-            Err(found) => reports.extend(found),
         }
+        if !reports.is_empty() {
+            return Err(reports.into());
+        }
+        if stream.text.is_empty() {
+            return Err(Report::new("CL0004", "there is no manifest in what -f names").into());
+        }
+        Ok(stream)
     }
-    if !reports.is_empty() {
-        return Err(reports.into());
+
+    pub(crate) fn add(&mut self, name: &str, text: &str) -> Result<(), Vec<Report>> {
+        for document in manifest::parse(text, name)? {
+            self.text.push_str("---\n");
+            let here = self.text.matches('\n').count() + 1;
+            let before = text.find(&document.text).unwrap_or(0);
+            let there = text[..before].matches('\n').count() + 1;
+            self.origins.push((here, name.to_owned(), there));
+            self.text.push_str(&document.text);
+            self.text.push('\n');
+        }
+        Ok(())
     }
-    if stream.is_empty() {
-        return Err(Report::new("CL0004", "there is no manifest in what -f names").into());
+
+    /// `the request:19:3` as `models.yaml:7:3`; `None` for what is no line of the stream.
+    pub(crate) fn place(&self, at: &str) -> Option<String> {
+        let rest = at.strip_prefix("the request:")?;
+        let (line, column) = rest.split_once(':').map_or((rest, None), |(line, column)| (line, Some(column)));
+        let line: usize = line.parse().ok()?;
+        let (here, file, there) = self.origins.iter().rev().find(|(here, ..)| *here <= line)?;
+        let place = format!("{file}:{}", there + line - here);
+        Some(column.map_or(place.clone(), |column| format!("{place}:{column}")))
     }
-    Ok(stream)
 }
 
 /// Folders are read with their sub-folders, in the order of their names.
@@ -157,7 +183,7 @@ fn render_status(status: &Status) -> String {
         "{} (version {}, up {} s, generation {})\n\
          roles      {}\n\
          store      {}\n\
-         declared   {} models, {} providers, {} teams, {} live keys\n\
+         declared   models {}, providers {}, teams {}, live keys {}\n\
          requests   {} so far, {} now\n\
          today      {} USD\n\
          memory     {}\n",

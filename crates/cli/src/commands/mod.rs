@@ -8,7 +8,7 @@ mod money;
 mod requests;
 
 #[cfg(test)]
-pub(crate) use declared::render as render_plan;
+pub(crate) use declared::{Stream, render as render_plan};
 pub(crate) use models::header;
 #[cfg(test)]
 pub(crate) use money::cost_report;

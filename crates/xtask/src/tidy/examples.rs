@@ -21,10 +21,15 @@ pub fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     if examples.is_empty() {
         findings.broken("examples/: there is no example");
     }
+    // Also all together, as `apply -f examples` reads them.
+    let mut together = String::new();
     for example in examples {
         let text = std::fs::read_to_string(&example)?;
         load(&text, &shown(root, &example), &known, findings);
+        together.push_str("---\n");
+        together.push_str(&text);
     }
+    load(&together, "examples/ together", &known, findings);
     let mut documents = files(&root.join("docs"), "md");
     documents.push(root.join("README.md"));
     for document in documents {
