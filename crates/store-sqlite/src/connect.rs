@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 use crate::error::{Sqlite, from_sqlite};
 
 /// Bytes of a page. Part of the file's format: SQLCipher cannot find it out.
-/// 4 KiB: a commit rewrites the whole of the page it appends to, so larger pages
-/// make small groups dearer (measured: see `docs/decisions`).
+/// 8 and 16 KiB were no cheaper (`docs/decisions/007-one-append-per-request.md`).
 pub(crate) const PAGE: u32 = 4096;
 
 pub(crate) enum Role {

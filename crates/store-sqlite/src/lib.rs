@@ -14,8 +14,8 @@
 //! are derived from that table a moment later, in larger groups, in the same
 //! file; `meta.derived` says how far. A crash loses none of it, since opening
 //! derives the rest, and reading derives first, so that nobody sees a store
-//! behind its own acknowledgements. Rows for each posting were measured too
-//! and lost: see `docs/decisions`.
+//! behind its own acknowledgements.
+//! Figures, and what lost: `docs/decisions/007-one-append-per-request.md`.
 //!
 //! **Encryption** is SQLCipher's: AES-256-CBC and an HMAC per page, under a raw
 //! key from [`seal::KeyRing`] (no key derivation at start). Secrets are sealed

@@ -3,9 +3,8 @@
 //!
 //! Hand-written rather than derived: the types that the domain uses are not
 //! `Serialize` (DESIGN §7), a stored format must not change because a field was
-//! renamed, and this is on the path of every request (measured with
-//! `store-sqlite`'s `ledger_rate` example: about 0.8 us to write a record of
-//! two attempts, 350-450 bytes).
+//! renamed, and this is on the path of every request. A chat with one attempt
+//! takes 317 bytes, its three postings 65.
 //!
 //! Layout: a version byte, then the fields in the order of the type. Integers
 //! are LEB128, signed ones zigzagged first; a text is its length and its bytes,

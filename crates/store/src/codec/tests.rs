@@ -198,3 +198,11 @@ fn the_format_of_version_1_is_pinned() {
     expected.extend([0xd8, 0x04, 1, 37 << 1 | 1, 0xd7, 0x04]);
     assert_eq!(bytes, expected);
 }
+
+#[test]
+fn an_ordinary_request_is_small() {
+    let (record, postings) = sample::settled(1);
+    let mut bytes = Vec::new();
+    encode_postings(&postings, &mut bytes);
+    assert_eq!((encoded(&record).len(), bytes.len()), (317, 65));
+}
