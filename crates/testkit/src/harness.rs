@@ -1,7 +1,7 @@
 //! The real binary, as a user runs it: on a data directory, on a free port.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::client::Ask;
+
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Start {
     pub binary: PathBuf,
     pub data: PathBuf,
-    /// After `serve --data DIR --listen ADDRESS`.
+    /// After `serve --listen 127.0.0.1:0 --data DIR`.
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub ready_within: Duration,
@@ -51,17 +53,18 @@ pub struct Bedplate {
 }
 
 impl Bedplate {
-    /// Starts it and waits until `/readyz` answers 200.
+    /// Starts it on a port that it chooses, and waits until `/readyz` answers 200.
     ///
     /// # Errors
     /// If it exits or is not ready in time, with what it wrote.
     pub fn start(start: Start) -> Result<Bedplate> {
-        let address = free_address()?;
-        let mut child = Command::new(&start.binary)
-            .args(["serve", "--data"])
-            .arg(&start.data)
-            .args(["--listen", &address.to_string()])
-            .args(&start.arguments)
+        let mut command = Command::new(&start.binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&start.data).args(&start.arguments);
+        for inherited in ["BEDPLATE_HOME", "BEDPLATE_LISTEN", "BEDPLATE_KEY", "BEDPLATE_URL", "BEDPLATE_LOG"]
+        {
+            command.env_remove(inherited);
+        }
+        let mut child = command
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -70,30 +73,35 @@ impl Bedplate {
             .with_context(|| format!("start {}", start.binary.display()))?;
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
-        let mut server = Bedplate { child, address, start, stdout, stderr };
-        server.wait_until_ready()?;
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Bedplate { child, address: nowhere, start, stdout, stderr };
+        server.address = server.poll("said where it listens", |server| listening_on(&server.stdout()))?;
+        server
+            .poll("was ready", |server| server.get("/readyz").is_ok_and(|(s, _)| s == 200).then_some(()))?;
         Ok(server)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let pause = Duration::from_millis(10);
-        let tries = self.start.ready_within.as_millis() / pause.as_millis();
-        for _ in 0..tries {
-            if self.get("/readyz").is_ok_and(|(status, _)| status == 200) {
-                return Ok(());
+    /// Asks until there is an answer, the process has ended, or the patience has.
+    fn poll<T>(&mut self, what: &str, look: impl Fn(&Bedplate) -> Option<T>) -> Result<T> {
+        let pause = Duration::from_millis(5);
+        for _ in 0..self.start.ready_within.as_millis() / pause.as_millis() {
+            if let Some(found) = look(self) {
+                return Ok(found);
             }
             if let Some(status) = self.child.try_wait()? {
                 // The collecting threads end with the pipes.
-                thread::sleep(pause);
-                bail!(
-                    "bedplate ended with {status} before it was ready:\n{}{}",
-                    self.stdout(),
-                    self.stderr()
-                );
+                thread::sleep(pause * 10);
+                bail!("bedplate ended with {status} before it {what}:\n{}{}", self.stdout(), self.stderr());
             }
             thread::sleep(pause);
         }
-        bail!("bedplate was not ready in {:?}:\n{}{}", self.start.ready_within, self.stdout(), self.stderr())
+        bail!("no bedplate that {what} in {:?}:\n{}{}", self.start.ready_within, self.stdout(), self.stderr())
+    }
+
+    /// The admin key that a first start prints.
+    pub fn admin_key(&self) -> Option<String> {
+        let is_key = |word: &&str| word.starts_with("bp-") && word.len() >= 40;
+        self.stdout().split_whitespace().find(is_key).map(str::to_owned)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -105,6 +113,9 @@ impl Bedplate {
     }
     pub fn data(&self) -> &Path {
         &self.start.data
+    }
+    pub fn binary(&self) -> &Path {
+        &self.start.binary
     }
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -148,7 +159,21 @@ impl Bedplate {
     /// If it cannot be signalled.
     pub fn drain(mut self) -> Result<ExitStatus> {
         self.signal("TERM")?;
-        Ok(self.child.wait()?)
+        self.wait()
+    }
+    /// Waits for its end, after a [`Bedplate::signal`].
+    ///
+    /// # Errors
+    /// If it does not end within a minute.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let pause = Duration::from_millis(10);
+        for _ in 0..6_000 {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(pause);
+        }
+        bail!("bedplate did not end in a minute:\n{}", self.stderr())
     }
     /// Sends a signal by name, through `kill(1)`: no unsafe code, no dependency.
     ///
@@ -177,9 +202,10 @@ impl Drop for Bedplate {
     }
 }
 
-/// A loopback port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("find a free port")?.local_addr()?)
+/// From `bedplate 0.1.0 listening on http://127.0.0.1:4600`.
+fn listening_on(stdout: &str) -> Option<SocketAddr> {
+    let line = stdout.lines().find(|line| line.contains(" listening on http://"))?;
+    line.rsplit("http://").next()?.trim().parse().ok()
 }
 
 fn collect(pipe: Option<impl std::io::Read + Send + 'static>) -> Arc<Mutex<String>> {
@@ -211,31 +237,7 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, rest) = text.split_once("\r\n\r\n").context("read the answer's head")?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("read the answer's status")?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok((status, if chunked { dechunk(rest) } else { rest.to_owned() }))
-}
-
-fn dechunk(mut text: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = text.split_once("\r\n") {
-        let n = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        let Some(part) = rest.get(..n).filter(|part| !part.is_empty()) else { break };
-        out.push_str(part);
-        text = rest.get(n + 2..).unwrap_or_default();
-    }
-    out
+    let ask = headers.iter().fold(Ask::new(method, path), |ask, (name, value)| ask.header(name, value));
+    let answer = ask.body(body).send(address)?;
+    Ok((answer.status, answer.body))
 }

@@ -5,11 +5,13 @@
 //! shares no code with what it tests, can cut a response at any byte, and
 //! notices a closed connection by reading from it. Nothing here is fast.
 
+pub mod client;
 pub mod harness;
 pub mod http;
 pub mod hub;
 pub mod provider;
 
+pub use client::{Answer, Ask, Open};
 pub use harness::Bedplate;
 pub use hub::Hub;
-pub use provider::{End, Provider, Seen};
+pub use provider::{Behaviour, End, Phase, Provider, Seen};

@@ -21,24 +21,25 @@ pub(super) fn think(request: &Value) -> Answer {
             None => format!("echo: {}", text_of(last)),
         },
         reasoning: (request["thinking"]["type"] == "enabled").then(|| "let me think".to_owned()),
-        tool: None,
+        tools: Vec::new(),
         prompt_tokens: input_tokens(request),
         completion_tokens: 0,
         cut: false,
     };
     let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
     let wanted = request["tool_choice"]["name"].as_str();
-    let tool = match wanted {
-        Some(name) => tools.iter().find(|t| t["name"] == name),
-        None => tools.first(),
-    };
-    if let Some(tool) = tool
-        && request["tool_choice"]["type"] != "none"
-        && (result.is_none() || wanted.is_some())
-    {
-        let name = tool["name"].as_str().unwrap_or_default().to_owned();
-        answer.tool = Some((name, schema::instance(&tool["input_schema"])));
-        answer.text = String::new();
+    let in_parallel = request["tool_choice"]["disable_parallel_tool_use"] == false;
+    let calls = if in_parallel { tools.len() } else { 1 };
+    let called = tools.iter().filter(|t| wanted.is_none_or(|name| t["name"] == name));
+    if request["tool_choice"]["type"] != "none" && (result.is_none() || wanted.is_some()) {
+        for tool in called.take(calls) {
+            let name = tool["name"].as_str().unwrap_or_default().to_owned();
+            answer.tools.push((name, schema::instance(&tool["input_schema"])));
+            answer.text = String::new();
+        }
+    }
+    if request["output_config"]["format"]["type"] == "json_schema" {
+        answer.text = schema::instance(&request["output_config"]["format"]["schema"]).to_string();
     }
     limit_text(&mut answer, request["max_tokens"].as_u64());
     answer
@@ -46,7 +47,7 @@ pub(super) fn think(request: &Value) -> Answer {
 
 fn stop_reason(answer: &Answer) -> &'static str {
     match answer {
-        Answer { tool: Some(_), .. } => "tool_use",
+        Answer { tools, .. } if !tools.is_empty() => "tool_use",
         Answer { cut: true, .. } => "max_tokens",
         _ => "end_turn",
     }
@@ -60,8 +61,9 @@ fn blocks(answer: &Answer, id: &str) -> Vec<Value> {
     if !answer.text.is_empty() {
         blocks.push(json!({"type": "text", "text": answer.text}));
     }
-    if let Some((name, input)) = &answer.tool {
-        blocks.push(json!({"type": "tool_use", "id": format!("toolu_{id}"), "name": name, "input": input}));
+    for (i, (name, input)) in answer.tools.iter().enumerate() {
+        let id = if i == 0 { format!("toolu_{id}") } else { format!("toolu_{id}_{i}") };
+        blocks.push(json!({"type": "tool_use", "id": id, "name": name, "input": input}));
     }
     blocks
 }

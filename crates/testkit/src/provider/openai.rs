@@ -8,8 +8,8 @@ use super::schema;
 pub(super) struct Answer {
     pub text: String,
     pub reasoning: Option<String>,
-    /// Name and arguments.
-    pub tool: Option<(String, Value)>,
+    /// Names and arguments: one call, or one of each tool when calls in parallel are asked for.
+    pub tools: Vec<(String, Value)>,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
     /// Cut by `max_tokens`.
@@ -47,24 +47,21 @@ pub(super) fn think(request: &Value) -> Answer {
     let mut answer = Answer {
         text: if after_tool { format!("The tool said: {said}") } else { format!("echo: {said}") },
         reasoning: None,
-        tool: None,
+        tools: Vec::new(),
         prompt_tokens,
         completion_tokens: 0,
         cut: false,
     };
     let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
     let wanted = request["tool_choice"]["function"]["name"].as_str();
-    let tool = match wanted {
-        Some(name) => tools.iter().find(|t| t["function"]["name"] == name),
-        None => tools.first(),
-    };
-    if let Some(tool) = tool
-        && request["tool_choice"] != "none"
-        && (!after_tool || wanted.is_some())
-    {
-        let name = tool["function"]["name"].as_str().unwrap_or_default().to_owned();
-        answer.tool = Some((name, schema::instance(&tool["function"]["parameters"])));
-        answer.text = String::new();
+    let calls = if request["parallel_tool_calls"] == true { tools.len() } else { 1 };
+    let called = tools.iter().filter(|t| wanted.is_none_or(|name| t["function"]["name"] == name));
+    if request["tool_choice"] != "none" && (!after_tool || wanted.is_some()) {
+        for tool in called.take(calls) {
+            let name = tool["function"]["name"].as_str().unwrap_or_default().to_owned();
+            answer.tools.push((name, schema::instance(&tool["function"]["parameters"])));
+            answer.text = String::new();
+        }
     }
     match request["response_format"]["type"].as_str() {
         Some("json_object") => answer.text = json!({"echo": said}).to_string(),
@@ -86,8 +83,8 @@ pub(super) fn limit_text(answer: &mut Answer, limit: Option<u64>) {
         answer.text = tokens(&answer.text).into_iter().take(kept).collect::<String>().trim_end().to_owned();
         answer.cut = true;
     }
-    let tool_tokens =
-        answer.tool.as_ref().map_or(0, |(_, arguments)| arguments.to_string().len() as u64 / 4 + 1);
+    let tool_tokens: u64 =
+        answer.tools.iter().map(|(_, arguments)| arguments.to_string().len() as u64 / 4 + 1).sum();
     answer.completion_tokens =
         count(&answer.text) + tool_tokens + answer.reasoning.as_deref().map_or(0, count);
 }
@@ -104,10 +101,15 @@ pub(super) fn usage(answer: &Answer) -> Value {
 
 fn finish(answer: &Answer) -> &'static str {
     match answer {
-        Answer { tool: Some(_), .. } => "tool_calls",
+        Answer { tools, .. } if !tools.is_empty() => "tool_calls",
         Answer { cut: true, .. } => "length",
         _ => "stop",
     }
+}
+
+/// The first call of an answer keeps the plain name.
+fn call_id(id: &str, i: usize) -> String {
+    if i == 0 { format!("call_{id}") } else { format!("call_{id}_{i}") }
 }
 
 fn logprobs(request: &Value, pieces: &[&str]) -> Value {
@@ -126,10 +128,13 @@ pub(super) fn chat(request: &Value, answer: &Answer, id: &str) -> Value {
     if let Some(reasoning) = &answer.reasoning {
         message["reasoning_content"] = reasoning.clone().into();
     }
-    if let Some((name, arguments)) = &answer.tool {
+    if !answer.tools.is_empty() {
+        let call = |(i, (name, arguments)): (usize, &(String, Value))| {
+            json!({"id": call_id(id, i), "type": "function",
+                "function": {"name": name, "arguments": arguments.to_string()}})
+        };
         message["content"] = Value::Null;
-        message["tool_calls"] = json!([{"id": format!("call_{id}"), "type": "function",
-            "function": {"name": name, "arguments": arguments.to_string()}}]);
+        message["tool_calls"] = answer.tools.iter().enumerate().map(call).collect();
     }
     let n = request["n"].as_u64().unwrap_or(1);
     let choices: Vec<_> = (0..n)
@@ -155,15 +160,15 @@ pub(super) fn chat_chunks(request: &Value, answer: &Answer, id: &str) -> Vec<Val
         for piece in answer.reasoning.as_deref().map(tokens).unwrap_or_default() {
             chunks.push(chunk(index, json!({"reasoning_content": piece}), Value::Null, Value::Null));
         }
-        if let Some((name, arguments)) = &answer.tool {
-            let call = json!({"index": 0, "id": format!("call_{id}"), "type": "function",
+        for (i, (name, arguments)) in answer.tools.iter().enumerate() {
+            let call = json!({"index": i, "id": call_id(id, i), "type": "function",
                 "function": {"name": name, "arguments": ""}});
             chunks.push(chunk(index, json!({"tool_calls": [call]}), Value::Null, Value::Null));
             let text = arguments.to_string();
             let middle = text.len() / 2;
             let middle = (0..=middle).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
             for part in [&text[..middle], &text[middle..]] {
-                let call = json!({"index": 0, "function": {"arguments": part}});
+                let call = json!({"index": i, "function": {"arguments": part}});
                 chunks.push(chunk(index, json!({"tool_calls": [call]}), Value::Null, Value::Null));
             }
         }
@@ -190,7 +195,7 @@ pub(super) fn completion(request: &Value, id: &str) -> (Answer, Value) {
     let mut answer = Answer {
         text: format!("echo: {prompt}"),
         reasoning: None,
-        tool: None,
+        tools: Vec::new(),
         prompt_tokens: count(&prompt).max(1),
         completion_tokens: 0,
         cut: false,

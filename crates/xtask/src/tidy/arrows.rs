@@ -16,7 +16,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("edges", &["engine", "net", "observe", "runtime", "seal", "store-sqlite"]),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
-    ("tools", &["bench", "testkit", "xtask"]),
+    ("tools", &["bench", "journeys", "testkit", "xtask"]),
 ];
 
 /// Arrows on one floor, each with its reason.
