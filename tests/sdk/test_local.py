@@ -1,0 +1,197 @@
+"""The embedded engine with the built-in model, through both clients.
+
+The model is retrained as the documentation grows: nothing here depends on its words.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from conftest import user
+from server import until
+
+GUIDE = "bedplate-guide"
+BUDGET = user("What is a budget?")
+
+
+# The newest client has no argument for it; servers of the dialect still take it.
+GREEDY = {"extra_body": {"temperature": 0}}
+
+
+def greedy(client, messages=BUDGET, **options):
+    return client.chat.completions.create(model=GUIDE, messages=messages, temperature=0, **options)
+
+
+def test_a_chat_is_computed(oai):
+    answer = greedy(oai)
+    text = answer.choices[0].message.content
+    assert len(text) > 20 and answer.model == GUIDE
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.prompt_tokens > 3 and answer.usage.completion_tokens > 3
+
+
+def test_a_stream_equals_the_whole_answer(oai):
+    whole = greedy(oai)
+    chunks = list(greedy(oai, stream=True, stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+
+
+def test_max_tokens_cuts_the_answer(oai):
+    answer = greedy(oai, max_tokens=3)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 3
+    assert greedy(oai).choices[0].message.content.startswith(answer.choices[0].message.content)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_string_ends_the_answer_and_is_not_shown(oai, stream):
+    whole = greedy(oai).choices[0].message.content
+    # From the middle of a word to the middle of the next: it crosses token borders.
+    space = whole.index(" ", 8)
+    stop = whole[space - 2 : space + 3]
+    answer = greedy(oai, stop=[stop, "never said"], stream=stream)
+    if stream:
+        chunks = list(answer)
+        text = "".join(c.choices[0].delta.content or "" for c in chunks)
+        reason = chunks[-1].choices[0].finish_reason
+    else:
+        text, reason = answer.choices[0].message.content, answer.choices[0].finish_reason
+    assert (text, reason) == (whole[: whole.index(stop)], "stop")
+
+
+def test_a_seed_repeats_the_same_sampling(oai):
+    def sampled(seed):
+        answer = oai.chat.completions.create(model=GUIDE, messages=BUDGET, temperature=1.5, seed=seed, max_tokens=24)
+        return answer.choices[0].message.content
+
+    assert sampled(7) == sampled(7)
+    assert len({sampled(seed) for seed in range(4)}) > 1
+
+
+def test_logprobs_cover_the_answer(oai):
+    answer = greedy(oai, logprobs=True, top_logprobs=3, max_tokens=8)
+    tokens = answer.choices[0].logprobs.content
+    text = b"".join(bytes(t.bytes) for t in tokens).decode()
+    assert text.strip() == answer.choices[0].message.content.strip()
+    assert all(t.logprob <= 0 and len(t.top_logprobs) == 3 for t in tokens)
+
+
+def test_several_choices_are_computed(oai):
+    answer = oai.chat.completions.create(model=GUIDE, messages=BUDGET, temperature=1, n=2, max_tokens=8)
+    assert [c.index for c in answer.choices] == [0, 1]
+    assert all(c.message.content for c in answer.choices)
+
+
+def test_a_logit_bias_bars_a_token(oai):
+    first = greedy(oai, max_tokens=1, logprobs=True, top_logprobs=2).choices[0].logprobs.content[0]
+    banned = {str(token): -100 for token in range(256)}
+    other = greedy(oai, max_tokens=1, logprobs=True, logit_bias=banned).choices[0].logprobs.content[0]
+    assert first.token and other.token
+
+
+def test_a_legacy_completion_continues_the_text(oai):
+    answer = oai.completions.create(model=GUIDE, prompt="A budget is", max_tokens=8, temperature=0)
+    assert answer.choices[0].text
+    assert answer.usage.completion_tokens <= 8
+
+
+def test_the_anthropic_client_gets_the_same_words(oai, ant):
+    message = ant.messages.create(model=GUIDE, max_tokens=200, messages=BUDGET, **GREEDY)
+    assert message.content[0].text == greedy(oai).choices[0].message.content
+    assert message.stop_reason == "end_turn"
+    with ant.messages.stream(model=GUIDE, max_tokens=200, messages=BUDGET, **GREEDY) as stream:
+        final = stream.get_final_message()
+    assert (final.content[0].text, final.usage.output_tokens) == (message.content[0].text, message.usage.output_tokens)
+
+
+async def test_the_async_anthropic_client_streams(async_ant):
+    async with async_ant.messages.stream(model=GUIDE, max_tokens=40, messages=BUDGET) as stream:
+        assert "".join([piece async for piece in stream.text_stream])
+
+
+def test_a_stop_sequence_is_named_to_anthropics_client(oai, ant):
+    word = greedy(oai).choices[0].message.content.split()[3]
+    message = ant.messages.create(
+        model=GUIDE, max_tokens=200, messages=BUDGET, **GREEDY, stop_sequences=[word]
+    )
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", word)
+    assert word not in message.content[0].text
+
+
+def test_eight_at_once_get_the_answers_they_get_alone(oai):
+    questions = [
+        f"What is a {w}?" for w in ["budget", "key", "team", "token", "model", "provider", "ledger", "record"]
+    ]
+
+    def ask(question):
+        return greedy(oai, user(question), max_tokens=24).choices[0].message.content
+
+    alone = [ask(q) for q in questions]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, questions))
+    assert all(together)
+    # Batched sums round differently, so a near tie may fall the other way; most must agree.
+    assert sum(a == b for a, b in zip(alone, together)) >= 6
+
+
+async def test_async_requests_share_the_engine(async_oai):
+    answers = await asyncio.gather(*[greedy(async_oai, max_tokens=12) for _ in range(4)])
+    assert all(a.choices[0].message.content for a in answers)
+
+
+def test_trap_m4_closing_a_stream_stops_the_engine_and_bills_what_was_made(oai, server):
+    # Biased away from its end, the model would go on for the whole context.
+    raw = oai.chat.completions.with_raw_response.create(
+        model=GUIDE, messages=BUDGET, temperature=2, stream=True, max_tokens=900
+    )
+    request_id = raw.headers["x-request-id"]
+    stream = raw.parse()
+    next(iter(stream))
+    stream.close()
+    record = server.record(request_id)
+    assert record["outcome"] in ("abandoned", "completed")
+    assert record["attempts"][0]["cost_usd"] == record["cost_usd"] != "0"
+
+
+def test_trap_m4_closing_a_stream_cancels_the_provider(oai, server):
+    raw = oai.chat.completions.with_raw_response.create(
+        model="oai/hang-mid-stream:2", messages=user("a b c d"), stream=True
+    )
+    stream = raw.parse()
+    next(iter(stream))
+    stream.close()
+    record = server.record(raw.headers["x-request-id"])
+    assert (record["outcome"], record["attempts"][0]["outcome"]) == ("abandoned", "cancelled")
+    assert record["attempts"][0]["estimated"] and float(record["cost_usd"]) > 0
+
+
+async def test_an_async_client_that_leaves_frees_the_budget(new_access, server):
+    access = new_access()
+    access.budget("0.05")
+    async with access.async_openai() as client:
+        stream = await client.chat.completions.create(
+            model="oai/hang-mid-stream:2", messages=user("a b c"), stream=True, max_tokens=100
+        )
+        await anext(aiter(stream))
+        await stream.close()
+    name = f"b-{access.team}"
+
+    def released():
+        budget = next(b for b in server.get("/budgets")["data"] if b["name"] == name)
+        return budget if float(budget["held_usd"]) == 0 and float(budget["spent_usd"]) > 0 else None
+
+    assert until("the hold is settled", released)
+
+
+def test_what_the_engine_cannot_do_is_refused(oai):
+    with pytest.raises(openai.BadRequestError) as refused:
+        oai.embeddings.create(model=GUIDE, input="a text")
+    assert refused.value.code in ("EN0004", "GW0008")
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    with pytest.raises(openai.BadRequestError) as refused:
+        oai.chat.completions.create(model=GUIDE, messages=[{"role": "user", "content": [image]}])
+    assert refused.value.code == "EN0004"
