@@ -16,7 +16,7 @@ pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), 
             .because(e.to_string())
     })?;
     let keys = KeyRing::open(dir, &source(master)?).map_err(|e| e.report())?;
-    let store = SqliteStore::open(dir, &keys).map_err(|e| store_report(&e))?;
+    let store = SqliteStore::open(dir, &keys).map_err(|e| e.report())?;
     Ok((keys, Arc::new(store)))
 }
 
@@ -32,22 +32,4 @@ fn source(master: MasterKey) -> Result<Source, Report> {
         MasterKey::Environment => Source::given(&variable("BEDPLATE_MASTER_KEY")?).map_err(|e| e.report()),
         MasterKey::Passphrase => Ok(Source::passphrase(variable("BEDPLATE_PASSPHRASE")?)),
     }
-}
-
-/// A store's error where it stops the whole process.
-pub fn store_report(error: &store::Error) -> Report {
-    use store::Error as E;
-    let (code, hint) = match error {
-        E::Locked { .. } => ("ST0001", "stop the other process, or use another `--data`"),
-        E::WrongKey { .. } => {
-            ("ST0002", "use the master key this directory was made with (file, environment or passphrase)")
-        }
-        E::ReadOnly(_) => ("ST0004", "make the directory writable for this user"),
-        E::Full(_) => ("ST0003", "free some space, then start again: nothing acknowledged is lost"),
-        E::Newer { .. } => ("ST0005", "use the newer binary: a database is never migrated down"),
-        E::Damaged(_) => ("ST0006", "restore the directory from a backup"),
-        E::Closed => ("ST0009", "start the server again"),
-        _ => ("ST0010", "see `bedplate doctor`"),
-    };
-    Report::new(code, error.to_string()).hint(hint)
 }

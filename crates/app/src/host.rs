@@ -64,7 +64,7 @@ impl Process {
 
     /// The snapshot of what is declared now.
     pub fn assemble(&self) -> Result<(gateway::Snapshot, Vec<Report>, store::State), Report> {
-        let state = self.store.load().map_err(|e| crate::backends::store_report(&e))?;
+        let state = self.store.load().map_err(|e| e.report())?;
         let me = self.me.clone();
         let parts = Parts {
             data: &self.data,
@@ -98,7 +98,7 @@ impl Process {
 
     /// Posts what a crash left open, then derives every counter from the ledger.
     pub fn recover(&self, book: &mut ledger::Book) -> Result<usize, Report> {
-        let broken = |e: store::Error| crate::backends::store_report(&e);
+        let broken = |e: store::Error| e.report();
         let state = self.store.load().map_err(broken)?;
         let now = runtime::clock::now();
         let holds = self.store.open_holds().map_err(broken)?;

@@ -131,7 +131,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let closed = store.close();
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();
-    closed.map_err(|e| vec![backends::store_report(&e)])
+    closed.map_err(|e| vec![e.report()])
 }
 
 fn listen_report(args: &Serve, error: &net::Error) -> Report {
@@ -142,7 +142,7 @@ fn listen_report(args: &Serve, error: &net::Error) -> Report {
 
 /// A new data directory gets an org, a team and an admin key, whose text is returned once.
 fn first_start(store: &dyn Store, pepper: &Pepper) -> Result<Option<String>, Report> {
-    let broken = |e: store::Error| backends::store_report(&e);
+    let broken = |e: store::Error| e.report();
     if !store.load().map_err(broken)?.orgs.is_empty() {
         return Ok(None);
     }

@@ -74,11 +74,11 @@ impl Plane {
         records::record(self, who, id)
     }
     fn state(&self) -> Result<store::State, Report> {
-        self.store.load().map_err(|e| broken(&e))
+        self.store.load().map_err(|e| e.report())
     }
     /// Makes changes durable and puts them in force.
     fn change(&self, changes: &[store::Change]) -> Result<(), Vec<Report>> {
-        self.store.change(changes).map_err(|e| vec![broken(&e)])?;
+        self.store.change(changes).map_err(|e| vec![e.report()])?;
         self.host.reload()
     }
 }
@@ -91,17 +91,6 @@ pub struct Overview {
     pub costs_by_team: api::CostReport,
     pub costs_by_model: api::CostReport,
     pub budgets: Vec<api::Budget>,
-}
-
-/// A store's error as a person sees it.
-fn broken(error: &store::Error) -> Report {
-    use store::Error as E;
-    let code = match error {
-        E::Exists { .. } => "CT0004",
-        E::Missing { .. } => "CT0003",
-        _ => "CT0005",
-    };
-    Report::new(code, error.to_string())
 }
 
 fn missing(kind: &str, name: &str, hint: impl Into<String>) -> Report {

@@ -8,7 +8,7 @@ use units::{BudgetId, Day, Micros, Usd};
 
 use crate::access::{check_name, find_key, key_name, team_name};
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, broken, missing};
+use crate::{Plane, missing};
 
 pub(crate) fn list_budgets(plane: &Plane, call: &Call) -> Outcome {
     json(&api::List::from(budgets(plane, &call.principal, call.now)?))
@@ -151,7 +151,7 @@ pub(crate) fn costs(
 ) -> Result<api::CostReport, Report> {
     // A viewer sees its own team's money, an admin everyone's.
     let team = (who.role != KeyRole::Admin).then_some(who.team);
-    let rows = plane.store.spend(&SpendQuery { from, to, team, key: None }).map_err(|e| broken(&e))?;
+    let rows = plane.store.spend(&SpendQuery { from, to, team, key: None }).map_err(|e| e.report())?;
     let state = plane.state()?;
     let report = report_by::report(&rows, by, |t| team_name(&state, t), |k| key_name(&state, k));
     Ok(api::CostReport {
@@ -180,7 +180,7 @@ fn cost_row(row: &report_by::CostRow) -> api::CostRow {
 }
 
 pub(crate) fn check_ledger(plane: &Plane, _call: &Call) -> Outcome {
-    let check = plane.store.check().map_err(|e| broken(&e))?;
+    let check = plane.store.check().map_err(|e| e.report())?;
     json(&api::LedgerCheck {
         ok: check.unbalanced == 0 && check.drifted == 0 && check.sum_pico == 0,
         records: check.records,

@@ -4,9 +4,9 @@ use policy::Principal;
 use report::Report;
 use store::{Attempt, AttemptOutcome, KeyRole, Outcome as Ended, Record, State};
 
+use crate::Plane;
 use crate::access::{key_name, team_name};
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, broken};
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -30,7 +30,7 @@ pub(crate) fn recent(
     let state = plane.state()?;
     // The port has no filter by team yet: a viewer's page is cut from the newest thousand.
     let wanted = if who.role == KeyRole::Admin { limit } else { LIMIT_MAX };
-    let records = plane.store.recent(wanted).map_err(|e| broken(&e))?;
+    let records = plane.store.recent(wanted).map_err(|e| e.report())?;
     let seen = records.iter().filter(|r| policy::may_see(who, r.team)).take(limit);
     Ok(seen.map(|r| summary(&state, r)).collect())
 }
@@ -42,13 +42,13 @@ pub(crate) fn explain(plane: &Plane, call: &Call) -> Outcome {
 /// Everything about one request.
 pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::Record, Report> {
     let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
-    let record = plane.store.record(id).map_err(|e| broken(&e))?;
+    let record = plane.store.record(id).map_err(|e| e.report())?;
     // What another team may not see reads like what is not there.
     let record = record.filter(|r| policy::may_see(who, r.team)).ok_or_else(|| {
         Report::new("CT0003", format!("there is no record of request {text:.60}"))
             .hint("the id is in the `x-request-id` header of every answer")
     })?;
-    let postings = plane.store.postings(id).map_err(|e| broken(&e))?;
+    let postings = plane.store.postings(id).map_err(|e| e.report())?;
     let state = plane.state()?;
     let (outcome, error_code) = ended(&record.outcome);
     Ok(api::Record {

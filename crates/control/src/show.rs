@@ -5,7 +5,7 @@ use manifest::{Dialect, KeyFrom, Kind, Spec};
 use report::Report;
 
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, broken, missing};
+use crate::{Plane, missing};
 
 /// Under which name a provider's key is kept in the encrypted store.
 pub fn secret_name(provider: &str) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn providers(plane: &Plane, _call: &Call) -> Outcome {
 }
 
 fn all(plane: &Plane) -> Result<Vec<api::Provider>, Report> {
-    let stored = plane.store.secret_names().map_err(|e| broken(&e))?;
+    let stored = plane.store.secret_names().map_err(|e| e.report())?;
     let mut list = Vec::new();
     for row in plane.state()?.manifests.iter().filter(|m| m.kind == Kind::Provider.name()) {
         let Ok(documents) = manifest::parse(&row.text, &row.name) else { continue };
@@ -110,7 +110,7 @@ pub(crate) fn set_provider_key(plane: &Plane, call: &Call) -> Outcome {
         )
         .into());
     }
-    plane.store.put_secret(&secret_name(name), key.as_bytes()).map_err(|e| broken(&e))?;
+    plane.store.put_secret(&secret_name(name), key.as_bytes()).map_err(|e| e.report())?;
     plane.host.reload()?;
     let shown = all(plane)?.into_iter().find(|p| p.name == name);
     json(&shown.ok_or_else(|| missing("provider", name, "it was just there"))?)
