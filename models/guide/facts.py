@@ -11,6 +11,8 @@ A corpus file is Markdown that a person can read and write. One fact is
     Q: whole question | ...    used as they stand
     H: hard paraphrase | ...   never trained on
 
+`## + key` adds phrasings to a fact that an earlier file wrote.
+
 Held out, so that the card's numbers are about unseen words:
 * the templates under `TEST` of each kind,
 * the last `Q` of every fact that has at least four,
@@ -83,7 +85,9 @@ def load(folder=HERE / "corpus"):
         fact = None
         for number, line in enumerate(path.read_text().splitlines(), 1):
             where = f"{path.name}:{number}"
-            if line.startswith("## "):
+            if line.startswith("## + "):
+                fact = facts[line[5:].strip()]
+            elif line.startswith("## "):
                 fact = Fact(line[3:].strip())
                 if fact.key in facts:
                     raise ValueError(f"{where}: fact {fact.key} is written twice")
@@ -111,6 +115,8 @@ def add(fact, tag, items):
             fact.direct, fact.held_direct = kept, held
         else:
             fact.subjects[tag], fact.held_subjects[tag] = kept, held
+    elif tag == "Q" and fact.direct:  # an addition: nothing of it is held out
+        fact.direct = fact.direct + items
     elif tag == "Q":
         fact.direct = items[:-1] if len(items) >= 4 else items
         fact.held_direct = items[-1:] if len(items) >= 4 else []

@@ -18,6 +18,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 import chat
 import export
@@ -134,6 +135,8 @@ def main():
     args.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="matrix products in bfloat16")
     args.add_argument("--out", type=pathlib.Path, default=HERE)
     args.add_argument("--version", default="1")
+    args.add_argument("--init", type=pathlib.Path, help="a former --out: go on from its checkpoint, with its tokenizer and a fresh optimizer")
+    args.add_argument("--phases", help="instead of PHASES: share:short,share:short")
     args = args.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
@@ -145,8 +148,13 @@ def main():
     facts = corpus.load()
     rows = corpus.held_out(facts)
     config = Config()
-    tokenizer = chat.train_tokenizer(facts, config.vocab, args.seed)
+    tokenizer = (Tokenizer.from_file(str(args.init / "tokenizer.json")) if args.init
+                 else chat.train_tokenizer(facts, config.vocab, args.seed))
+    tokenizer.save(str(args.out / "tokenizer.json")) if args.out != HERE else None
     model = Llama(config, args.drop)
+    if args.init:
+        model.load_state_dict(torch.load(args.init / "checkpoint.pt"))
+    phases = [tuple(map(float, phase.split(":"))) for phase in args.phases.split(",")] if args.phases else PHASES
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(facts)} facts, {len(rows)} held-out questions, {parameters:,} parameters", flush=True)
 
@@ -155,9 +163,9 @@ def main():
                                    {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}],
                                   lr=args.rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
     sampler = corpus.Sampler(facts, args.seed)
-    ends = [math.ceil(args.steps * min(1.0, 1e-9 + sum(share for share, _ in PHASES[:i + 1]))) for i in range(len(PHASES))]
+    ends = [math.ceil(args.steps * min(1.0, 1e-9 + sum(share for share, _ in phases[:i + 1]))) for i in range(len(phases))]
     sources = [batches(sampler, tokenizer, config.context, args.batch_tokens, args.seed + i, short)
-               for i, (_, short) in enumerate(PHASES)]
+               for i, (_, short) in enumerate(phases)]
     warm = max(20, args.steps // 25)
     for step in range(1, args.steps + 1):
         rate = args.rate * (step / warm if step < warm else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, args.steps - warm))))
@@ -189,7 +197,6 @@ def main():
     (args.out / "scores.json").write_text(json.dumps(result, indent=1) + "\n")
     if args.out != HERE:
         (args.out / "misses.jsonl").write_text("".join(json.dumps(miss) + "\n" for miss in misses))
-        tokenizer.save(str(args.out / "tokenizer.json"))
         torch.save(model.state_dict(), args.out / "checkpoint.pt")
     print(json.dumps(result, indent=1))
 
