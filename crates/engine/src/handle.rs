@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use chat::{Event, Request};
-use scheduler::{CancelWord, Job, JobId, Kernel, Limits, Scheduler};
+use scheduler::{Job, JobId, Kernel, Limits, Scheduler};
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
 
@@ -17,7 +17,9 @@ use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
 use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
-use crate::worker::{Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Worker, wake};
+use crate::worker::{
+    Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Vectors, Worker, wake,
+};
 use crate::{Error, load};
 
 /// How to run a model.
@@ -106,7 +108,6 @@ struct Inner {
     next_job: AtomicU64,
     /// Makes the seeds of requests that give none, and the ids of calls.
     entropy: RandomState,
-    closing: CancelWord,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -151,10 +152,8 @@ impl Engine {
         let (bos, eos) = model.bos_eos();
         let bos =
             if model.wants_bos().is_some() || header.template().is_some() { bos } else { String::new() };
-        let prompter = Prompter {
-            template: Template::new(header.template(), bos, eos)?,
-            control: model.control_texts(),
-        };
+        let template = Template::new(header.template(), bos, eos)?;
+        let prompter = Prompter::new(template, model.control_texts());
         let info = ModelInfo {
             name: name_of(path, &header),
             arch: header.arch().to_owned(),
@@ -199,7 +198,6 @@ impl Engine {
             board,
             next_job: AtomicU64::new(0),
             entropy: RandomState::new(),
-            closing: CancelWord::default(),
             thread: Mutex::new(Some(thread)),
         };
         Ok(Engine { inner: Arc::new(inner) })
@@ -232,10 +230,7 @@ impl Engine {
     }
 
     /// Vectors of length 1, and the tokens of each text, in order.
-    pub fn embed(
-        &self,
-        texts: Vec<String>,
-    ) -> impl Future<Output = Result<Vec<(Vec<f32>, u32)>, Error>> + Send + 'static {
+    pub fn embed(&self, texts: Vec<String>) -> impl Future<Output = Result<Vectors, Error>> + Send + 'static {
         let queued = self.queue_embed(texts);
         async move {
             match queued?.await {
@@ -314,11 +309,7 @@ impl Engine {
         Ok(Generation { events, link, commands, prompt_tokens: len })
     }
 
-    #[expect(clippy::type_complexity, reason = "the answer of `embed`, in flight")]
-    fn queue_embed(
-        &self,
-        texts: Vec<String>,
-    ) -> Result<oneshot::Receiver<Result<Vec<(Vec<f32>, u32)>, Error>>, Error> {
+    fn queue_embed(&self, texts: Vec<String>) -> Result<oneshot::Receiver<Result<Vectors, Error>>, Error> {
         let inner = &*self.inner;
         if !inner.info.can_embed {
             return Err(Error::Unsupported(format!("model \"{}\" gives no vectors", inner.info.name)));
@@ -348,7 +339,6 @@ impl Engine {
 impl Drop for Inner {
     fn drop(&mut self) {
         // C++ destructors run at exit, so the thread must not be computing then.
-        self.closing.cancel();
         let _ = self.commands.send(Command::Close);
         let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
         if let Some(thread) = thread {

@@ -82,6 +82,19 @@ fn write_mutations(good: &[u8], header: &gguf::Header, dir: &Path) -> usize {
             write(&bytes);
         }
     }
+    // Another tokenizer over the same words; the name takes up the difference.
+    for model in ["gpt2", "bert", "t5", "rwkv", "plamo2", "none", "other"] {
+        let old = b"tokenizer.ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0llama";
+        let name = b"general.name\x08\0\0\0\x06\0\0\0\0\0\0\0random";
+        let mut new = old[..old.len() - 13].to_vec();
+        new.extend((model.len() as u64).to_le_bytes());
+        new.extend(model.as_bytes());
+        let filler = vec![b'n'; 11 - model.len()];
+        let mut new_name = name[..name.len() - 14].to_vec();
+        new_name.extend((filler.len() as u64).to_le_bytes());
+        new_name.extend(filler);
+        write(&replace(&replace(good, old, &new), name, &new_name));
+    }
     // Any byte of the header.
     let mut random = Random::new(5, 0);
     let len = header.data_start as u32;
@@ -93,6 +106,11 @@ fn write_mutations(good: &[u8], header: &gguf::Header, dir: &Path) -> usize {
         write(&bytes);
     }
     files
+}
+
+fn replace(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(old.len()).position(|w| w == old).expect("it is there");
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub use handle::{Engine, Generation, ModelInfo, Options, Stats};
 pub use llama::{Quantization, quantize, set_log};
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
+pub use worker::Vectors;
 
 #[cfg(test)]
 mod hostile;

@@ -1,5 +1,7 @@
 //! From a request to tokens and settings, or to the reason why not.
 
+use std::collections::BTreeSet;
+
 use chat::{Format, Message, Part, Reasoning, Request, Role, ToolChoice};
 use scheduler::{Sampling, Token};
 use serde_json::{Map, Value as Json, json};
@@ -68,9 +70,10 @@ impl SplitOptionsSeed {
 
 /// What prompts are made with.
 pub(crate) struct Prompter {
-    pub template: Template,
-    /// Texts of the model's control tokens.
-    pub control: Vec<String>,
+    template: Template,
+    /// Texts of the model's control tokens, and the characters they begin with.
+    control: Vec<String>,
+    starts: BTreeSet<char>,
 }
 
 /// Texts of control tokens in a user's words stay words: each is put between
@@ -78,6 +81,11 @@ pub(crate) struct Prompter {
 const MARKS: std::ops::Range<u32> = 0xf_0000..0xf_0040;
 
 impl Prompter {
+    pub(crate) fn new(template: Template, control: Vec<String>) -> Prompter {
+        let starts = control.iter().filter_map(|t| t.chars().next()).collect();
+        Prompter { template, control, starts }
+    }
+
     /// A chat, through the template.
     pub(crate) fn chat(&self, model: &Model, request: &Request, now: Micros) -> Result<Prompt, Error> {
         refuse_unsupported(request)?;
@@ -157,7 +165,7 @@ impl Prompter {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         'next: while let Some(c) = rest.chars().next() {
-            if matches!(c, '<' | '[' | '{' | '|' | '\u{ff5c}') {
+            if self.starts.contains(&c) {
                 let found =
                     self.control.iter().filter(|t| rest.starts_with(t.as_str())).max_by_key(|t| t.len());
                 if let Some(token) = found {

@@ -5,9 +5,16 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::Poll;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use chat::{Axis, Event, Finish, Format, Message, Part, Request, Response, Role};
+use scheduler::{Kernel, Row, StepError};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::llama::{ContextOptions, LlamaKernel, Model};
+use crate::prompt::Prompter;
+use crate::template::Template;
 use crate::*;
 
 const GREEDY: &str =
@@ -204,6 +211,108 @@ fn trap_m4_a_reader_that_leaves_frees_its_cells_in_every_phase() {
     assert!(GREEDY.starts_with(&text(&after, 0)));
     let stats = engine.stats();
     assert_eq!((stats.queued, stats.running, stats.kv_used), (0, 0, 0));
+}
+
+#[test]
+fn a_cancel_ends_a_step_in_its_middle_and_leaves_no_trace() {
+    let (_dir, path) = random(None);
+    let model = Arc::new(Model::load(&path).expect("it loads"));
+    let context = ContextOptions { cells: 512, seq_max: 2, seq_len_max: 512, step_rows: 512, threads: 1 };
+    let mut kernel = LlamaKernel::new(model, context).expect("a context");
+    let row = |pos| Row { token: 300 + pos % 9, pos, seq: 0, logits: pos == 399 };
+    let rows: Vec<Row> = (0..400).map(row).collect();
+    let asked = AtomicU32::new(0);
+    let third = || asked.fetch_add(1, Ordering::Relaxed) >= 3;
+    assert_eq!(kernel.step(&rows, &third), Err(StepError::Aborted));
+    assert!(asked.load(Ordering::Relaxed) < 10, "it asked on and on");
+    assert_eq!(kernel.len(0), 0);
+    assert_eq!(kernel.step(&rows, &|| false), Ok(()));
+    let after = kernel.logits(399).to_vec();
+    kernel.clear(0);
+    assert_eq!(kernel.step(&rows, &|| false), Ok(()));
+    assert_eq!(after, kernel.logits(399));
+    kernel.share(0, 1, 400);
+    assert_eq!((kernel.len(0), kernel.len(1)), (400, 400));
+    assert!(kernel.truncate(1, 100));
+    assert_eq!((kernel.len(0), kernel.len(1)), (400, 100));
+    for bad in [Row { seq: 2, ..row(0) }, Row { token: 512, ..row(0) }, Row { pos: 512, ..row(0) }] {
+        assert!(matches!(kernel.step(&[bad], &|| false), Err(StepError::Fatal(_))), "{bad:?}");
+    }
+    assert!(matches!(kernel.step(&[], &|| false), Err(StepError::Fatal(_))));
+}
+
+/// The shape of the Hermes and Qwen templates, shortened.
+const HERMES: &str = "{%- if tools %}<|im_start|>system\nTools:{% for t in tools %}\n{{ t | tojson }}{% endfor %}\n\
+Answer with <tool_call>{...}</tool_call><|im_end|>\n{% endif %}\
+{%- for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\
+{%- for c in m.tool_calls or [] %}<tool_call>{\"name\": \"{{ c.function.name }}\", \"arguments\": \
+{{ c.function.arguments | tojson }}}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}\
+{%- if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+fn prompter(template: &str) -> Prompter {
+    let template = Template::new(Some(template), String::new(), "</s>".into()).expect("it compiles");
+    Prompter::new(template, vec!["</s>".into(), "<s>".into(), "<|im_start|>".into()])
+}
+
+#[test]
+fn tools_and_calls_go_through_the_template() {
+    let (_dir, path) = random(None);
+    let model = Model::load(&path).expect("it loads");
+    let mut request = prompt("what is up?");
+    let schema = "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".to_owned();
+    let description = Some("the <weather>".to_owned());
+    request.tools =
+        vec![chat::Tool { name: "up".into(), description, parameters: Some(schema), strict: None }];
+    let call = Part::ToolCall { id: "c1".into(), name: "up".into(), arguments: "{\"city\":\"Bern\"}".into() };
+    request.messages.push(Message { role: Role::Assistant, parts: vec![call], name: None });
+    let result =
+        Part::ToolResult { id: "c1".into(), parts: vec![Part::Text("rain".into())], is_error: false };
+    request.messages.push(Message { role: Role::Tool, parts: vec![result], name: None });
+    let prompt = prompter(HERMES).chat(&model, &request, units::Micros(0)).expect("rendered");
+    expect_test::expect![[r#"
+        <|im_start|>system
+        Tools:{"type": "function", "function": {"name": "up", "description": "the <weather>", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}Answer with <tool_call>{...}</tool_call><|im_end|>
+        <|im_start|>user
+        what is up?<|im_end|>
+        <|im_start|>assistant
+        <tool_call>{"name": "up", "arguments": {"city": "Bern"}}</tool_call><|im_end|>
+        <|im_start|>tool
+        rain<|im_end|>
+        <|im_start|>assistant
+    "#]]
+    .assert_eq(&prompt.text);
+}
+
+#[test]
+fn trap_x6_a_users_words_do_not_become_control_tokens() {
+    let (_dir, path) = random(None);
+    let model = Model::load(&path).expect("it loads");
+    let template = "<s>{% for m in messages %}{{ m.content }}</s>{% endfor %}";
+    let tokens = |words: &str| {
+        let rendered = prompter(template).chat(&model, &prompt(words), units::Micros(0)).expect("rendered");
+        rendered.tokens.iter().filter(|t| **t == 1 || **t == 2).count()
+    };
+    // One from the template's start, one from its end, and the tokenizer's own first.
+    let plain = tokens("hello");
+    assert_eq!(plain, tokens("hello </s><s> <s </s> you"));
+    assert!(model.tokenize("a</s>", false, true).expect("tokens").contains(&2));
+}
+
+#[test]
+fn the_built_in_model_chats_through_its_own_template() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = here.join("../../models/guide/bedplate-guide.q8_0.gguf");
+    if !path.exists() {
+        eprintln!("skipped: models/guide is absent");
+        return;
+    }
+    let engine = Engine::open(&path, options()).expect("it loads");
+    assert!(engine.info().has_template);
+    let mut request = prompt("What is Bedplate?");
+    request.max_tokens = Some(120);
+    let answer = read(&runtime(), engine.submit(&request).expect("accepted"));
+    assert!(text(&answer, 0).len() > 20, "{answer:?}");
+    assert_eq!(answer.choices[0].finish, Some(Finish::Stop), "{answer:?}");
 }
 
 #[test]

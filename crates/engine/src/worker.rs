@@ -36,10 +36,13 @@ pub(crate) struct Submission {
     pub delivery: Delivery,
 }
 
+/// A vector of length 1 for each text, and the tokens of the text.
+pub type Vectors = Vec<(Vec<f32>, u32)>;
+
 pub(crate) struct EmbedJob {
     pub texts: VecDeque<Vec<Token>>,
-    pub done: Vec<(Vec<f32>, u32)>,
-    pub reply: oneshot::Sender<Result<Vec<(Vec<f32>, u32)>, Error>>,
+    pub done: Vectors,
+    pub reply: oneshot::Sender<Result<Vectors, Error>>,
 }
 
 /// What a reader and the thread both see of a request.
@@ -74,7 +77,6 @@ pub(crate) struct Board {
     pub stats: Mutex<Stats>,
     /// Requests submitted and not started.
     pub waiting: AtomicU64,
-    pub closed: AtomicBool,
 }
 
 pub(crate) struct Worker {
@@ -82,7 +84,6 @@ pub(crate) struct Worker {
     pub scheduler: Scheduler,
     pub vocab: Arc<Vocab>,
     pub commands: Receiver<Command>,
-    /// Kept so that waking never fails while the thread lives.
     pub board: Arc<Board>,
     pub embedder: Option<Embedder>,
     pub deliveries: BTreeMap<JobId, Delivery>,
@@ -219,12 +220,6 @@ impl Worker {
         } else {
             self.embeds.push_back(job);
         }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.board.closed.store(true, Ordering::Release);
     }
 }
 

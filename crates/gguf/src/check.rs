@@ -16,6 +16,8 @@ const EXPERTS_MAX: u64 = 512;
 const CONTEXT_MAX: u64 = 16 << 20;
 /// 262,144 is eight times the widest published model; it keeps every product far from overflow.
 const WIDTH_MAX: u64 = 1 << 18;
+/// What `llama_vocab::impl::load` knows and can tokenize with.
+const TOKENIZERS: [&str; 7] = ["llama", "gpt2", "gemma4", "bert", "t5", "rwkv", "plamo2"];
 /// Templates of published models are at most 20 KB.
 const TEMPLATE_MAX: usize = 256 << 10;
 
@@ -113,12 +115,30 @@ fn experts(header: &Header) -> Result<(), Error> {
 fn vocabulary(header: &Header) -> Result<(), Error> {
     const TOKENS: &str = "tokenizer.ggml.tokens";
     let model = header.text("tokenizer.ggml.model").ok_or_else(|| missing("tokenizer.ggml.model"))?;
-    if model == "no_vocab" || model == "none" {
-        return Err(bad("tokenizer.ggml.model", "a model without a vocabulary cannot be served".into()));
+    if !TOKENIZERS.contains(&model) {
+        return Err(bad("tokenizer.ggml.model", format!("\"{model}\" is none of {TOKENIZERS:?}")));
     }
     let tokens = header.get(TOKENS).and_then(Value::as_array).ok_or_else(|| missing(TOKENS))?;
     if tokens.kind != 8 || tokens.len == 0 || tokens.len > 4 << 20 {
         return Err(bad(TOKENS, format!("{} elements of type {}", tokens.len, tokens.kind)));
+    }
+    // The loader aborts when it meets a byte in these.
+    if matches!(model, "bert" | "rwkv") && header.byte_typed > 0 {
+        return Err(bad("tokenizer.ggml.token_type", format!("a \"{model}\" vocabulary has no byte tokens")));
+    }
+    // It asserts that a token which it is told to add exists.
+    for (name, default) in [
+        ("bos", matches!(model, "llama" | "gpt2" | "plamo2" | "bert")),
+        ("eos", model != "rwkv"),
+        ("seperator", model == "bert"),
+    ] {
+        let id = header.get(&format!("tokenizer.ggml.{name}_token_id")).and_then(Value::as_u64);
+        let flag = format!("tokenizer.ggml.add_{}_token", if name == "seperator" { "sep" } else { name });
+        let wanted = model == "bert" || header.get(&flag).and_then(Value::as_bool) == Some(true);
+        let known = id.map_or(default, |id| id < tokens.len);
+        if wanted && !known && (model != "bert" || name != "eos") {
+            return Err(bad(&flag, format!("there is no {name} token")));
+        }
     }
     // Text that no token covers falls back to bytes, and the loader throws on one that is missing.
     if model == "llama" && header.byte_tokens < 256 {

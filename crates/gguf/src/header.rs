@@ -22,6 +22,8 @@ pub struct Header {
     pub file_len: u64,
     /// How many of the 256 bytes the vocabulary has a token for (`<0x41>`, or the byte itself).
     pub byte_tokens: u32,
+    /// How many tokens are typed as bytes (6).
+    pub byte_typed: u32,
 }
 
 /// One tensor's place in the file.
@@ -47,7 +49,8 @@ impl Header {
     /// starts at byte 0 and is read forward only; buffer it. Memory: the kept
     /// metadata, at most a few times the header itself.
     pub fn read(reader: impl Read, file_len: u64) -> Result<Header, Error> {
-        let mut walk = Walk { reader, at: 0, len: file_len.min(HEADER_MAX), file_len, byte_tokens: 0 };
+        let mut walk =
+            Walk { reader, at: 0, len: file_len.min(HEADER_MAX), file_len, byte_tokens: 0, byte_typed: 0 };
         let magic: [u8; 4] = walk.bytes("the magic")?;
         if &magic != b"GGUF" {
             return Err(Error::Magic(magic));
@@ -81,7 +84,15 @@ impl Header {
             });
         }
         check_places(&tensors, alignment, file_len.saturating_sub(data_start))?;
-        Ok(Header { version, meta, tensors, data_start, file_len, byte_tokens: walk.byte_tokens })
+        Ok(Header {
+            version,
+            meta,
+            tensors,
+            data_start,
+            file_len,
+            byte_tokens: walk.byte_tokens,
+            byte_typed: walk.byte_typed,
+        })
     }
 
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -144,6 +155,7 @@ struct Walk<R> {
     len: u64,
     file_len: u64,
     byte_tokens: u32,
+    byte_typed: u32,
 }
 
 impl<R: Read> Walk<R> {
@@ -268,6 +280,11 @@ impl<R: Read> Walk<R> {
             7 => {
                 for _ in 0..len {
                     self.scalar(key, 7)?;
+                }
+            }
+            5 if key == "tokenizer.ggml.token_type" => {
+                for _ in 0..len {
+                    self.byte_typed += u32::from(self.u32("a token's type")? == 6);
                 }
             }
             _ if len <= KEPT_MAX => {

@@ -157,24 +157,26 @@ impl Model {
     pub(crate) fn tokenize(&self, text: &str, whole: bool, control: bool) -> Result<Vec<Token>, Error> {
         let len = i32::try_from(text.len())
             .map_err(|_| Error::Unsupported("the prompt is over 2 GiB".to_owned()))?;
-        // A token is at least a byte, but for those added at the ends and SPM's space.
+        // A token is at least a byte, but for spaces that fall back to three.
         let mut tokens = vec![0i32; text.len() + 8];
-        let capacity = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
-        // SAFETY: text and tokens have the lengths passed.
-        let count = unsafe {
-            guard::bedplate_tokenize(
-                self.vocab(),
-                text.as_ptr().cast(),
-                len,
-                tokens.as_mut_ptr(),
-                capacity,
-                whole,
-                control,
-            )
-        };
+        let mut count = self.tokenize_into(text, len, &mut tokens, whole, control);
+        if count < 0 && count != i32::MIN {
+            tokens.resize(count.unsigned_abs() as usize, 0);
+            count = self.tokenize_into(text, len, &mut tokens, whole, control);
+        }
         let count =
             usize::try_from(count).map_err(|_| Error::Failed("the text could not be tokenized".into()))?;
         Ok(tokens[..count].iter().map(|t| *t as Token).collect())
+    }
+
+    /// The number of tokens; negative: as many are needed; `i32::MIN`: an exception.
+    fn tokenize_into(&self, text: &str, len: i32, tokens: &mut [i32], whole: bool, control: bool) -> i32 {
+        let max = i32::try_from(tokens.len()).unwrap_or(i32::MAX);
+        // SAFETY: `len` is the length of `text`, and `tokens` has at least `max` elements.
+        unsafe {
+            let (text, tokens) = (text.as_ptr().cast(), tokens.as_mut_ptr());
+            guard::bedplate_tokenize(self.vocab(), text, len, tokens, max, whole, control)
+        }
     }
 }
 
