@@ -193,11 +193,14 @@ fn an_error_of_the_server_names_the_file_and_its_line() {
             .map(|at| stream.place(at))
             .collect();
     let places: Vec<String> = places.into_iter().map(|p| p.unwrap_or_else(|| "-".to_owned())).collect();
-    check(&places.join("\n"), expect![[r#"
+    check(
+        &places.join("\n"),
+        expect![[r#"
         a.yaml:3
         a.yaml:3:7
         a.yaml:8
         b.yaml:2:1
         -
-        -"#]]);
+        -"#]],
+    );
 }

@@ -55,15 +55,15 @@ pub fn each(names: &[String], seconds: u32) -> Result<(usize, Vec<String>)> {
         let (corpus, artifacts) = (folder.join("corpus").join(name), folder.join("artifacts").join(name));
         std::fs::create_dir_all(&corpus)?;
         std::fs::create_dir_all(&artifacts)?;
-        if *name == "manifests" {
-            for example in std::fs::read_dir(root().join("examples"))?.filter_map(Result::ok) {
-                std::fs::copy(example.path(), corpus.join(example.file_name()))?;
-            }
+        let seeds =
+            if *name == "manifests" { root().join("examples") } else { folder.join("seeds").join(name) };
+        for seed in std::fs::read_dir(&seeds).into_iter().flatten().filter_map(Result::ok) {
+            std::fs::copy(seed.path(), corpus.join(seed.file_name()))?;
         }
         let mut fuzz = command(built.join(&host).join("release").join(name));
         fuzz.arg(&corpus).arg(format!("-artifact_prefix={}/", artifacts.display()));
         fuzz.arg(format!("-max_total_time={seconds}")).args(["-max_len=8192", "-timeout=20", "-verbosity=0"]);
-        fuzz.args(["-print_final_stats=1"]);
+        fuzz.args(["-print_final_stats=1", "-print_funcs=0"]);
         println!("-- {name}");
         if let Err(error) = run_command(&mut fuzz) {
             println!("{error:#}");
