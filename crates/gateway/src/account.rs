@@ -5,8 +5,12 @@
 //! (hyper drops the handler or the body it was feeding), which posts `Abandoned`
 //! with what was produced until then (TRAPS M4).
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat::{Tier, Usage};
 use ledger::{Ask, Hold};
@@ -14,6 +18,7 @@ use net::server::Request;
 use policy::{Principal, Ticket};
 use report::Report;
 use store::{Attempt, AttemptOutcome, Entry, HoldRow, Outcome, Rejected, Step};
+use tokio::time::Sleep;
 use units::{AttemptId, Micros, RequestId, Usd};
 
 use crate::settle::{self, Settled};
@@ -123,6 +128,13 @@ pub(crate) struct Live {
     /// Engine time so far; only for the local engine.
     pub busy_us: u64,
     pub note: String,
+    /// The target has been given the request, or a part of it.
+    pub reached: Rc<Cell<bool>>,
+}
+
+/// For [`Account::during`]: over when the hold should be on disk.
+pub(crate) fn overdue() -> Sleep {
+    tokio::time::sleep(Duration::from_micros(HOLD_JOURNAL_US))
 }
 
 impl Account {
@@ -147,6 +159,7 @@ impl Account {
             output_bytes: 0,
             busy_us: 0,
             note: String::new(),
+            reached: Rc::new(Cell::new(matches!(target.place, Place::Engine { .. }))),
         });
     }
 
@@ -192,6 +205,19 @@ impl Account {
         Ok(())
     }
 
+    /// Waits for the target; when that takes long, the hold is written to disk meanwhile.
+    pub async fn during<F: Future>(&mut self, overdue: Pin<&mut Sleep>, wait: F) -> F::Output {
+        let mut wait = pin!(wait);
+        if !self.hold_journaled {
+            tokio::select! {
+                biased;
+                out = &mut wait => return out,
+                () = overdue => self.journal_hold(),
+            }
+        }
+        wait.await
+    }
+
     /// Writes the hold to disk once the request has taken long enough for a crash to matter.
     pub fn journal_hold(&mut self) {
         if self.hold_journaled {
@@ -227,7 +253,9 @@ impl Live {
         // An attempt that failed before a success status produced nothing that anybody bills.
         let produced = match outcome {
             AttemptOutcome::Failed(_) => (200..300).contains(&self.status),
-            AttemptOutcome::Ok | AttemptOutcome::Cancelled => true,
+            AttemptOutcome::Ok => true,
+            // A client that left while we were still connecting owes nothing.
+            AttemptOutcome::Cancelled => self.reached.get(),
         };
         let reported = self.usage.take();
         let estimated = reported.is_none() && produced;

@@ -2,13 +2,14 @@
 //! an answer; after that a failure is told, not hidden (TRAPS S4).
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use report::Report;
 use routing::{Backoff, Plan};
 use store::AttemptOutcome;
 
-use crate::account::Account;
+use crate::account::{Account, overdue};
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
 use crate::{Place, Surface, Worker, local, upstream};
@@ -104,14 +105,9 @@ async fn remote(
     let out = upstream::outgoing(&prepared.asked, prepared.admitted.surface, target, to)
         .map_err(Trouble::elsewhere)?;
     let request = net::client::Request::post(out.path, to.headers.clone(), out.body);
-    let mut sending = pin!(worker.client.send(&to.origin, request, &to.timeouts));
-    let sent = match tokio::time::timeout(Duration::from_millis(20), &mut sending).await {
-        Ok(sent) => sent,
-        Err(_) => {
-            prepared.admitted.journal_hold();
-            sending.await
-        }
-    };
+    let reached = Rc::clone(&prepared.admitted.live().reached);
+    let sending = worker.client.send_noting(&to.origin, request, &to.timeouts, &reached);
+    let sent = prepared.admitted.during(pin!(overdue()), sending).await;
     let response = sent.map_err(|e| upstream::unreachable(to, &e))?;
     prepared.admitted.live().status = response.status.as_u16();
     if !response.status.is_success() {
@@ -121,7 +117,14 @@ async fn remote(
         return first_frame(prepared, to, response, out.wire, out.stripped, out.dropped).await;
     }
     prepared.admitted.first_byte();
-    let body = response.read_all(ANSWER_MAX).await.map_err(|e| upstream::unreachable(to, &e))?;
+    let body = prepared.admitted.during(pin!(overdue()), response.read_all(ANSWER_MAX)).await;
+    let body = body.map_err(|e| upstream::unreachable(to, &e))?;
+    let text = body.trim_ascii();
+    if !(text.starts_with(b"{") && text.ends_with(b"}")) {
+        let report = Report::new("UP0004", format!("the answer of provider {} could not be read", to.name))
+            .because("it is not a JSON object");
+        return Err(Trouble::unwell(report));
+    }
     Ok(Reply::Whole { wire: out.wire, body, dropped: out.dropped })
 }
 
@@ -143,7 +146,8 @@ async fn first_frame(
             .because(format!("its content-type is \"{kind:.80}\""));
         return Err(Trouble::unwell(report));
     }
-    match response.frame().await {
+    let first = prepared.admitted.during(pin!(overdue()), response.frame()).await;
+    match first {
         Some(Ok(first)) => {
             prepared.admitted.first_byte();
             prepared.admitted.journal_hold();

@@ -7,6 +7,8 @@
 //! part is read when the client has taken the last, and a client that leaves
 //! drops this code at its current `.await`, which closes the target too.
 
+use std::pin::{Pin, pin};
+
 use bytes::{Bytes, BytesMut};
 use chat::Event;
 use dialects::{Dialect, Ending, StreamDecoder, StreamEncoder, StreamOptions, Tee};
@@ -14,9 +16,9 @@ use engine::Generation;
 use net::server::{Cut, Response, ResponseBody, Sink};
 use report::Report;
 use store::{AttemptOutcome, Outcome};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Sleep, timeout};
 
-use crate::account::{Account, Admitted};
+use crate::account::{Account, Admitted, overdue};
 use crate::journey::Stop;
 use crate::prepare::Prepared;
 use crate::reply::Reply;
@@ -56,6 +58,14 @@ async fn same(
 ) -> Result<Response, Stop> {
     let from = runtime::clock::monotonic_us();
     let seen = dialects::usage_of(wire, &body);
+    // Only looked at when no end was found: what is not JSON is no answer.
+    if !seen.finished
+        && let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(&body)
+    {
+        let report =
+            Report::new("UP0004", "the provider's answer could not be read").because(error.to_string());
+        return Err(Stop::Failed(admitted, report));
+    }
     let live = admitted.live();
     live.output_bytes = seen.output_bytes;
     live.usage = seen.usage;
@@ -144,11 +154,12 @@ const LINGER: Duration = Duration::from_millis(100);
 impl Splice {
     async fn run(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
         let mut out: Vec<Bytes> = Vec::new();
+        let mut overdue = pin!(overdue());
         let broken = loop {
             let frame = match self.next.take() {
                 Some(first) => Some(Ok(first)),
                 None if self.tee.seen().ended => timeout(LINGER, self.response.frame()).await.ok().flatten(),
-                None => self.response.frame().await,
+                None => admitted.during(overdue.as_mut(), self.response.frame()).await,
             };
             let chunk = match frame {
                 None => break None,
@@ -276,12 +287,12 @@ enum Pulled {
 }
 
 impl Events {
-    async fn pull(&mut self, account: &mut Account) -> Pulled {
+    async fn pull(&mut self, account: &mut Account, overdue: Pin<&mut Sleep>) -> Pulled {
         match self {
             Events::Wire { response, next, decoder } => {
                 let frame = match next.take() {
                     Some(first) => Some(Ok(first)),
-                    None => response.frame().await,
+                    None => account.during(overdue, response.frame()).await,
                 };
                 let broken = match frame {
                     Some(Ok(chunk)) => {
@@ -325,8 +336,9 @@ fn canonical(
         let mut encoder = StreamEncoder::new(client, options);
         let mut buffer = BytesMut::with_capacity(1024);
         let mut failed = None;
+        let mut overdue = pin!(overdue());
         let (ending, broken) = loop {
-            let (batch, end) = match events.pull(&mut admitted).await {
+            let (batch, end) = match events.pull(&mut admitted, overdue.as_mut()).await {
                 Pulled::Some(batch) => (batch, None),
                 Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
             };

@@ -1,5 +1,6 @@
 //! One request and its response over one connection.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
@@ -102,6 +103,7 @@ pub(super) async fn send(
     origin: &Origin,
     request: Request,
     timeouts: &Timeouts,
+    taken: &Cell<bool>,
 ) -> Result<Response, Error> {
     let mut limits = Limits::start(timeouts);
     let mut message = assemble(origin, request);
@@ -114,6 +116,7 @@ pub(super) async fn send(
                 .map_err(|_| limits.error())??,
         };
         limits.wait(Instant::now(), Phase::FirstByte, timeouts.first_byte);
+        taken.set(true);
         match once(wire, message, &mut limits).await {
             Ok((wire, head, incoming)) => {
                 return Ok(Response::new(shared, origin, limits, wire, head, incoming));

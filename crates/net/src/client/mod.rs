@@ -18,7 +18,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -127,7 +127,22 @@ impl Client {
         request: Request,
         timeouts: &Timeouts,
     ) -> Result<Response, Error> {
-        exchange::send(&self.shared, origin, request, timeouts).await
+        self.send_noting(origin, request, timeouts, &Cell::new(false)).await
+    }
+
+    /// As [`Client::send`]; sets `taken` when a connection stands and is given
+    /// the request. Until then nobody has seen any of it.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send_noting(
+        &self,
+        origin: &Origin,
+        request: Request,
+        timeouts: &Timeouts,
+        taken: &Cell<bool>,
+    ) -> Result<Response, Error> {
+        exchange::send(&self.shared, origin, request, timeouts, taken).await
     }
 
     /// A GET that follows redirects, checking each new address as strictly as
