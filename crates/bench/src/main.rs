@@ -6,6 +6,7 @@
 
 mod clock;
 mod gateway;
+mod ledger;
 mod load;
 mod machine;
 mod mock;
@@ -16,9 +17,11 @@ mod record;
 mod scenario;
 mod server;
 mod stats;
+mod tokens;
 mod wire;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -44,14 +47,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Tokens per second of our engine beside llama.cpp's own benches.
+    Engine(tokens::Options),
+    /// One measurement of our engine: what `engine` starts.
+    #[command(hide = true)]
+    EngineSingle(tokens::Single),
     /// CPU per request, added latency, memory and start of the gateway.
     Gateway(gateway::Options),
+    /// Durable postings a second through the encrypted store.
+    Ledger(ledger::Options),
     /// Install every peer and stop.
     Peers,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
     let root = arguments.dir.unwrap_or_else(default_dir);
     let output = Output {
         json: arguments.json,
@@ -60,7 +79,10 @@ fn main() -> Result<()> {
         cache: root.join("bench-models"),
     };
     match arguments.bench {
+        Bench::Engine(options) => tokens::run(&options, &output),
+        Bench::EngineSingle(single) => tokens::single(&single),
         Bench::Gateway(options) => gateway::run(&options, &output),
+        Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),
     }
 }

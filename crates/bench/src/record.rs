@@ -132,7 +132,11 @@ fn figure(summary: Summary) -> String {
 /// A reason may quote a whole error page; the JSON keeps all of it.
 fn shorten(text: &str) -> String {
     const ROOM: usize = 64;
-    if text.chars().count() <= ROOM { text.to_owned() } else { text.chars().take(ROOM - 3).collect::<String>() + "..." }
+    if text.chars().count() <= ROOM {
+        text.to_owned()
+    } else {
+        text.chars().take(ROOM - 3).collect::<String>() + "..."
+    }
 }
 
 /// Three significant figures are all that a shared machine can promise.

@@ -26,7 +26,7 @@ use measure::Plan;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The release binary to measure; without it only floor and peers run.
-    #[arg(long, env = "BEDPLATE_BINARY")]
+    #[arg(long, env = "BEDPLATE_BIN")]
     pub bedplate: Option<PathBuf>,
     /// Install the peers that are not there yet (minutes, about 1 GB).
     #[arg(long)]

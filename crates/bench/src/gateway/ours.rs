@@ -90,12 +90,9 @@ impl Ours {
     }
 
     fn create_key(&self, url: &str, admin: &str) -> Result<String> {
+        let words = ["key", "create", "bench", "--team", "bench"];
         let limits = ["--requests-per-minute", REQUESTS_PER_MINUTE, "--tokens-per-minute", TOKENS_PER_MINUTE];
-        let answer =
-            match self.client(url, admin, &[&["key", "create", "--team", "bench"], &limits[..]].concat()) {
-                Ok(answer) => answer,
-                Err(_) => self.client(url, admin, &["key", "create", "--team", "bench"])?,
-            };
+        let answer = self.client(url, admin, &[&words[..], &limits[..]].concat())?;
         let value: serde_json::Value =
             serde_json::from_str(&answer).context("read the answer of `key create`")?;
         let key = value.get("key").and_then(|key| key.as_str());
@@ -136,7 +133,8 @@ fn manifests(mock: &Mock) -> String {
         )
     };
     format!(
-        "{}{}apiVersion: bedplate/v1\nkind: Team\nmetadata: {{ name: bench }}\nspec: {{}}\n---\n\
+        "{}{}apiVersion: bedplate/v1\nkind: Team\nmetadata: {{ name: bench }}\nspec: {{ requestsPerMinute: \
+         {REQUESTS_PER_MINUTE}, tokensPerMinute: {TOKENS_PER_MINUTE} }}\n---\n\
          apiVersion: bedplate/v1\nkind: Budget\nmetadata: {{ name: bench }}\nspec: {{ team: bench, \
          limit: \"1000000\", period: month }}\n",
         provider("mock", mock.json),

@@ -36,10 +36,11 @@ fn install(home: &Path) -> Result<()> {
     configure.arg("-S").arg(source.join("vendor/llama.cpp")).arg("-B").arg(&build);
     configure.args([
         "-DCMAKE_BUILD_TYPE=Release",
-        "-DGGML_NATIVE=ON",
+        "-DGGML_NATIVE=OFF",
         "-DGGML_OPENMP=ON",
         "-DBUILD_SHARED_LIBS=OFF",
     ]);
+    configure.args(instruction_sets(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()));
     configure.args([
         "-DLLAMA_CURL=OFF",
         "-DLLAMA_OPENSSL=OFF",
@@ -52,9 +53,44 @@ fn install(home: &Path) -> Result<()> {
     run(Command::new("cmake").arg("--build").arg(&build).args(targets))
 }
 
+/// The instruction sets that this CPU has, by name. Not `GGML_NATIVE`, which
+/// would also take AMX: on the virtual machines this project is built on AMX is
+/// announced, and the first prefill ends in a general protection fault.
+fn instruction_sets(cpuinfo: &str) -> Vec<String> {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = |flag: &str| flags.split_ascii_whitespace().any(|word| word == flag);
+    let pairs = [
+        ("sse4_2", "SSE42"),
+        ("avx", "AVX"),
+        ("avx2", "AVX2"),
+        ("bmi2", "BMI2"),
+        ("fma", "FMA"),
+        ("f16c", "F16C"),
+        ("avx_vnni", "AVX_VNNI"),
+        ("avx512f", "AVX512"),
+        ("avx512vbmi", "AVX512_VBMI"),
+        ("avx512_vnni", "AVX512_VNNI"),
+        ("avx512_bf16", "AVX512_BF16"),
+    ];
+    pairs.iter().map(|(flag, name)| format!("-DGGML_{name}={}", if has(flag) { "ON" } else { "OFF" })).collect()
+}
+
 fn archive(downloads: &Path) -> Result<PathBuf> {
     let found = std::fs::read_dir(downloads)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.to_string_lossy().ends_with(".tar.gz"));
     found.with_context(|| format!("no archive in {}", downloads.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_asks_for_what_the_cpu_has_and_never_for_amx() {
+        let sets = instruction_sets("processor : 0\nflags\t\t: fpu sse4_2 avx avx2 avx512f amx_int8\n");
+        assert!(sets.contains(&"-DGGML_AVX512=ON".to_owned()));
+        assert!(sets.contains(&"-DGGML_AVX512_VBMI=OFF".to_owned()));
+        assert!(!sets.iter().any(|set| set.contains("AMX")));
+    }
 }
