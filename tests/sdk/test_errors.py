@@ -139,9 +139,9 @@ def test_trap_s8_a_prompt_over_the_context_is_refused_with_both_numbers(oai, ant
     assert refused.value.code == "context_length_exceeded"
     assert re.search(r"prompt has (at least )?\d{4,} tokens .* context has 1024", refused.value.message)
     # Just over the context the engine itself counts: the number is exact.
-    counted = ant.messages.count_tokens(model="bedplate-guide", messages=user("word " * 900)).input_tokens
+    counted = ant.messages.count_tokens(model="bedplate-guide", messages=user("word " * 1100)).input_tokens
     with pytest.raises(openai.BadRequestError) as refused:
-        oai.chat.completions.create(model="bedplate-guide", messages=user("word " * 900))
+        oai.chat.completions.create(model="bedplate-guide", messages=user("word " * 1100))
     assert f"prompt has {counted} tokens" in refused.value.message
     with pytest.raises(openai.BadRequestError) as refused:
         oai.chat.completions.create(model="bedplate-guide", messages=long, stream=True)

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use report::Report;
-use routing::{Backoff, Plan};
+use routing::{Backoff, Plan, Reason, Rejection};
 use store::AttemptOutcome;
 
 use crate::account::{Account, overdue};
@@ -72,7 +72,7 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
             break;
         }
     }
-    Err(last.map_or_else(|| nowhere(&prepared.admitted), |t| t.report))
+    Err(last.map_or_else(|| nowhere(&prepared.admitted, plan), |t| t.report))
 }
 
 /// Whether a pause still leaves a second for an attempt.
@@ -82,12 +82,22 @@ fn time_left(account: &Account, pause_ms: u64) -> bool {
 }
 
 /// The refusal when the plan was empty: every target has a reason.
-fn nowhere(account: &Account) -> Report {
+fn nowhere(account: &Account, plan: &Plan) -> Report {
     if account.route.targets.is_empty() {
         let why: Vec<&str> = account.route.absent.iter().map(|(_, why)| why.as_str()).collect();
         return Report::new("GW0010", format!("model \"{}\" has no target in force", account.model))
             .because(why.join("; "))
             .retry(report::Retry::After(1));
+    }
+    // What clients compact their history on, with both numbers (TRAPS S8).
+    let too_short = |r: &Rejection| match r.reason {
+        Reason::ContextTooShort { context, prompt } => Some((context, prompt)),
+        _ => None,
+    };
+    if let Some((context, prompt)) = plan.rejected.iter().filter_map(too_short).max() {
+        let what = format!("the prompt has at least {prompt} tokens and the model's context has {context}");
+        let most = context.saturating_sub(1);
+        return Report::new("EN0001", what).hint(format!("shorten the prompt to at most {most} tokens"));
     }
     let reasons: Vec<String> =
         account.rejected.iter().map(|r| format!("{}: {}", r.target, r.reason)).collect();

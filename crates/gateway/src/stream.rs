@@ -226,6 +226,7 @@ struct Last {
 impl Last {
     /// Settles, waits until that is durable, then sends the rest.
     async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
+        let id = admitted.id.to_string();
         admitted.response_bytes += self.out.iter().map(|p| p.len() as u64).sum::<u64>();
         let outcome = match &self.error {
             None => {
@@ -243,35 +244,32 @@ impl Last {
         };
         let record = match admitted.close(outcome, 200).durable().await {
             Ok(record) => record,
-            Err(report) => {
-                sink.send(in_band(client, &report)).await;
-                return Err(Cut);
-            }
+            Err(report) => return cut(sink, in_band(client, &report, &id)).await,
         };
         sink.send(Bytes::from(format!(": bedplate-cost {}\n\n", record.cost))).await;
         for part in self.out.drain(..) {
             sink.send(part).await;
         }
         match self.error {
-            Some((report, false)) => {
-                sink.send(in_band(client, &report)).await;
-                Err(Cut)
-            }
+            Some((report, false)) => cut(sink, in_band(client, &report, &id)).await,
             _ => Ok(()),
         }
     }
 }
 
-/// An error as an event of the client's stream.
-fn in_band(client: Dialect, report: &Report) -> Bytes {
-    let mut out = BytesMut::new();
-    let failed = Event::Failed {
-        kind: report.code.0.into(),
-        message: report.sentence(),
-        retriable: report.retry != report::Retry::Never,
-    };
-    StreamEncoder::new(client, StreamOptions::default()).push(&failed, &mut out);
-    out.freeze()
+/// Says why, and breaks the connection off. The cut drops what the connection
+/// has not written yet: letting it run once writes the reason first.
+async fn cut(mut sink: Sink, why: Bytes) -> Result<(), Cut> {
+    sink.send(why).await;
+    tokio::task::yield_now().await;
+    Err(Cut)
+}
+
+/// An error as an event of the client's stream: the envelope of a refusal.
+fn in_band(client: Dialect, report: &Report, id: &str) -> Bytes {
+    let (_, body) = dialects::encode_error(client, report, id);
+    let head: &[u8] = if client.is_anthropic() { b"event: error\ndata: " } else { b"data: " };
+    Bytes::from([head, &body, b"\n\n"].concat())
 }
 
 /// Where canonical events come from.

@@ -250,7 +250,7 @@ impl Writer {
         if std::mem::replace(&mut self.has_failed, true) {
             return;
         }
-        let kind = if kind.is_empty() { "api_error" } else { kind };
+        let kind = if KINDS.contains(&kind) { kind } else { "api_error" };
         event(out, "error", |w| {
             w.field_object("error", |w| {
                 w.field_str("type", kind);
@@ -259,6 +259,19 @@ impl Writer {
         });
     }
 }
+
+/// The words that clients of this dialect choose an exception by.
+const KINDS: [&str; 9] = [
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "rate_limit_error",
+    "timeout_error",
+    "overloaded_error",
+];
 
 /// One event: its name, and its JSON with the name again as `type`.
 fn event(out: &mut BytesMut, name: &str, fields: impl FnOnce(&mut Json<'_>)) {
