@@ -149,7 +149,7 @@ fn describe(target: &Target) -> String {
     match (price("input"), price("output")) {
         (Some(input), Some(output)) => text.push_str(&format!(" · ${input} in, ${output} out per M")),
         (Some(input), None) => text.push_str(&format!(" · ${input} in per M")),
-        _ if target.price_usd_per_million.is_empty() && target.price_source.is_none() => {
+        _ if target.ready && target.price_usd_per_million.is_empty() && target.price_source.is_none() => {
             text.push_str(" · no price");
         }
         _ => {}

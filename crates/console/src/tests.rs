@@ -44,7 +44,7 @@ fn an_incident_is_told_before_anything_else() {
     let shown = text(&html);
     let from = shown.find("Model ").unwrap_or(0);
     let to = shown.find("Spent today").unwrap_or(shown.len());
-    expect!["Model chat-large cannot answer: openai failed repeatedly; not tried before 2026-11-23T09:12:40.000Z. Budget search-monthly is spent: its requests are refused with 402 (LG0201). 6 of the last 20 requests failed, 4 of them with UP0003. Model chat-fast runs on fewer targets: groq failed repeatedly. Budget support-daily is at 91 % of its limit, open holds included. 5 of the last 20 requests were refused, with LG0201. 14 attempts of this month have no known price (lab/experimental-8b): their cost is in suspense, not in the sums below."].assert_eq(shown[from..to].trim());
+    expect!["Model chat-large cannot answer: openai/gpt-4.1: failed repeatedly; not tried before 2026-11-23T09:12:40.000Z. Budget search-monthly is spent: its requests are refused with 402 (LG0201). 6 of the last 20 requests failed, 4 of them with UP0003. Model chat-fast runs on fewer targets: groq/llama-3.3-70b-versatile: failed repeatedly. Budget support-daily is at 91 % of its limit, open holds included. 5 of the last 20 requests were refused, with LG0201. 14 attempts of this month have no known price (lab/experimental-8b): their cost is in suspense, not in the sums below."].assert_eq(shown[from..to].trim());
 }
 
 #[test]

@@ -67,7 +67,9 @@ fn models(notices: &mut Vec<Notice>, view: &View) {
             .targets
             .iter()
             .filter(|t| !t.ready)
-            .map(|t| format!("{} {}", t.provider, t.reason.as_deref().unwrap_or("is not ready")))
+            .map(|t| {
+                format!("{}/{}: {}", t.provider, t.upstream_model, t.reason.as_deref().unwrap_or("not ready"))
+            })
             .collect();
         if model.targets.is_empty() {
             notices.push(Notice(Weight::Bad, format!("Model {} has no target.", model.name)));
@@ -116,8 +118,8 @@ fn requests(notices: &mut Vec<Notice>, records: &[RecordSummary]) {
     ] {
         let hit: Vec<&RecordSummary> =
             records.iter().filter(|r| outcomes.contains(&r.outcome.as_str())).collect();
-        // One refusal in fifty is a misspelt model, not a finding.
-        if hit.is_empty() || (weight == Weight::Warn && hit.len() * 10 < of) {
+        // A refusal or two are a misspelt model, not a finding.
+        if hit.is_empty() || (weight == Weight::Warn && (hit.len() < 3 || hit.len() * 10 < of)) {
             continue;
         }
         let most = match most_frequent(&hit) {

@@ -12,6 +12,9 @@ use crate::{View, path};
 /// Rows of the table, whatever the caller hands over.
 const ROWS_SHOWN: usize = 100;
 
+/// Bars of the strip at least, so that one request is a bar and not a wall.
+const STRIP_PLACES: usize = 40;
+
 /// How the last requests went, in two numbers.
 pub(super) fn tiles(main: &mut Html, records: &[RecordSummary]) {
     let failed = records.iter().filter(|r| r.outcome == "failed" || r.outcome == "crashed").count();
@@ -61,8 +64,10 @@ fn strip(main: &mut Html, records: &[RecordSummary]) {
         "<svg class=\"strip\" role=\"img\" aria-label=\"{}\" width=\"100%\" height=\"48\">\n",
         &[&label],
     );
-    let width = 100.0 / records.len() as f64;
-    for (index, record) in records.iter().rev().enumerate() {
+    // Few requests stand at the right, where the next will appear.
+    let places = records.len().max(STRIP_PLACES);
+    let width = 100.0 / places as f64;
+    for (index, record) in (places - records.len()..).zip(records.iter().rev()) {
         let high = 3.0 + 45.0 * (record.duration_us as f64 / longest as f64);
         main.raw(match record.outcome.as_str() {
             "completed" => "<rect class=\"ok\"",
@@ -75,7 +80,7 @@ fn strip(main: &mut Html, records: &[RecordSummary]) {
             &[
                 &format!("{:.2}", width * index as f64),
                 &format!("{:.1}", 48.0 - high),
-                &format!("{:.2}", (width * 0.8).min(3.0)),
+                &format!("{:.2}", width * 0.8),
                 &format!("{high:.1}"),
                 day_and_time(&record.at).1,
                 &record.outcome,
@@ -84,7 +89,7 @@ fn strip(main: &mut Html, records: &[RecordSummary]) {
         );
     }
     main.raw("</svg>\n");
-    main.put("<p class=\"axis soft\"><span>oldest</span><span>height is time taken, at most {}</span><span>newest</span></p>\n", &[
+    main.put("<p class=\"axis soft\"><span>older</span><span>height is time taken, at most {}</span><span>newest</span></p>\n", &[
         &duration(longest),
     ]);
 }
