@@ -86,11 +86,24 @@ def test_several_choices_are_computed(oai):
     assert all(c.message.content for c in answer.choices)
 
 
-def test_a_logit_bias_bars_a_token(oai):
-    first = greedy(oai, max_tokens=1, logprobs=True, top_logprobs=2).choices[0].logprobs.content[0]
-    banned = {str(token): -100 for token in range(256)}
-    other = greedy(oai, max_tokens=1, logprobs=True, logit_bias=banned).choices[0].logprobs.content[0]
-    assert first.token and other.token
+def test_a_logit_bias_forces_and_bars_a_token(oai):
+    def forced(token):
+        return greedy(oai, max_tokens=3, logit_bias={str(token): 100}, logprobs=True).choices[0].logprobs.content
+
+    assert [t.token for t in forced(300)] == [forced(300)[0].token] * 3
+    assert forced(300)[0].token != forced(301)[0].token
+    with pytest.raises(openai.BadRequestError) as refused:
+        forced(1 << 24)
+    assert refused.value.code == "EN0004"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_trap_s2_what_the_engine_is_not_told_is_named_in_a_header(oai, stream):
+    raw = oai.chat.completions.with_raw_response.create(
+        model=GUIDE, messages=BUDGET, store=True, extra_body={"vendor_knob": 1}, max_tokens=2, stream=stream
+    )
+    assert set(raw.headers["bedplate-dropped"].split(", ")) == {"store", "vendor_knob"}
+    raw.http_response.close()
 
 
 def test_a_legacy_completion_continues_the_text(oai):
@@ -144,17 +157,17 @@ async def test_async_requests_share_the_engine(async_oai):
 
 
 def test_trap_m4_closing_a_stream_stops_the_engine_and_bills_what_was_made(oai, server):
-    # Biased away from its end, the model would go on for the whole context.
+    # One token for ever: without the client's leaving it would come 900 times.
     raw = oai.chat.completions.with_raw_response.create(
-        model=GUIDE, messages=BUDGET, temperature=2, stream=True, max_tokens=900
+        model=GUIDE, messages=BUDGET, logit_bias={"300": 100}, stream=True, max_tokens=900
     )
-    request_id = raw.headers["x-request-id"]
     stream = raw.parse()
     next(iter(stream))
     stream.close()
-    record = server.record(request_id)
-    assert record["outcome"] in ("abandoned", "completed")
-    assert record["attempts"][0]["cost_usd"] == record["cost_usd"] != "0"
+    record = server.record(raw.headers["x-request-id"])
+    assert (record["outcome"], record["attempts"][0]["outcome"]) == ("abandoned", "cancelled")
+    assert record["attempts"][0]["tokens"]["output"] < 900
+    assert float(record["cost_usd"]) > 0
 
 
 def test_trap_m4_closing_a_stream_cancels_the_provider(oai, server):

@@ -62,6 +62,13 @@ impl Asked {
         Ok(self.decoded.get_or_init(|| decoded))
     }
 
+    /// The parameters that the local engine is not told: it takes canonical requests only (TRAPS S2).
+    pub fn unheard(&self) -> Vec<String> {
+        let Some(decoded) = self.decoded.get() else { return Vec::new() };
+        let rest = decoded.rest.iter().map(|(name, _)| name.clone());
+        rest.chain(decoded.lost.iter().cloned()).collect()
+    }
+
     /// A guess of the prompt's tokens that rather overstates: three bytes of
     /// text to a token (English has about four), and four for the frame of each
     /// message, whose number is not known here.

@@ -33,7 +33,9 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
             same(admitted, wire, body, dropped).await
         }
         Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
-        Ok(Reply::Engine(generation)) if !admitted.stream => computed(admitted, client, generation).await,
+        Ok(Reply::Engine(generation)) if !admitted.stream => {
+            computed(admitted, client, generation, &asked.unheard()).await
+        }
         Ok(Reply::Frames { wire, response, first, stripped, dropped }) if wire == client => {
             let response_head = headers::begin(&admitted, &dropped);
             let splice = Splice { response, next: Some(first), tee: Tee::new(wire, stripped) };
@@ -44,7 +46,8 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
             Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
         }
         Ok(Reply::Engine(generation)) => {
-            Ok(canonical(admitted, client, asked.envelope.include_usage, Events::Engine(generation), &[]))
+            let (events, dropped) = (Events::Engine(generation), asked.unheard());
+            Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
         }
     }
 }
@@ -105,14 +108,19 @@ fn metered(account: &mut Account, answer: chat::Response) -> chat::Response {
     folded
 }
 
-async fn computed(mut admitted: Admitted, client: Dialect, generation: Generation) -> Result<Response, Stop> {
+async fn computed(
+    mut admitted: Admitted,
+    client: Dialect,
+    generation: Generation,
+    dropped: &[String],
+) -> Result<Response, Stop> {
     let answer = local::fold(&mut admitted, generation).await;
     if let Some((kind, message)) = &answer.failed {
         let report = Report::new("EN0003", "the engine failed").because(format!("{kind}: {message}"));
         admitted.end(AttemptOutcome::Failed(report.code.0.into()));
         return Err(Stop::Failed(admitted, report));
     }
-    whole(admitted, client, answer, &[]).await
+    whole(admitted, client, answer, dropped).await
 }
 
 async fn whole(
