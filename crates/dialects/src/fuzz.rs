@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Dialect, Quirks, Rewrite, StreamDecoder, StreamEncoder, StreamOptions, Tee, decode_error, decode_request,
-    decode_response, encode_request, encode_response, openai, rewrite, scan, usage_of,
+    Dialect, Error, Quirks, Rewrite, StreamDecoder, StreamEncoder, StreamOptions, Tee, decode_error,
+    decode_request, decode_response, encode_request, encode_response, openai, rewrite, scan, usage_of,
 };
 
 /// What clients send: what scans is JSON, and stays JSON when spliced.
@@ -23,7 +23,13 @@ pub fn request(bytes: &[u8]) {
     let _ = openai::embeddings::decode(&body);
     for dialect in Dialect::ALL {
         let Ok(decoded) = decode_request(dialect, &body) else { continue };
-        assert!(scan(&body).is_ok(), "read whole, but not scanned");
+        // The scan knows the fields of every dialect at once: `n` as an object is
+        // refused by it even where the dialect has no `n`.
+        match scan(&body) {
+            Ok(_) => {}
+            Err(Error::Field { .. }) if dialect == Dialect::AnthropicMessages => continue,
+            Err(error) => panic!("read whole by {dialect:?}, but not scanned: {error}"),
+        }
         for target in Dialect::ALL {
             if let Ok(encoded) = encode_request(target, &Quirks::default(), "m", &decoded) {
                 assert!(scan(&encoded.body).is_ok(), "wrote {:?}", encoded.body);
