@@ -9,7 +9,6 @@ use crate::stats::Summary;
 
 /// Which way is better, and the bound the issue sets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(dead_code, reason = "TEMP")]
 pub enum Target {
     AtMost(f64),
     AtLeast(f64),

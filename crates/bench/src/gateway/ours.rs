@@ -93,10 +93,7 @@ impl Ours {
         let words = ["key", "create", "bench", "--team", "bench"];
         let limits = ["--requests-per-minute", REQUESTS_PER_MINUTE, "--tokens-per-minute", TOKENS_PER_MINUTE];
         let answer = self.client(url, admin, &[&words[..], &limits[..]].concat())?;
-        let value: serde_json::Value =
-            serde_json::from_str(&answer).context("read the answer of `key create`")?;
-        let key = value.get("key").and_then(|key| key.as_str());
-        Ok(key.with_context(|| format!("`key create --json` has no \"key\": {answer}"))?.to_owned())
+        find_key(&answer).with_context(|| format!("`key create --json` printed no key: {answer}"))
     }
 
     fn client(&self, url: &str, admin: &str, words: &[&str]) -> Result<String> {

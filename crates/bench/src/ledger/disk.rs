@@ -1,19 +1,24 @@
 //! What the disk itself can do.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::clock;
 
-/// Appends 4 KiB and waits for `fdatasync`, `count` times: how often a second
-/// something can become durable on this disk, one after the other.
+/// Overwrites 4 KiB and waits for `fdatasync`, `count` times, page after page:
+/// how often a second something can become durable on this disk, one after the
+/// other. Overwriting and not appending, as a write-ahead log mostly does: a
+/// file that grows must also sync its length.
 pub fn syncs_per_second(folder: &Path, count: u32) -> Result<f64> {
     let path = folder.join("sync-probe");
     let mut file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     let page = [0x5a; 4096];
+    (0..count).try_for_each(|_| file.write_all(&page))?;
+    file.sync_all()?;
+    file.rewind()?;
     let start = clock::now();
     for _ in 0..count {
         file.write_all(&page)?;

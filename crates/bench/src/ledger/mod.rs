@@ -2,7 +2,7 @@
 //!
 //! Requests settle side by side: each waits for its acknowledgement before it
 //! counts, as a request waits for it before its end marker is sent. Beside it
-//! stands what the disk can do: 4 KiB appended and synced, one at a time. More
+//! stands what the disk can do: 4 KiB written and synced, one at a time. More
 //! postings than syncs is what group commit is for.
 
 mod disk;
@@ -92,14 +92,7 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
         };
         let target = if *in_flight == IN_FLIGHT[0] { Target::AtLeast(TARGET) } else { Target::Shown };
         let name = format!("durable postings, {in_flight} in flight");
-        rows.push(row(
-            name.clone(),
-            "postings/s",
-            &rates(values),
-            &syncs,
-            Some("4 KiB append + fdatasync"),
-            target,
-        ));
+        rows.push(row(name.clone(), "postings/s", &rates(values), &syncs, Some("4 KiB + fdatasync"), target));
         if *in_flight == IN_FLIGHT[0] {
             rows.push(row(name, "postings/s", &rates(values), &memory, Some("the store in memory"), target));
         }

@@ -72,7 +72,10 @@ fn instruction_sets(cpuinfo: &str) -> Vec<String> {
         ("avx512_vnni", "AVX512_VNNI"),
         ("avx512_bf16", "AVX512_BF16"),
     ];
-    pairs.iter().map(|(flag, name)| format!("-DGGML_{name}={}", if has(flag) { "ON" } else { "OFF" })).collect()
+    pairs
+        .iter()
+        .map(|(flag, name)| format!("-DGGML_{name}={}", if has(flag) { "ON" } else { "OFF" }))
+        .collect()
 }
 
 fn archive(downloads: &Path) -> Result<PathBuf> {
