@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
-    /// `ready`, `starting` or `draining`.
+    /// `ready`, `loading` or `draining`.
     pub state: String,
     pub uptime_seconds: u64,
     /// The generation of the configuration in force.

@@ -35,6 +35,12 @@ pub(crate) async fn embed(
                 return stream::finish(prepared.admitted, body, &[]).await;
             }
             Err(trouble) => {
+                prepared.admitted.live().note = trouble.report.sentence();
+                if trouble.unwell {
+                    target.breaker().fail(runtime::clock::now(), None);
+                } else {
+                    target.breaker().forget();
+                }
                 prepared.admitted.end(AttemptOutcome::Failed(trouble.report.code.0.into()));
                 plan.attempts.remove(0);
                 if !trouble.elsewhere || plan.attempts.is_empty() {

@@ -6,6 +6,10 @@ use engine::Generation;
 use report::Report;
 
 /// The beginning of an answer. From here on nothing is tried again.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, moved once; a box would be an allocation on the hot path"
+)]
 pub(crate) enum Reply {
     /// A provider's whole answer, in its dialect.
     Whole { wire: Dialect, body: Bytes, dropped: Vec<String> },

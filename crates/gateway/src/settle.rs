@@ -23,8 +23,15 @@ impl Settled {
         let because = match self.durable.await {
             Ok(Ok(())) => return Ok(self.record),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "the store stopped".into(),
+            Err(_) => String::from("the store stopped"),
         };
+        // The one place where money could be lost from sight: a person must act.
+        observe::error!(
+            "record.lost",
+            request = self.record.id.to_string().as_str(),
+            cost_usd = self.record.cost.to_string().as_str(),
+            why = because.as_str()
+        );
         Err(Report::new("GW0007", "the record of the request could not be made durable")
             .because(because)
             .hint("see `bedplate doctor`; the answer is withheld because its cost could be lost"))

@@ -61,6 +61,11 @@ async fn same(
 ) -> Result<Response, Stop> {
     let from = runtime::clock::monotonic_us();
     let seen = dialects::usage_of(wire, &body);
+    if let Some((kind, message)) = seen.failed {
+        let report = Report::new("UP0001", "the provider answered with an error under a status of success")
+            .because(format!("{kind}: {message}"));
+        return Err(Stop::Failed(admitted, report));
+    }
     // Only looked at when no end was found: what is not JSON is no answer.
     if !seen.finished
         && let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(&body)
@@ -281,6 +286,7 @@ fn in_band(client: Dialect, report: &Report, id: &str) -> Bytes {
 }
 
 /// Where canonical events come from.
+#[expect(clippy::large_enum_variant, reason = "one per stream, never moved after it was made")]
 enum Events {
     Wire { response: net::client::Response, next: Option<Bytes>, decoder: StreamDecoder },
     Engine(Generation),
