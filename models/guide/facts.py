@@ -204,6 +204,7 @@ def augment(text, rng):
     if len(words) > 2 and mode < 0.20:
         kept = [w for w in words if w not in SMALL or rng.random() > (0.9 if mode < 0.05 else 0.35)]
         words = kept if any(w not in SMALL for w in kept) else words
+    words = jumble(words, rng) if rng.random() < 0.35 else words
     text = " ".join(words)
     if rng.random() < 0.18:
         text = rng.choice(BEFORE) + text
@@ -212,6 +213,42 @@ def augment(text, rng):
     if rng.random() < 0.15:
         text = mistype(text, rng)
     return dress(text, rng)
+
+
+NEUTRAL = """just really actually now today my our the some this kind thing maybe also still even simply quickly app program work
+boss colleague we they you one someone here there exactly always ever other own new old first time way part about with for when""".split()
+
+
+def jumble(words, rng):
+    """Loses, adds and swaps a few words, so that no fact hangs on one exact sentence."""
+    plain = lambda word: word.isalpha() and not word.isupper()
+    if len(words) > 4:
+        words = [w for w in words if not plain(w) or rng.random() > 0.12]
+    if len(words) > 3 and rng.random() < 0.3:
+        i = rng.randrange(len(words) - 1)
+        words = words[:i] + [words[i + 1], words[i]] + words[i + 2:]
+    out = []
+    for word in words:
+        out += [rng.choice(NEUTRAL), word] if rng.random() < 0.1 else [word]
+    return out
+
+
+# Off-topic has no end, so training composes more of it.
+ELSEWHERE = [
+    "compare {} and {}", "why is {} so important", "how does {} work", "who invented {}", "when was {} built", "which {} is the best",
+    "how many {} are there", "how much does {} cost", "tell me a story about {}", "write a poem about {}", "translate {} into french",
+    "is {} good for you", "where can i buy {}", "what colour is {}", "what is the history of {}", "who owns {}", "give me five facts about {}",
+    "draw {}", "can i eat {}", "how old is {}", "do you like {}", "my {} is broken", "what is {} made of", "what causes {}",
+    "the best {} near {}", "is {} better than {}", "what do you think about {}", "who is {}", "who was {}", "when did {} start", "how long is {}",
+    "how big is {}", "is {} dangerous", "why do people like {}", "i love {}", "i am looking for {}", "teach me {}", "which animal eats {}",
+    "what is the price of {}", "what is the difference between {} and {}", "how do i use {}", "how do i get {}", "is {} a {}", "{} and {}",
+    "list some kinds of {}", "what does {} have to do with {}", "are there {} in {}", "does {} need {}", "what happens to {} in {}",
+]
+SYLLABLES = "ba ker lo mi tun sar vel dri pon gra shi fo lum ne tar wick zo pel ham jun ro cis tem bla kin dor gu ost ley far min".split()
+
+
+def made_up(rng):
+    return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))
 
 
 def mistype(text, rng):
@@ -251,7 +288,7 @@ SYSTEMS = [
 ]
 
 
-OFTEN = {OFF_TOPIC: 60.0, "hello": 4.0, "bedplate": 4.0, "who-are-you": 3.0, "what-can-you-do": 3.0, "follow-up": 3.0,
+OFTEN = {OFF_TOPIC: 80.0, "hello": 4.0, "bedplate": 4.0, "who-are-you": 3.0, "what-can-you-do": 3.0, "follow-up": 3.0,
          "thanks": 2.0, "bye": 2.0, "how-are-you": 2.0, "key-create": 2.0, "serve": 2.0, "commands": 2.0}
 
 
@@ -265,13 +302,23 @@ class Sampler:
 
     def question(self, fact):
         rng = self.rng
-        kinds = [kind for kind in KINDS if fact.subjects[kind]]
-        if kinds and rng.random() < (0.55 if fact.direct else 1.0):
-            kind = rng.choices(kinds, [len(fact.subjects[kind]) for kind in kinds])[0]
-            text = rng.choice(TRAIN[kind]).format(rng.choice(fact.subjects[kind]))
-        else:
-            text = rng.choice(fact.direct)
+        if fact.key == OFF_TOPIC and rng.random() < 0.35:
+            nouns = fact.subjects["what"]
+            noun = lambda: made_up(rng) if rng.random() < 0.35 else re.sub(r"^(an?|the) ", "" if rng.random() < 0.5 else r"\g<0>", rng.choice(nouns))
+            pattern = rng.choice(ELSEWHERE + TRAIN["what"] + TRAIN["where"])
+            return augment(pattern.format(noun(), noun()), rng)
+        text = self.phrasing(fact)
+        if rng.random() < 0.06:
+            text = text + rng.choice([", ", ". ", " - ", " or ", "? "]) + self.phrasing(fact)
         return augment(text, rng)
+
+    def phrasing(self, fact):
+        rng = self.rng
+        kinds = [kind for kind in KINDS if fact.subjects[kind]]
+        if kinds and rng.random() < (0.45 if fact.direct else 1.0):
+            kind = rng.choices(kinds, [len(fact.subjects[kind]) for kind in kinds])[0]
+            return rng.choice(TRAIN[kind]).format(rng.choice(fact.subjects[kind]))
+        return rng.choice(fact.direct)
 
     def conversation(self, single=False):
         rng = self.rng
