@@ -93,6 +93,18 @@ fn source(
     }
 }
 
+/// Where the provider's manifest looks for its key, if it says so itself.
+fn declared_secret(plane: &Plane, name: &str) -> Result<String, Report> {
+    let state = plane.state()?;
+    let own = state.manifests.iter().find(|m| m.kind == Kind::Provider.name() && m.name == name);
+    let documents = own.and_then(|m| manifest::parse(&m.text, &m.name).ok()).unwrap_or_default();
+    let declared = documents.into_iter().find_map(|document| match document.spec {
+        Spec::Provider(manifest::Provider { key: Some(KeyFrom::Store(secret)), .. }) => Some(secret),
+        _ => None,
+    });
+    Ok(declared.unwrap_or_else(|| secret_name(name)))
+}
+
 pub(crate) fn set_provider_key(plane: &Plane, call: &Call) -> Outcome {
     let name = call.param(0);
     let wanted: api::SetProviderKey = call.read()?;
@@ -110,7 +122,7 @@ pub(crate) fn set_provider_key(plane: &Plane, call: &Call) -> Outcome {
         )
         .into());
     }
-    plane.store.put_secret(&secret_name(name), key.as_bytes()).map_err(|e| e.report())?;
+    plane.store.put_secret(&declared_secret(plane, name)?, key.as_bytes()).map_err(|e| e.report())?;
     plane.host.reload()?;
     let shown = all(plane)?.into_iter().find(|p| p.name == name);
     json(&shown.ok_or_else(|| missing("provider", name, "it was just there"))?)

@@ -179,7 +179,8 @@ pub(crate) fn failure(chunk: &Lenient<'_>) -> Event {
         (kind.unwrap_or_default().into_owned(), error.text("message"))
     };
     let retriable = is_retriable(&kind);
-    Event::Failed { kind, message: crate::upstream::redact(&message), retriable }
+    let [kind, message] = [kind, message].map(|text| crate::upstream::redact(&text));
+    Event::Failed { kind, message, retriable }
 }
 
 #[cfg(test)]

@@ -71,6 +71,22 @@ impl Tee {
 
     /// Sees a chunk; appends what to forward to `out`, as slices of the chunk.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
+        let (before, failed) = (out.len(), self.seen.failed.is_some());
+        self.pass(chunk, out);
+        self.clean(failed, &mut out[before..]);
+    }
+
+    /// Providers repeat the key that they were sent in their errors (TRAPS X4):
+    /// what is forwarded together with the news of a failure is cleaned of it.
+    fn clean(&self, had_failed: bool, parts: &mut [Bytes]) {
+        for part in parts.iter_mut().filter(|_| self.seen.failed.is_some() && !had_failed) {
+            if let Ok(text) = std::str::from_utf8(part) {
+                *part = crate::upstream::without_keys(text).into();
+            }
+        }
+    }
+
+    fn pass(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
         if !self.strip_usage {
             out.push(chunk.clone());
         }
@@ -97,6 +113,7 @@ impl Tee {
     /// At the end of the body: what is still held back, and how it ended.
     pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Ending {
         let rest = self.partial.split().freeze();
+        let (before, failed) = (out.len(), self.seen.failed.is_some());
         if !rest.is_empty() {
             let mut closed = rest.to_vec();
             closed.extend_from_slice(b"\n\n");
@@ -105,6 +122,7 @@ impl Tee {
                 out.push(rest);
             }
         }
+        self.clean(failed, &mut out[before..]);
         if self.seen.failed.is_some() {
             Ending::Failed
         } else if self.seen.finished {

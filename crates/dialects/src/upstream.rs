@@ -88,7 +88,7 @@ fn words(body: &[u8]) -> (String, String) {
     // OpenAI's `code` is the finer word; Gemini's is a number.
     let code = from.str("code").filter(|c| !c.is_empty());
     let kind = code.or_else(|| from.str("type").filter(|t| t != "error")).or_else(|| from.str("status"));
-    (kind.unwrap_or_default().chars().take(100).collect(), redact(&message))
+    (redact(&kind.unwrap_or_default()).chars().take(100).collect(), redact(&message))
 }
 
 /// The longest message of a provider that is repeated, in characters.
@@ -103,10 +103,21 @@ const RUN_MIN: usize = 24;
 /// A provider's words without what looks like a key, cut to 500 characters.
 /// Providers repeat keys in "incorrect API key" messages (TRAPS X4).
 pub(crate) fn redact(message: &str) -> String {
+    // A word is at most three characters longer as a mark, and one that is cut in two is still found.
+    let bound = message.char_indices().nth(4 * MESSAGE_MAX).map_or(message.len(), |(end, _)| end);
+    let clean = without_keys(&message[..bound]);
+    match clean.char_indices().nth(MESSAGE_MAX) {
+        Some((end, _)) => format!("{}...", &clean[..end]),
+        None => clean,
+    }
+}
+
+/// The same, uncut. JSON stays JSON: no letter of a key has a meaning there.
+pub(crate) fn without_keys(message: &str) -> String {
     let is_key_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
-    let mut clean = String::new();
+    let mut clean = String::with_capacity(message.len());
     let mut rest = message;
-    while !rest.is_empty() && clean.len() < 4 * MESSAGE_MAX {
+    while !rest.is_empty() {
         let word_len = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(word_len);
         clean.push_str(if looks_like_key(word) { "[redacted]" } else { word });
@@ -114,10 +125,7 @@ pub(crate) fn redact(message: &str) -> String {
         clean.push_str(&after[..gap]);
         rest = &after[gap..];
     }
-    match clean.char_indices().nth(MESSAGE_MAX) {
-        Some((end, _)) => format!("{}...", &clean[..end]),
-        None => clean,
-    }
+    clean
 }
 
 fn looks_like_key(word: &str) -> bool {

@@ -87,6 +87,18 @@ fn a_cut_and_a_failed_stream_are_told_apart() {
 }
 
 #[test]
+fn trap_x4_a_key_in_an_error_event_is_not_forwarded() {
+    let error =
+        "data: {\"error\":{\"message\":\"bad key sk-proj-0123456789abcdefghij\",\"type\":\"auth\"}}\n\n";
+    for strip in [false, true] {
+        let (out, seen, ending) = through(Dialect::OpenaiChat, strip, &[ROLE.as_bytes(), error.as_bytes()]);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.starts_with(ROLE) && out.contains("bad key [redacted]"), "{out}");
+        assert_eq!((ending, seen.failed.is_some()), (Ending::Failed, true));
+    }
+}
+
+#[test]
 fn an_anthropic_stream_is_metered() {
     let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\":\"claude\",\"usage\":{\"input_tokens\":10,\"cache_read_input_tokens\":5,\"cache_creation_input_tokens\":9,\"cache_creation\":{\"ephemeral_5m_input_tokens\":2,\"ephemeral_1h_input_tokens\":7},\"output_tokens\":1,\"service_tier\":\"priority\"}}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"hello\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":12}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     for size in [1, 7, 64, 4096] {
