@@ -51,7 +51,7 @@ impl Setup {
     /// If it does not become ready, with what it wrote.
     pub fn begin(self) -> World {
         let server = Bedplate::start(self.start).expect("start bedplate");
-        let admin = server.admin_key().expect("a first start prints an admin key");
+        let admin = eventually("a first start prints an admin key", || server.admin_key());
         World { server, admin, folder: self.folder }
     }
 }

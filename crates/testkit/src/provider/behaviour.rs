@@ -66,6 +66,8 @@ pub enum Behaviour {
     Redirect,
     /// `wrong-type`: a right body under `text/html`.
     WrongType,
+    /// `leaky`: an error that repeats the key that it was sent; inside a stream if one was asked for.
+    Leaky,
 }
 
 impl Behaviour {
@@ -106,6 +108,7 @@ impl Behaviour {
             "huge" => B::Huge(or(64)),
             "redirect" => B::Redirect,
             "wrong-type" => B::WrongType,
+            "leaky" => B::Leaky,
             _ => match name.parse() {
                 Ok(status @ 400..=599) => B::Status(status),
                 _ => B::Normal,
@@ -156,6 +159,7 @@ pub(super) fn perform(
             return answered(peer.answer(307, &[location], ""));
         }
         B::Huge(mib) => return huge(peer, mib),
+        B::Leaky => return leak(peer, request, json["stream"] == true),
         _ => {}
     }
     let id = format!("{number:04}");
@@ -391,6 +395,18 @@ fn refuse(peer: &mut Peer, status: u16, is_anthropic: bool, retry_after: Option<
     let mut headers = JSON.to_vec();
     headers.extend(retry_after.map(|value| ("retry-after", value)));
     answered(peer.answer(status, &headers, body.to_string()))
+}
+
+fn leak(peer: &mut Peer, request: &Received, stream: bool) -> io::Result<End> {
+    let key = request.header("authorization").or(request.header("x-api-key")).unwrap_or_default();
+    let message = format!("Incorrect API key provided: {key}. ({key})");
+    let error = json!({"error": {"message": message, "type": key, "param": null, "code": "invalid_api_key"}});
+    if !stream {
+        return answered(peer.answer(401, JSON, error.to_string()));
+    }
+    peer.start_chunked(200, EVENTS)?;
+    peer.chunk(format!("data: {error}\n\n"))?;
+    answered(peer.end_chunked())
 }
 
 fn left(waited: Waited, phase: Phase) -> End {
