@@ -28,5 +28,5 @@ pub fn run(bench: &Bench) -> Result<()> {
 }
 
 fn run_quiet(arguments: &[&str]) -> Result<()> {
-    shell::run(cargo().args(arguments).stdout(Stdio::null()))
+    shell::run(cargo().args(arguments).envs(crate::machine::engine_flags()).stdout(Stdio::null()))
 }

@@ -35,7 +35,9 @@ pub fn run(demo: &Demo) -> Result<()> {
             say("1/6", "what the build needs");
             prerequisites::for_build()?;
             say("2/6", "build the release binary (several minutes the first time)");
-            run_command(cargo().args(["build", "--release", "-p", "bedplate"]))?;
+            run_command(
+                cargo().args(["build", "--release", "-p", "bedplate"]).envs(crate::machine::engine_flags()),
+            )?;
             target().join("release/bedplate")
         }
     };
