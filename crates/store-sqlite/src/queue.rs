@@ -119,12 +119,19 @@ impl Queue {
         if state.jobs.is_empty() && state.closed {
             return None;
         }
+        self.drain(&mut state, into);
+        Some(())
+    }
+    /// What has been queued since, without waiting.
+    pub fn more(&self, into: &mut Vec<Job>) {
+        self.drain(&mut self.state(), into);
+    }
+    fn drain(&self, state: &mut State, into: &mut Vec<Job>) {
         into.extend(state.jobs.drain(..));
         state.bytes = 0;
         if state.callers_wait > 0 {
             self.room.notify_all();
         }
-        Some(())
     }
     pub fn is_empty(&self) -> bool {
         self.state().jobs.is_empty()
