@@ -138,14 +138,27 @@ fn upstream(parts: &Parts<'_>, name: &str, declared: &manifest::Provider) -> Res
     let base_path = path.path().trim_end_matches('/').to_string();
     let headers = headers(parts, name, declared, &table, entry.is_some()).map_err(unusable)?;
     let d = Deadlines::default();
-    let ms = |declared: Option<u64>, or: u32| Duration::from_millis(declared.unwrap_or(u64::from(or)));
+    let ms = |ms: u32| Duration::from_millis(u64::from(ms));
     let timeouts = Timeouts {
-        connect: ms(declared.timeouts.connect_ms, d.connect_ms),
-        first_byte: ms(declared.timeouts.first_byte_ms, d.first_byte_ms),
-        idle: ms(declared.timeouts.idle_ms, d.idle_ms),
-        total: Some(ms(declared.timeouts.total_ms, d.total_ms)),
+        connect: ms(d.connect_ms),
+        first_byte: ms(d.first_byte_ms),
+        idle: ms(d.idle_ms),
+        total: Some(ms(d.total_ms)),
     };
-    Ok(Upstream { name: name.into(), table, origin, base_path, headers, timeouts })
+    let timeouts = over(timeouts, &declared.timeouts);
+    let retries = declared.retries;
+    Ok(Upstream { name: name.into(), table, origin, base_path, headers, timeouts, retries })
+}
+
+/// The timeouts with what a manifest says instead.
+fn over(timeouts: Timeouts, declared: &manifest::Timeouts) -> Timeouts {
+    let or = |ms: Option<u64>, or: Duration| ms.map_or(or, Duration::from_millis);
+    Timeouts {
+        connect: or(declared.connect_ms, timeouts.connect),
+        first_byte: or(declared.first_byte_ms, timeouts.first_byte),
+        idle: or(declared.idle_ms, timeouts.idle),
+        total: declared.total_ms.map(Duration::from_millis).or(timeouts.total),
+    }
 }
 
 fn headers(
@@ -250,10 +263,9 @@ impl Build<'_> {
                 rank += 1;
             }
             weighted_before = weighted;
-            let retries = model.retries.unwrap_or(RETRIES);
             match &target.place {
-                manifest::Place::Remote { provider, model } => {
-                    self.remote(&mut route, provider, model, target, rank, retries);
+                manifest::Place::Remote { provider, model: upstream } => {
+                    self.remote(&mut route, provider, upstream, target, rank, model);
                 }
                 manifest::Place::Local(local) => {
                     self.local(&mut route, local, target.max_output_tokens, rank)
@@ -292,7 +304,7 @@ impl Build<'_> {
         model: &str,
         target: &manifest::Target,
         rank: u32,
-        retries: u32,
+        declared: &manifest::Model,
     ) {
         let sku: Arc<str> = format!("{provider}/{model}").into();
         let parts = self.parts;
@@ -302,7 +314,11 @@ impl Build<'_> {
             .entry(provider.into())
             .or_insert_with(|| upstream(parts, provider, &of_catalog(provider)).map(Arc::new));
         let upstream = match upstream {
-            Ok(upstream) => Arc::clone(upstream),
+            Ok(upstream) if declared.timeouts == manifest::Timeouts::default() => Arc::clone(upstream),
+            Ok(upstream) => {
+                let timeouts = over(upstream.timeouts, &declared.timeouts);
+                Arc::new(Upstream { timeouts, ..Upstream::clone(upstream) })
+            }
             Err(report) => {
                 route.absent.push((sku, report.sentence()));
                 return;
@@ -316,7 +332,7 @@ impl Build<'_> {
             name: Arc::clone(&sku),
             rank,
             weight: target.weight.unwrap_or(1),
-            retries,
+            retries: declared.retries.or(upstream.retries).unwrap_or(RETRIES),
             context_tokens: target.context_tokens.or(facts.and_then(|f| f.context_tokens)),
             embeds: upstream.table.speaks(dialects::Dialect::OpenaiEmbeddings),
             generates: !embedding,

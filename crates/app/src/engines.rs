@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine::{Engine, Options};
@@ -36,6 +37,8 @@ pub enum State {
 #[derive(Clone, Default)]
 pub struct Engines {
     states: Arc<Mutex<HashMap<Key, State>>>,
+    /// Loads whose `changed` has not returned: until then nobody is routed to the model.
+    pending: Arc<AtomicUsize>,
 }
 
 impl Engines {
@@ -50,6 +53,7 @@ impl Engines {
             return state.clone();
         }
         self.states().insert(key.clone(), State::Loading);
+        self.pending.fetch_add(1, SeqCst);
         let (engines, loading) = (self.clone(), key.clone());
         let spawned = std::thread::Builder::new().name("load-model".into()).spawn(move || {
             let state = match Engine::open(&loading.path, options(&loading)) {
@@ -59,8 +63,10 @@ impl Engines {
             log(&loading.path, &state);
             engines.states().insert(loading, state);
             changed();
+            engines.pending.fetch_sub(1, SeqCst);
         });
         if let Err(error) = spawned {
+            self.pending.fetch_sub(1, SeqCst);
             let report = Report::new("EN0003", "no thread could be started to load a model")
                 .because(error.to_string());
             self.states().insert(key.clone(), State::Failed(report));
@@ -74,7 +80,7 @@ impl Engines {
     }
 
     pub fn loading(&self) -> bool {
-        self.states().values().any(|s| matches!(s, State::Loading))
+        self.pending.load(SeqCst) > 0
     }
 
     pub fn ready(&self) -> Vec<Engine> {

@@ -50,6 +50,7 @@ pub enum Place {
 }
 
 /// A provider, ready to be called.
+#[derive(Clone)]
 pub struct Upstream {
     pub name: Arc<str>,
     /// Dialect, paths and quirks.
@@ -60,6 +61,8 @@ pub struct Upstream {
     /// Sent with each request, the key included. Never logged.
     pub headers: HeaderMap,
     pub timeouts: Timeouts,
+    /// What its manifest says of retries; a model may say otherwise.
+    pub retries: Option<u32>,
 }
 
 impl Target {
