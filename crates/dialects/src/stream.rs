@@ -169,6 +169,12 @@ pub(crate) fn is_retriable(kind: &str) -> bool {
 
 /// An `error` field: an object of either family, or a bare text.
 pub(crate) fn failure(chunk: &Lenient<'_>) -> Event {
+    let (kind, message) = failure_words(chunk);
+    Event::Failed { retriable: is_retriable(&kind), kind, message }
+}
+
+/// Its kind and message, without what looks like a key.
+pub(crate) fn failure_words(chunk: &Lenient<'_>) -> (String, String) {
     let error = chunk.object("error");
     let (kind, message) = if error.is_empty() {
         let text = chunk.str("error").or_else(|| chunk.str("message")).unwrap_or_default();
@@ -178,9 +184,7 @@ pub(crate) fn failure(chunk: &Lenient<'_>) -> Event {
             error.str("type").or_else(|| error.str("code")).or_else(|| error.raw("code").map(Into::into));
         (kind.unwrap_or_default().into_owned(), error.text("message"))
     };
-    let retriable = is_retriable(&kind);
-    let [kind, message] = [kind, message].map(|text| crate::upstream::redact(&text));
-    Event::Failed { kind, message, retriable }
+    (crate::upstream::redact(&kind), crate::upstream::redact(&message))
 }
 
 #[cfg(test)]

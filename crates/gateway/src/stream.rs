@@ -61,10 +61,8 @@ async fn same(
 ) -> Result<Response, Stop> {
     let from = runtime::clock::monotonic_us();
     let seen = dialects::usage_of(wire, &body);
-    if let Some((kind, message)) = seen.failed {
-        let report = Report::new("UP0001", "the provider answered with an error under a status of success")
-            .because(format!("{kind}: {message}"));
-        return Err(Stop::Failed(admitted, report));
+    if let Some(words) = seen.failed {
+        return Err(failed_within(admitted, words));
     }
     // Only looked at when no end was found: what is not JSON is no answer.
     if !seen.finished
@@ -83,6 +81,13 @@ async fn same(
     finish(admitted, body, &dropped).await
 }
 
+/// An error in the body of an answer whose status says success.
+fn failed_within(admitted: Admitted, (kind, message): (String, String)) -> Stop {
+    let report = Report::new("UP0001", "the provider answered with an error under a status of success")
+        .because(format!("{kind}: {message}"));
+    Stop::Failed(admitted, report)
+}
+
 async fn translated(
     mut admitted: Admitted,
     client: Dialect,
@@ -91,6 +96,7 @@ async fn translated(
     dropped: Vec<String>,
 ) -> Result<Response, Stop> {
     match dialects::decode_response(wire, body) {
+        Ok(chat::Response { failed: Some(words), .. }) => Err(failed_within(admitted, words)),
         Ok(answer) => {
             let answer = metered(&mut admitted, answer);
             whole(admitted, client, answer, &dropped).await

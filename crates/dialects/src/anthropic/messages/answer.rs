@@ -19,7 +19,6 @@ pub fn decode_response(body: &[u8]) -> Result<Response, Error> {
         return Err(broken("it has no `content`"));
     }
     let usage_object = top.object("usage");
-    let error = top.object("error");
     let parts = top.objects("content").iter().filter_map(block).collect();
     let choice = Choice {
         parts,
@@ -34,7 +33,7 @@ pub fn decode_response(body: &[u8]) -> Result<Response, Error> {
         choices: vec![choice],
         usage: usage::from_anthropic(&usage_object),
         tier: usage_object.str("service_tier").map(|word| usage::tier(&word)),
-        failed: top.has("error").then(|| (error.text("type"), error.text("message"))),
+        failed: top.has("error").then(|| crate::stream::failure_words(&top)),
     })
 }
 

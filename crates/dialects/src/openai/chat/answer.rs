@@ -71,7 +71,6 @@ pub(crate) fn read_top(body: &[u8]) -> Result<Lenient<'_>, Error> {
 
 /// What stands beside the choices.
 pub(crate) fn head(top: &Lenient<'_>) -> Response {
-    let error = top.object("error");
     Response {
         id: top.text("id"),
         model: top.text("model"),
@@ -79,7 +78,7 @@ pub(crate) fn head(top: &Lenient<'_>) -> Response {
         choices: Vec::new(),
         usage: usage::from_openai(&top.object("usage")),
         tier: top.str("service_tier").map(|word| usage::tier(&word)),
-        failed: top.has("error").then(|| (error.text("type"), error.text("message"))),
+        failed: top.has("error").then(|| crate::stream::failure_words(top)),
     }
 }
 
