@@ -327,6 +327,59 @@ fn trap_m4_the_client_leaves_while_the_provider_is_being_connected() {
 }
 
 #[test]
+fn providers_that_are_too_slow_or_not_there_are_given_up() {
+    let Some(binary) = binary() else { return };
+    let scene = scene(binary, &[]);
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
+    scene.world.provider("nobody", "openai", &format!("http://{nobody}"), &["closed"]);
+    let timeouts = "timeouts: { firstByteMs: 150, idleMs: 150, totalMs: 20000 }";
+    for model in ["hang-before-head", "hang-after-head", "hang-mid-stream:2", "drip:400"] {
+        scene.world.apply(&format!(
+            "apiVersion: bedplate/v1\nkind: Model\nmetadata: {{ name: \"{model}\" }}\n\
+             spec:\n  retries: 0\n  {timeouts}\n  targets:\n    - {}\n",
+            price("scripted", model, "0")
+        ));
+    }
+    let closed = scene.ask("closed", true);
+    assert_eq!((closed.status, closed.header("bedplate-error")), (502, Some("UP0002")), "{closed:?}");
+    for model in ["hang-before-head", "hang-after-head", "drip:400"] {
+        let late = scene.ask(model, false);
+        assert_eq!((late.status, late.header("bedplate-error")), (504, Some("UP0003")), "{model}: {late:?}");
+        ended(&scene.world.record_of(&late), "failed", json!("UP0003"));
+    }
+    for model in ["hang-mid-stream:2", "drip:400"] {
+        let late = scene.ask(model, true);
+        assert!(late.body.contains("UP0003") && !late.body.contains("[DONE]"), "{model}: {late:?}");
+        ended(&scene.world.record_of(&late), "failed", json!("UP0003"));
+    }
+    scene.provider.wait_for("every connection to be closed", |seen| {
+        seen.iter().all(|seen| !matches!(seen.end, testkit::End::Open))
+    });
+    scene.is_settled();
+}
+
+#[test]
+fn an_error_under_a_status_of_success_is_an_error() {
+    let Some(binary) = binary() else { return };
+    let scene = scene(binary, &["leaky", "error-event", "error-200"]);
+    for ask in [
+        scene.world.chat(&scene.key, "error-200", false),
+        scene.world.message(&scene.key, "error-200", false),
+    ] {
+        let answer = scene.world.send(&ask);
+        assert_eq!(answer.status / 100, 5, "{answer:?}");
+        assert!(answer.body.contains("no provider had room"), "{answer:?}");
+        assert_eq!(scene.world.record_of(&answer)["outcome"], "failed");
+    }
+    let streamed = scene.ask("error-event", true);
+    assert!(streamed.body.contains("the model fell over"), "{streamed:?}");
+    ended(&scene.world.record_of(&streamed), "failed", json!("UP0001"));
+    let refused = scene.ask("leaky", false);
+    assert_eq!((refused.status, refused.header("bedplate-error")), (502, Some("UP0001")), "{refused:?}");
+    scene.is_settled();
+}
+
+#[test]
 fn a_client_that_leaves_before_its_request_is_whole_leaves_nothing() {
     let Some(binary) = binary() else { return };
     let scene = scene(binary, &["echo"]);

@@ -66,6 +66,8 @@ pub enum Behaviour {
     Redirect,
     /// `wrong-type`: a right body under `text/html`.
     WrongType,
+    /// `error-200`: an error's body under a status of success.
+    ErrorBody,
     /// `leaky`: an error that repeats the key that it was sent; inside a stream if one was asked for.
     Leaky,
 }
@@ -108,6 +110,7 @@ impl Behaviour {
             "huge" => B::Huge(or(64)),
             "redirect" => B::Redirect,
             "wrong-type" => B::WrongType,
+            "error-200" => B::ErrorBody,
             "leaky" => B::Leaky,
             _ => match name.parse() {
                 Ok(status @ 400..=599) => B::Status(status),
@@ -159,6 +162,11 @@ pub(super) fn perform(
             return answered(peer.answer(307, &[location], ""));
         }
         B::Huge(mib) => return huge(peer, mib),
+        B::ErrorBody => {
+            let error =
+                json!({"error": {"message": "no provider had room", "type": "server_error", "code": 503}});
+            return answered(peer.answer(200, JSON, error.to_string()));
+        }
         B::Leaky => return leak(peer, request, json["stream"] == true),
         _ => {}
     }
