@@ -29,8 +29,8 @@ const DERIVE_AFTER: Duration = Duration::from_millis(200);
 
 /// The shortest time between two commits, unless a group is large enough: what
 /// it adds to an answer's end is less than the millisecond the gateway may add,
-/// and at 5,000 requests a second it makes groups of two instead of one.
-const PACE: Duration = Duration::from_micros(400);
+/// and at 5,000 requests a second it makes groups of four instead of one.
+const PACE: Duration = Duration::from_micros(700);
 /// A group worth its commit at once.
 const GATHERED: usize = 64;
 
