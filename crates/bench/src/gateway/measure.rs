@@ -33,6 +33,7 @@ const GENERATOR_SHARE: f64 = 0.8;
 
 const RSS_IDLE: &str = "rss idle";
 const RSS_AFTER: &str = "rss after";
+const RSS_MODEL: &str = "rss idle, built-in model loaded";
 const READY_FIRST: &str = "ready, empty data directory";
 const READY_AGAIN: &str = "ready, restart";
 const P50: &str = "chat-1k added p50 at 1000/s";
@@ -106,12 +107,17 @@ pub fn all(
     Ok(())
 }
 
-/// Time to ready of ours, over and over. Peers are started once and shown on
+/// Memory with a model and time to ready of ours, over and over. Peers are started once and shown on
 /// stderr: most of them take seconds.
 pub fn starts(subject: &Ours, launcher: &Launcher, plan: &Plan, figures: &mut Figures) -> Result<()> {
     let announce = |row: &str| Figure { row: row.into(), unit: "ms", target: Target::AtMost(150.0), n: 1 };
     figures.announce(announce(READY_FIRST));
     figures.announce(announce(READY_AGAIN));
+    figures.announce(Figure { row: RSS_MODEL.into(), unit: "MB", target: Target::Shown, n: 1 });
+    match subject.memory_with_model(launcher) {
+        Ok(megabytes) => figures.add(RSS_MODEL, 0, megabytes),
+        Err(error) => figures.note(RSS_MODEL, 0, one_line(&error)),
+    }
     match subject.start_times(launcher, plan.rounds) {
         Ok((first, again)) => {
             first.into_iter().for_each(|ms| figures.add(READY_FIRST, 0, ms));

@@ -23,6 +23,10 @@ pub const NAME: &str = "bedplate";
 const REQUESTS_PER_MINUTE: &str = "100000000";
 const TOKENS_PER_MINUTE: &str = "100000000000";
 
+/// Every role but the engine: what runs before providers of one's own, and what
+/// the bound on idle memory is about.
+const WITHOUT_MODEL: [&str; 2] = ["--roles", "gateway,control,console"];
+
 /// How to start ours.
 pub struct Ours {
     pub binary: PathBuf,
@@ -40,7 +44,7 @@ impl Ours {
 
     /// First start, key and all. Everything after this runs on the same data.
     pub fn start(&self, launcher: &Launcher) -> Result<Running> {
-        let (server, address, ready) = self.serve(launcher)?;
+        let (server, address, ready) = self.serve(launcher, &WITHOUT_MODEL)?;
         let url = format!("http://{address}");
         let key = self.create_key(&url, &admin_key(&server.log)?)?;
         let endpoint = |path: &str, model: &str| Endpoint {
@@ -60,8 +64,18 @@ impl Ours {
         Ok(Running { servers: vec![server], endpoints, ready })
     }
 
-    /// Time to ready on an empty data directory, then on one that exists,
-    /// each over and over. Milliseconds.
+    /// Resident megabytes with every role and the built-in model loaded, a
+    /// second after ready.
+    pub fn memory_with_model(&self, launcher: &Launcher) -> Result<f64> {
+        let (server, ..) = self.serve(launcher, &[])?;
+        std::thread::sleep(Duration::from_secs(1));
+        let usage = crate::proc::usage(server.pid())?;
+        server.stop(Duration::from_secs(10));
+        Ok(usage.resident_bytes as f64 / 1e6)
+    }
+
+    /// Time to ready with every role, on an empty data directory, then on one
+    /// that exists, each over and over. Milliseconds.
     pub fn start_times(&self, launcher: &Launcher, rounds: usize) -> Result<(Vec<f64>, Vec<f64>)> {
         let (mut first, mut again) = (Vec::new(), Vec::new());
         for round in 0..rounds {
@@ -71,7 +85,7 @@ impl Ours {
                 config: self.config.clone(),
             };
             for times in [&mut first, &mut again] {
-                let (server, _, ready) = fresh.serve(launcher)?;
+                let (server, _, ready) = fresh.serve(launcher, &[])?;
                 times.push(ready.as_secs_f64() * 1e3);
                 server.stop(Duration::from_secs(10));
             }
@@ -79,11 +93,11 @@ impl Ours {
         Ok((first, again))
     }
 
-    fn serve(&self, launcher: &Launcher) -> Result<(Server, std::net::SocketAddr, Duration)> {
+    fn serve(&self, launcher: &Launcher, roles: &[&str]) -> Result<(Server, std::net::SocketAddr, Duration)> {
         let address = free_address()?;
         let mut server = launcher.start(NAME, Side::Subject, &self.binary, |command| {
             command.arg("serve").arg("--data").arg(&self.data).arg("--config").arg(&self.config);
-            command.args(["--listen", &address.to_string()]).env("MOCK_KEY", "sk-mock");
+            command.args(["--listen", &address.to_string()]).args(roles).env("MOCK_KEY", "sk-mock");
         })?;
         let ready = server.ready(address, "/readyz", Duration::from_secs(30))?;
         Ok((server, address, ready))
