@@ -77,6 +77,13 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         observe::warn!("config.problem", code = problem.code.0, why = problem.sentence().as_str());
     }
     let shutdown = Shutdown::new();
+    // Before anybody can see that the server stands, a signal already means a drain.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let signals = signals
+        .map_err(|e| vec![Report::new("NT0001", "signals cannot be watched").because(e.to_string())])?;
+    if let Err(error) = signals.block_on(async { shutdown.on_signals() }) {
+        observe::error!("signals.failed", why = error.to_string().as_str());
+    }
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         book: Mutex::new(book),
@@ -113,15 +120,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let running = running.map_err(|e| vec![listen_report(&args, &e)])?;
     announce(&address.to_string(), &data, first.as_deref());
 
-    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let signals = signals
-        .map_err(|e| vec![Report::new("NT0001", "signals cannot be watched").because(e.to_string())])?;
-    signals.block_on(async {
-        if let Err(error) = shutdown.on_signals() {
-            observe::error!("signals.failed", why = error.to_string().as_str());
-        }
-        shutdown.draining().await;
-    });
+    signals.block_on(shutdown.draining());
     observe::info!(
         "server.draining",
         reason = shutdown.reason().unwrap_or("unknown"),
