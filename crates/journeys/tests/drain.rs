@@ -49,6 +49,7 @@ fn an_idle_server_ends_at_once_and_a_second_signal_does_no_harm() {
         // It may be gone already.
         let _ = world.server.signal(name);
         let status = world.server.wait().expect("the server ends");
-        assert!(status.code().is_some(), "{name}: {status}");
+        // The second one means: at once.
+        assert!(matches!(status.code(), Some(0 | 130)), "{name}: {status}");
     }
 }

@@ -77,7 +77,7 @@ impl Ask {
 }
 
 /// Far beyond what any answer takes: a hang ends as an error, not as a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An answer as it comes. Dropping it closes the connection: the client left.
 pub struct Open {
