@@ -17,8 +17,6 @@ use crate::server::Launcher;
 use crate::stats;
 use crate::wire::Connection;
 
-/// Requests in flight in a closed loop, as in the peers' published runs.
-const CLOSED_CONNECTIONS: usize = 16;
 /// Requests that may wait at once in an open loop. At 1,000 a second it takes a
 /// stall of 64 ms to use them up, which then shows as latency.
 const OPEN_CONNECTIONS: usize = 64;
@@ -46,6 +44,8 @@ const BUSY_RATE: &str = "chat-1k rate at 70% of a core";
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub rounds: usize,
+    /// Requests in flight in a closed loop.
+    connections: usize,
     scenarios: Vec<Scenario>,
     /// Divides every count of requests.
     shrink: u64,
@@ -55,13 +55,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(quick: bool, rounds: Option<usize>, only: &[String]) -> Plan {
+    pub fn new(quick: bool, rounds: Option<usize>, connections: usize, only: &[String]) -> Plan {
         let wanted = |scenario: &Scenario| only.is_empty() || only.iter().any(|name| name == scenario.name);
         let scenarios = SCENARIOS.into_iter().filter(wanted).collect();
         let (default, shrink, round_time, open_time) =
             if quick { (2, 4, 1500, 1000) } else { (5, 1, 5000, 3000) };
         Plan {
             rounds: rounds.unwrap_or(default).max(1),
+            connections: connections.max(1),
             scenarios,
             shrink,
             round_time: Duration::from_millis(round_time),
@@ -86,7 +87,7 @@ pub fn all(
     std::thread::sleep(Duration::from_secs(1)); // let start-up work end before idle memory is read
     memory(RSS_IDLE, systems, figures);
     check_answers(plan, systems, figures);
-    let ceiling = generator_ceiling(mock, output)?;
+    let ceiling = generator_ceiling(plan, mock, output)?;
     for round in 0..plan.rounds {
         for scenario in &plan.scenarios {
             let row = cpu_row(scenario);
@@ -207,17 +208,17 @@ fn closed_round(
 ) {
     let Some((shot, process)) = aim(system, scenario) else { return };
     let warm = Limit { requests: if round == 0 { 400 } else { 50 }, time: Duration::from_secs(2) };
-    load::closed(&shot, CLOSED_CONNECTIONS, warm);
+    load::closed(&shot, plan.connections, warm);
     let row = cpu_row(scenario);
-    match cpu_per_answer(&shot, process, plan.limit(scenario)) {
+    match cpu_per_answer(plan, &shot, process, plan.limit(scenario)) {
         Ok(value) => figures.add(&row, number, value),
         Err(error) => figures.note(&row, number, one_line(&error)),
     }
 }
 
-fn cpu_per_answer(shot: &Shot, process: u32, limit: Limit) -> Result<f64> {
+fn cpu_per_answer(plan: &Plan, shot: &Shot, process: u32, limit: Limit) -> Result<f64> {
     let before = proc::usage(process)?;
-    let outcome = load::closed(shot, CLOSED_CONNECTIONS, limit);
+    let outcome = load::closed(shot, plan.connections, limit);
     // A gateway may answer first and settle after; that work is part of the price.
     std::thread::sleep(Duration::from_millis(100));
     let after = proc::usage(process)?;
@@ -234,10 +235,10 @@ fn refuse_failures(outcome: &Outcome) -> Result<()> {
 
 /// Requests a second that generator and mock make on their core when nothing
 /// stands in between.
-fn generator_ceiling(mock: &Mock, output: &Output) -> Result<f64> {
+fn generator_ceiling(plan: &Plan, mock: &Mock, output: &Output) -> Result<f64> {
     let direct = SCENARIOS[0].shot(&mock.endpoint(Wire::Json));
     let limit = Limit { requests: u64::MAX, time: Duration::from_secs(1) };
-    let outcome = load::closed(&direct, CLOSED_CONNECTIONS, limit);
+    let outcome = load::closed(&direct, plan.connections, limit);
     refuse_failures(&outcome).context("ask the mock directly")?;
     let ceiling = outcome.answered as f64 / outcome.elapsed.as_secs_f64();
     output.say(&format!("generator and mock alone: {ceiling:.0} requests/s"));
@@ -358,9 +359,9 @@ mod tests {
 
     #[test]
     fn a_quick_plan_asks_less_and_a_named_scenario_alone() {
-        let quick = Plan::new(true, None, &["stream-64".into()]);
+        let quick = Plan::new(true, None, 16, &["stream-64".into()]);
         assert_eq!((quick.rounds, quick.scenarios.len()), (2, 1));
         assert_eq!(quick.limit(&quick.scenarios[0]).requests, 3000);
-        assert_eq!(Plan::new(false, Some(0), &[]).rounds, 1);
+        assert_eq!(Plan::new(false, Some(0), 16, &[]).rounds, 1);
     }
 }

@@ -40,6 +40,10 @@ pub struct Options {
     /// Rounds over all systems [default: 5, with --quick 2].
     #[arg(long)]
     pub rounds: Option<usize>,
+    /// Requests in flight in the closed loop of every system, as in the peers'
+    /// published runs. More of them share one disk sync of ours.
+    #[arg(long, default_value_t = 16)]
+    pub connections: usize,
     /// Keep the run's scratch folder (logs, configurations, data directory).
     #[arg(long)]
     pub keep: bool,
@@ -75,7 +79,7 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
     let mut figures = Figures::new(systems.iter().map(|system| system.name.clone()).collect());
     let ours = subject.is_some().then_some(0);
 
-    let plan = Plan::new(output.quick, options.rounds, &options.scenario);
+    let plan = Plan::new(output.quick, options.rounds, options.connections, &options.scenario);
     measure::all(&plan, &systems, &mock, output, &mut figures)?;
     stop_all(systems);
     if let Some(subject) = &subject {
