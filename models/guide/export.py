@@ -63,6 +63,8 @@ def write(path, model, tokenizer, version):
     w.add_add_bos_token(False)
     w.add_add_eos_token(False)
     w.add_chat_template(chat.TEMPLATE)
+    # A fact has one right wording: greedy unless the client says otherwise.
+    w.add_float32("general.sampling.temp", 0.0)
 
     def matrix(name, weight):
         w.add_tensor(name, quantized(weight), raw_dtype=gguf.GGMLQuantizationType.Q8_0)

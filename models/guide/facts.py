@@ -247,6 +247,10 @@ ELSEWHERE = [
 SYLLABLES = "ba ker lo mi tun sar vel dri pon gra shi fo lum ne tar wick zo pel ham jun ro cis tem bla kin dor gu ost ley far min".split()
 
 
+COMMON = set("""what which where when does have with that this they there about tell explain describe bedplate please know want mean meant means
+help give need show command should could would happens into from your mine some exactly look find called term info possible""".split())
+
+
 def made_up(rng):
     return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))
 
@@ -288,7 +292,7 @@ SYSTEMS = [
 ]
 
 
-OFTEN = {OFF_TOPIC: 80.0, "hello": 4.0, "bedplate": 4.0, "who-are-you": 3.0, "what-can-you-do": 3.0, "follow-up": 3.0,
+OFTEN = {OFF_TOPIC: 110.0, "hello": 4.0, "bedplate": 4.0, "who-are-you": 3.0, "what-can-you-do": 3.0, "follow-up": 3.0,
          "thanks": 2.0, "bye": 2.0, "how-are-you": 2.0, "key-create": 2.0, "serve": 2.0, "commands": 2.0}
 
 
@@ -302,15 +306,36 @@ class Sampler:
 
     def question(self, fact):
         rng = self.rng
-        if fact.key == OFF_TOPIC and rng.random() < 0.35:
-            nouns = fact.subjects["what"]
-            noun = lambda: made_up(rng) if rng.random() < 0.35 else re.sub(r"^(an?|the) ", "" if rng.random() < 0.5 else r"\g<0>", rng.choice(nouns))
-            pattern = rng.choice(ELSEWHERE + TRAIN["what"] + TRAIN["where"])
-            return augment(pattern.format(noun(), noun()), rng)
+        if fact.key == OFF_TOPIC and (draw := rng.random()) < 0.65:
+            return augment(self.foreign(fact) if draw < 0.4 else self.elsewhere(fact), rng)
         text = self.phrasing(fact)
         if rng.random() < 0.06:
             text = text + rng.choice([", ", ". ", " - ", " or ", "? "]) + self.phrasing(fact)
         return augment(text, rng)
+
+    def noun(self, off_topic):
+        rng = self.rng
+        if rng.random() < 0.35:
+            return made_up(rng)
+        noun = rng.choice(off_topic.subjects["what"])
+        return re.sub(r"^(an?|the) ", "", noun) if rng.random() < 0.5 else noun
+
+    def elsewhere(self, off_topic):
+        pattern = self.rng.choice(ELSEWHERE + TRAIN["what"] + TRAIN["where"])
+        return pattern.format(self.noun(off_topic), self.noun(off_topic))
+
+    def foreign(self, off_topic):
+        """A question about Bedplate whose long words were exchanged for others: close, and still not ours to answer."""
+        rng = self.rng
+        while True:
+            fact = rng.choice(self.facts)
+            words = self.phrasing(fact).split()
+            long = [i for i, w in enumerate(words) if (len(w) > 3 or not w.isalpha()) and w not in COMMON]
+            if fact.key == OFF_TOPIC or not long or re.match(r"[a-z]{2}\d{4}$", fact.key) and rng.random() < 0.9:
+                continue
+            for i in long if len(long) < 4 else rng.sample(long, 3):
+                words[i] = re.sub(r"^(an?|the) ", "", self.noun(off_topic)) if rng.random() < 0.8 else rng.choice(off_topic.subjects["how"])
+            return " ".join(words)
 
     def phrasing(self, fact):
         rng = self.rng
