@@ -179,7 +179,8 @@ BEFORE = ["please ", "hey, ", "hi, ", "hello, ", "hello! ", "can you tell me ", 
           "quick question: ", "i want to know ", "excuse me, ", "ok, ", "so ", "and ", "question: ", "well, ",
           "could you tell me ", "i wonder ", "please tell me ", "sorry, ", "now ", "good morning, ", "i have a question: "]
 AFTER = [" please", " in bedplate", " in bedplate", " with bedplate", " here", " thanks", ", please", " exactly",
-         " then", " now", ", thank you", " for me", " again", " in short", " in one sentence"]
+         " then", " now", ", thank you", " for me", " again", " in short", " in one sentence",
+         "? answer in one sentence", "? be brief", "? answer briefly", ". keep it short", "? explain in simple words"]
 SYNONYMS = {
     "show": ["display", "print", "give"], "see": ["view", "look at", "check", "get"], "create": ["make", "add", "generate", "set up"],
     "make": ["create", "build"], "delete": ["remove", "drop"], "stop": ["halt", "end"], "start": ["launch", "run", "begin"],
