@@ -59,8 +59,9 @@ pub(crate) struct Writer {
     pending_ids: HashSet<RequestId>,
     pending_since: Option<Instant>,
     next_seq: i64,
-    /// When the last commit ended.
+    /// When the last commit ended, and how many settles it held.
     committed: Option<Instant>,
+    last_group: usize,
 }
 
 /// The one place of this crate that reads a clock.
@@ -95,6 +96,7 @@ impl Writer {
             pending_since: None,
             next_seq: last + 1,
             committed: None,
+            last_group: 0,
         })
     }
 
@@ -131,13 +133,14 @@ impl Writer {
 
     /// Lets a group grow while the writer is busy. A commit costs about 50 µs of
     /// CPU however little it holds, so under load there is at most one in
-    /// [`PACE`]; a lone request after a quiet moment is not made to wait.
+    /// [`PACE`]. Requests that come one at a time, however evenly, never wait.
     fn gather(&self, jobs: &mut Vec<Job>) {
         let Some(left) = self.committed.and_then(|at| PACE.checked_sub(now().saturating_duration_since(at)))
         else {
             return;
         };
-        if jobs.len() < GATHERED {
+        let crowded = self.last_group > 1 || jobs.len() > 1;
+        if crowded && jobs.len() < GATHERED {
             std::thread::sleep(left);
             self.queue.more(jobs);
         }
@@ -170,6 +173,7 @@ impl Writer {
             end(&self.connection, work)
         });
         self.committed = Some(now());
+        self.last_group = group.len();
         let told = match result {
             Ok(()) => {
                 self.keep(group);
