@@ -18,6 +18,7 @@
 //! bytes were split into tokens.
 
 mod choice;
+mod constraint;
 mod job;
 mod kernel;
 mod random;
@@ -25,14 +26,17 @@ mod sampling;
 mod scheduler;
 pub mod simulated;
 mod text;
+mod tier;
 mod vocab;
 
+pub use constraint::Constraint;
 pub use job::{CancelWord, Job, JobId, Output};
 pub use kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
 pub use random::Random;
 pub use sampling::{Sampled, Sampler, Sampling};
 pub use scheduler::{Counters, Limits, Outcome, Scheduler, Step};
 pub use text::TextStream;
+pub use tier::{BlockKey, BlockStore};
 pub use vocab::Vocab;
 
 #[cfg(test)]
