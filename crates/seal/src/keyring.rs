@@ -24,16 +24,22 @@ pub enum Purpose {
     Pepper,
     /// Provider keys and other secrets, sealed a second time inside the database.
     Secrets,
+    /// Blocks of keys and values on disk.
+    Kv,
 }
 
 impl Purpose {
-    pub const ALL: [Purpose; 3] = [Purpose::Sqlite, Purpose::Pepper, Purpose::Secrets];
+    pub const ALL: [Purpose; 4] = [Purpose::Sqlite, Purpose::Pepper, Purpose::Secrets, Purpose::Kv];
+    /// What a ring of an older version lacks and is given at its next opening:
+    /// these keys protect caches, so nothing is lost when a new one begins.
+    const LATER: [Purpose; 1] = [Purpose::Kv];
 
     pub const fn name(self) -> &'static str {
         match self {
             Purpose::Sqlite => "sqlite",
             Purpose::Pepper => "pepper",
             Purpose::Secrets => "secrets",
+            Purpose::Kv => "kv",
         }
     }
 }
@@ -52,6 +58,13 @@ struct DataKey {
     key: SecretKey,
 }
 
+impl DataKey {
+    fn random(purpose: Purpose) -> DataKey {
+        let (tenant, purpose) = (PLATFORM.into(), purpose.name().into());
+        DataKey { tenant, purpose, version: 1, key: SecretKey::random() }
+    }
+}
+
 impl KeyRing {
     /// Opens the ring of a data directory; makes directory, master key and ring
     /// at the first start. Refuses to make a new ring where there is data
@@ -59,7 +72,13 @@ impl KeyRing {
     pub fn open(dir: &Path, source: &Source) -> Result<KeyRing, Error> {
         let path = dir.join(RING_FILE);
         if let Some(ring) = read_ring(&path)? {
-            return KeyRing::unwrap(&ring, &source.find(dir, &ring)?, &path);
+            let master = source.find(dir, &ring)?;
+            let keys = KeyRing::unwrap(&ring, &master, &path)?;
+            if keys.keys.len() > ring.keys.len() {
+                // Where nothing can be written a cache begins anew at each start.
+                let _ = file::write_private(&path, keys.wrap(&master, ring.lock).write().as_bytes());
+            }
+            return Ok(keys);
         }
         if has_data(dir)? {
             return Err(Error::Missing { path: path.display().to_string() });
@@ -77,13 +96,7 @@ impl KeyRing {
 
     /// A ring that is nowhere stored: for tests, and for a run without a disk.
     pub fn ephemeral() -> KeyRing {
-        let key = |purpose: Purpose| DataKey {
-            tenant: PLATFORM.into(),
-            purpose: purpose.name().into(),
-            version: 1,
-            key: SecretKey::random(),
-        };
-        KeyRing { keys: Purpose::ALL.map(key).into() }
+        KeyRing { keys: Purpose::ALL.map(DataKey::random).into() }
     }
 
     /// Puts the ring under another master key. The data keys stay, so the data
@@ -156,6 +169,10 @@ impl KeyRing {
         }
         for purpose in Purpose::ALL {
             if !keys.iter().any(|k| k.tenant == PLATFORM && k.purpose == purpose.name()) {
+                if Purpose::LATER.contains(&purpose) {
+                    keys.push(DataKey::random(purpose));
+                    continue;
+                }
                 return Err(Error::damaged(path, format!("it has no key for {}", purpose.name())));
             }
         }

@@ -56,6 +56,21 @@ fn the_purposes_have_different_keys() {
 }
 
 #[test]
+fn a_ring_of_before_blocks_were_kept_is_given_a_key_for_them_once() {
+    let dir = tempdir().expect("a directory");
+    let first = opened(dir.path(), &Source::File);
+    let path = dir.path().join(RING_FILE);
+    let text = fs::read_to_string(&path).expect("it reads");
+    let older: String = text.lines().filter(|l| !l.contains(" kv ")).map(|l| format!("{l}\n")).collect();
+    fs::write(&path, older.replace("end 4", "end 3")).expect("it is ours");
+    let second = opened(dir.path(), &Source::File);
+    assert!(first.key(Purpose::Sqlite).expose() == second.key(Purpose::Sqlite).expose());
+    assert!(first.key(Purpose::Kv).expose() != second.key(Purpose::Kv).expose());
+    assert!(same(&second, &opened(dir.path(), &Source::File)), "it is kept");
+    assert!(fs::read_to_string(&path).expect("it reads").ends_with("end 4\n"));
+}
+
+#[test]
 fn a_key_file_that_others_can_read_is_refused() {
     let dir = tempdir().expect("a directory");
     opened(dir.path(), &Source::File);

@@ -12,17 +12,18 @@ use crate::shell::{cargo, output};
 /// The floors, from the ground up.
 const FLOORS: [(&str, &[&str]); 6] = [
     ("words", &["chat", "report", "units"]),
-    ("cores", &["api", "dialects", "gguf", "ledger", "manifest", "policy", "routing", "scheduler", "store"]),
-    ("edges", &["engine", "net", "observe", "runtime", "seal", "store-sqlite"]),
+    ("cores", &["api", "dialects", "gguf", "ledger", "manifest", "policy", "residency", "routing", "scheduler", "store"]),
+    ("edges", &["engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
     ("tools", &["bench", "journeys", "testkit", "xtask"]),
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 5] = [
+const SIDEWAYS: [(&str, &str, &str); 6] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
+    ("kv-disk", "seal", "what is stored is sealed"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("bedplate", "cli", "the binary holds both"),
     ("*tool", "testkit", "tools test with the same fakes"),
