@@ -12,7 +12,21 @@ use crate::shell::{cargo, output};
 /// The floors, from the ground up.
 const FLOORS: [(&str, &[&str]); 6] = [
     ("words", &["chat", "report", "units"]),
-    ("cores", &["api", "dialects", "gguf", "ledger", "manifest", "policy", "residency", "routing", "scheduler", "store"]),
+    (
+        "cores",
+        &[
+            "api",
+            "dialects",
+            "gguf",
+            "ledger",
+            "manifest",
+            "policy",
+            "residency",
+            "routing",
+            "scheduler",
+            "store",
+        ],
+    ),
     ("edges", &["engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
