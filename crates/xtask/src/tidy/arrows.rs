@@ -27,17 +27,18 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "store",
         ],
     ),
-    ("edges", &["engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
+    ("edges", &["constrain", "engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
     ("tools", &["bench", "journeys", "testkit", "xtask"]),
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 6] = [
+const SIDEWAYS: [(&str, &str, &str); 7] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kv-disk", "seal", "what is stored is sealed"),
+    ("engine", "constrain", "what may be said next is asked at each token"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("bedplate", "cli", "the binary holds both"),
     ("*tool", "testkit", "tools test with the same fakes"),
@@ -48,9 +49,10 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 4] = [
+const HOMES: [(&str, &[&str]); 5] = [
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
+    ("llguidance", &["constrain"]),
     ("rusqlite", &["store-sqlite"]),
     ("rustls", &["net"]),
 ];

@@ -1,0 +1,187 @@
+//! What may be said, and how the library is told.
+
+use std::fmt::Write;
+
+use llguidance::api::TopLevelGrammar;
+
+use crate::{Error, Vocabulary, schema};
+
+/// Longest Lark text or regular expression. Compiling is linear in it.
+const TEXT_MAX: usize = 64 << 10;
+/// Deepest brackets of a Lark text or regular expression: they nest on the stack.
+const NEST_MAX: usize = 64;
+/// Most tools, options and repeats of one [`Grammar::Turn`].
+const ITEMS_MAX: usize = 4096;
+
+/// What a whole answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grammar {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON Schema, as JSON text.
+    JsonSchema(String),
+    /// The regular expression matches all of the answer.
+    Regex(String),
+    /// A grammar in llguidance's form of Lark; `start` is where it begins.
+    Lark(String),
+    /// Parts, one after the other: how a turn with marks is written.
+    Turn(Vec<Item>),
+}
+
+/// A part of a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    Text(String),
+    /// A text that is one token where the vocabulary has it as a mark.
+    Mark(String),
+    /// JSON that satisfies the schema.
+    Json(String),
+    /// Spaces and line ends, none to four.
+    Space,
+    /// Any text, but for these marks.
+    Free(Vec<String>),
+    /// Any text up to the first such mark, and the mark.
+    Until(String),
+    Optional(Vec<Item>),
+    OneOf(Vec<Vec<Item>>),
+    /// `item` between `min` and `max` times, with `separator` between.
+    Repeat {
+        item: Vec<Item>,
+        separator: String,
+        min: usize,
+        max: usize,
+    },
+}
+
+impl Grammar {
+    /// Checks the parts and writes them down for the library.
+    pub(crate) fn program(&self, vocabulary: &Vocabulary) -> Result<TopLevelGrammar, Error> {
+        match self {
+            Grammar::JsonObject => Grammar::JsonSchema("{\"type\":\"object\"}".into()).program(vocabulary),
+            Grammar::JsonSchema(text) => Ok(TopLevelGrammar::from_json_schema(schema::prepare(text)?)),
+            Grammar::Regex(text) => {
+                bounded("regular expression", text)?;
+                Ok(TopLevelGrammar::from_regex(text))
+            }
+            Grammar::Lark(text) => {
+                bounded("grammar", text)?;
+                Ok(TopLevelGrammar::from_lark(text.clone()))
+            }
+            Grammar::Turn(items) => {
+                let mut writer = Writer { vocabulary, rules: String::new(), count: 0 };
+                let start = writer.sequence(items)?;
+                Ok(TopLevelGrammar::from_lark(format!("start: {start}\n{}", writer.rules)))
+            }
+        }
+    }
+}
+
+fn bounded(what: &'static str, text: &str) -> Result<(), Error> {
+    if text.len() > TEXT_MAX {
+        return Err(Error::TooLarge { what, size: text.len(), max: TEXT_MAX });
+    }
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest > NEST_MAX {
+        return Err(Error::TooLarge { what: "nesting of the grammar", size: deepest, max: NEST_MAX });
+    }
+    Ok(())
+}
+
+/// Writes Lark. Text of ours and of clients stands only inside of quoted strings.
+struct Writer<'a> {
+    vocabulary: &'a Vocabulary,
+    rules: String,
+    count: usize,
+}
+
+impl Writer<'_> {
+    fn sequence(&mut self, items: &[Item]) -> Result<String, Error> {
+        let parts = items.iter().map(|i| self.item(i)).collect::<Result<Vec<_>, _>>()?;
+        Ok(if parts.is_empty() { "\"\"".to_owned() } else { parts.join(" ") })
+    }
+
+    fn item(&mut self, item: &Item) -> Result<String, Error> {
+        self.count += 1;
+        if self.count > ITEMS_MAX {
+            return Err(Error::TooLarge { what: "grammar of the turn", size: self.count, max: ITEMS_MAX });
+        }
+        Ok(match item {
+            Item::Text(text) => quoted(text),
+            Item::Mark(text) => self.mark(text),
+            Item::Json(schema) => {
+                let schema = schema::prepare(schema)?;
+                self.rule("json", "", &format!("%json {schema}"))
+            }
+            Item::Space => "/[ \\n]{0,4}/".to_owned(),
+            Item::Free(marks) => {
+                let spelled: Vec<&String> =
+                    marks.iter().filter(|m| self.vocabulary.mark(m).is_none()).collect();
+                self.count += 1;
+                let name = format!("FREE{}", self.count);
+                let mut body = "/(?s:.*)/".to_owned();
+                for mark in spelled {
+                    write!(body, " & ~/(?s:.*){}(?s:.*)/", escaped(mark)).expect("a string takes all");
+                }
+                writeln!(self.rules, "{name}: {body}").expect("a string takes all");
+                name
+            }
+            Item::Until(mark) => match self.vocabulary.mark(mark) {
+                Some(token) => format!("/(?s:.*)/ <[{token}]>"),
+                None => self.rule("until", &format!("[suffix={}]", quoted(mark)), "/(?s:.*)/"),
+            },
+            Item::Optional(items) => format!("({})?", self.sequence(items)?),
+            Item::OneOf(options) => {
+                let options = options.iter().map(|o| self.sequence(o)).collect::<Result<Vec<_>, _>>()?;
+                format!("({})", options.join(" | "))
+            }
+            Item::Repeat { item, separator, min, max } => {
+                let inner = self.sequence(item)?;
+                let inner = self.rule("item", "", &inner);
+                match (*min, max.saturating_sub(1)) {
+                    (0, more) => format!("({inner} ({} {inner}){{0,{more}}})?", quoted(separator)),
+                    (min, more) => format!("{inner} ({} {inner}){{{},{more}}}", quoted(separator), min - 1),
+                }
+            }
+        })
+    }
+
+    fn mark(&self, text: &str) -> String {
+        match self.vocabulary.mark(text) {
+            Some(token) => format!("<[{token}]>"),
+            None => quoted(text),
+        }
+    }
+
+    fn rule(&mut self, name: &str, attributes: &str, body: &str) -> String {
+        self.count += 1;
+        let name = format!("{name}{}", self.count);
+        writeln!(self.rules, "{name}{attributes}: {body}").expect("a string takes all");
+        name
+    }
+}
+
+/// As a Lark string, which reads the escapes of JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// As a Lark regular expression that matches just this text.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || !c.is_ascii() {
+            out.push(c);
+        } else {
+            write!(out, "\\x{:02x}", c as u32).expect("a string takes all");
+        }
+    }
+    out
+}
