@@ -10,6 +10,7 @@
 //! nothing to compute; usage is what was computed, by axis.
 
 mod error;
+mod eval;
 mod handle;
 mod llama;
 mod load;
@@ -21,8 +22,11 @@ mod template;
 mod worker;
 
 pub use error::Error;
+pub use eval::{Comparison, Reading, Reference, Score, TOP};
 pub use handle::{Engine, Generation, ModelInfo, Options, Stats};
-pub use llama::{Quantization, quantize, set_log};
+pub use llama::{
+    Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of,
+};
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
 pub use worker::Vectors;

@@ -15,19 +15,22 @@
 //! - A file reaches the loader only after `gguf::check_model` (see `load.rs`).
 //! - C++ exceptions end at `guard.cpp`, which turns them into error codes: one
 //!   that reached Rust would end the process.
-//! - Callbacks are `extern "C"` functions that cannot unwind into C++.
+//! - Callbacks are `extern "C"` functions that cannot unwind into C++. The nodes
+//!   of a graph that one is shown are read within the call only.
 
 #![expect(unsafe_code, reason = "the C interface of llama.cpp; the module docs argue soundness")]
 
 mod context;
 mod embedder;
 mod guard;
+mod importance;
 mod log;
 mod model;
 mod quantize;
 
 pub(crate) use context::{ContextOptions, LlamaKernel};
 pub(crate) use embedder::Embedder;
+pub use importance::{Importance, measure_importance};
 pub use log::set_log;
 pub(crate) use model::Model;
-pub use quantize::{Quantization, quantize};
+pub use quantize::{Quantization, quantize, quantize_by, weights_of};

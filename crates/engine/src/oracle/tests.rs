@@ -16,6 +16,15 @@ const PROMPT: [Token; 7] = [1, 403, 407, 261, 378, 432, 317];
 /// is rounding, and no equation differs.
 const TOLERANCE: f32 = 0.05;
 
+const OPTIONS: ContextOptions = ContextOptions {
+    cells: 512,
+    seq_max: 8,
+    seq_len_max: 256,
+    step_rows: 64,
+    threads: 1,
+    ..ContextOptions::default()
+};
+
 fn stories() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = "shared/data/models/stories260K/stories260K.gguf";
@@ -37,7 +46,14 @@ impl Both {
     fn open() -> Option<Both> {
         let path = stories()?;
         let model = Arc::new(Model::load(&path).expect("it loads"));
-        let options = ContextOptions { cells: 512, seq_max: 8, seq_len_max: 256, step_rows: 64, threads: 1 };
+        let options = ContextOptions {
+            cells: 512,
+            seq_max: 8,
+            seq_len_max: 256,
+            step_rows: 64,
+            threads: 1,
+            ..ContextOptions::default()
+        };
         let llama = LlamaKernel::new(model, options).expect("a context");
         Some(Both { oracle: Oracle::open(&path, llama.caps()), llama, worst: 0.0 })
     }
@@ -128,6 +144,45 @@ fn a_shared_prefix_reads_as_ones_own() {
     }
     both.step("from within the prefix", &[(1, &text(6, 3)), (2, &text(7, 3)), (3, &text(8, 3))]);
     eprintln!("shared prefixes: logits differ by {} at most", both.worst);
+}
+
+#[test]
+fn the_importance_of_a_column_is_the_mean_square_of_what_meets_it() {
+    let Some(path) = stories() else { return };
+    let words = "Once upon a time there was a little dog. ".repeat(20);
+    let measured = crate::measure_importance(&path, &words, 100, 1, |_, _| {}).expect("it measures");
+    assert_eq!(measured.tokens, 100);
+    let model = Model::load(&path).expect("it loads");
+    let mut tokens = vec![model.wants_bos().expect("stories begin with one")];
+    tokens.extend(&model.tokenize(&words, false, false).expect("it tokenizes")[..100]);
+    let caps = Caps {
+        seq_max: 1,
+        cells: 512,
+        ..LlamaKernel::new(Arc::new(model), OPTIONS).expect("a context").caps()
+    };
+    let mut oracle = Oracle::open(&path, caps);
+    let (mut first, mut last) = (vec![0.0; 64], vec![0.0; 64]);
+    for (pos, token) in tokens.iter().enumerate() {
+        let squares = |sums: &mut [f32], x: &[f32]| {
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x * x / tokens.len() as f32);
+        };
+        squares(
+            &mut first,
+            &norm(oracle.embeddings.row(*token as usize), &oracle.layers[0].attn_norm, oracle.epsilon),
+        );
+        let x = oracle.forward(&Row { token: *token, pos: pos as u32, seq: 0, logits: true });
+        squares(&mut last, &norm(&x, &oracle.output_norm, oracle.epsilon));
+    }
+    let alike = |name: &str, expected: &[f32]| {
+        let got = measured.of(name).expect("it was measured");
+        let close = got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01 * (a + b) + 1e-6);
+        assert!(close && got.len() == expected.len(), "{name}: {got:?} is not {expected:?}");
+    };
+    alike("blk.0.attn_q.weight", &first);
+    alike("blk.0.attn_v.weight", &first);
+    // Its output is its embeddings, transposed.
+    assert!(oracle.output.is_none());
+    alike("token_embd.weight", &last);
 }
 
 #[test]
