@@ -221,7 +221,8 @@ impl Reader {
         let model = Arc::new(Model::load(path)?);
         let options = ContextOptions {
             cells: reading.context,
-            seq_max: OUTPUTS,
+            seq_max: 1,
+            outputs_max: OUTPUTS,
             seq_len_max: reading.context,
             step_rows: load::STEP_ROWS,
             threads: reading.threads.max(1),

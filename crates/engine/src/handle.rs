@@ -8,8 +8,10 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use chat::{Event, Request};
-use scheduler::{Job, JobId, Kernel, Limits, Scheduler};
+use chat::{Event, Request, Tier};
+use scheduler::{
+    BlockStore, Class, Job, JobId, Kernel, Known, Limits, Scheduler, Standing, StepTime, Tenant,
+};
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
 
@@ -17,13 +19,14 @@ use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
 use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
+use crate::disk::Disk;
 use crate::worker::{
-    Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Vectors, Worker, wake,
+    Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Vectors, Worker, clock, wake,
 };
 use crate::{Error, load};
 
 /// How to run a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Options {
     /// KV cells shared by all sequences, in tokens. `None`: enough for the model's
     /// context, at most 8,192.
@@ -36,12 +39,60 @@ pub struct Options {
     pub memory_max_bytes: Option<u64>,
     /// Most requests that wait; one more is refused with EN0002.
     pub queue_max: usize,
+    /// While answers are written, prompts are computed in parts that keep the
+    /// time between two tokens near this, in microseconds.
+    pub token_gap_us: u64,
+    /// Bytes of keys and values kept in memory beside the cells.
+    pub kv_memory_bytes: usize,
+    /// Where keys and values survive a restart.
+    pub kv_disk: Option<Arc<dyn BlockStore>>,
+    /// Flash attention: better where contexts have nothing in common, worse
+    /// where many share a long prefix. `None`: see [`load::flash`].
+    pub flash: Option<bool>,
 }
+
+/// Who asks, as far as the engine needs to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Tenants take turns; equal numbers are one tenant.
+    pub tenant: u128,
+    /// Its share beside others'; 0 counts as 1.
+    pub weight: u32,
+    /// A salt of tenant and label: only within it is anything reused (TRAPS X9).
+    pub scope: u128,
+    /// The answer is of no use after this.
+    pub deadline: Option<Micros>,
+    /// From [`Engine::add_adapter`]; 0 for none.
+    pub adapter: u32,
+}
+
+/// Whether the engine's thread is getting anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Ready,
+    /// A step has not ended, or nothing was computed though something waits, for this long.
+    Stalled { for_us: u64 },
+    /// The thread has ended.
+    Dead,
+}
+
+/// A step may take this long before somebody is told, in microseconds.
+const STALL_US: u64 = 30_000_000;
 
 impl Default for Options {
     fn default() -> Options {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        Options { n_ctx: None, n_seq_max: 32, threads, memory_max_bytes: None, queue_max: 256 }
+        Options {
+            n_ctx: None,
+            n_seq_max: 32,
+            threads,
+            memory_max_bytes: None,
+            queue_max: 256,
+            token_gap_us: Limits::default().token_gap_us,
+            kv_memory_bytes: Limits::default().memory_bytes,
+            kv_disk: None,
+            flash: None,
+        }
     }
 }
 
@@ -75,11 +126,26 @@ pub struct Stats {
     pub queued: u64,
     /// Choices being computed.
     pub running: u64,
+    /// Cells of requests that are being computed.
     pub kv_used: u64,
+    /// Cells of what is kept for later prompts; freed when needed.
+    pub kv_kept: u64,
     pub kv_total: u64,
+    /// Bytes of keys and values in memory beside the cells.
+    pub kv_memory_bytes: u64,
     /// Prompt tokens computed since the start.
     pub prompt_tokens: u64,
+    /// Prompt tokens that were not computed again, and of those the ones that
+    /// had to be fetched from memory or disk.
+    pub reused_tokens: u64,
+    pub reused_from_memory: u64,
+    pub reused_from_disk: u64,
     pub generated_tokens: u64,
+    /// Tokens guessed and computed ahead, and those that were right.
+    pub guessed: u64,
+    pub guessed_right: u64,
+    /// What a step costs, as learned from every step.
+    pub step_time: StepTime,
     pub steps: u64,
     pub last_step_us: u64,
     pub busy_us: u64,
@@ -105,6 +171,7 @@ struct Inner {
     embed_max: u32,
     commands: Sender<Command>,
     board: Arc<Board>,
+    known: Known,
     next_job: AtomicU64,
     /// Makes the seeds of requests that give none, and the ids of calls.
     entropy: RandomState,
@@ -136,7 +203,10 @@ impl Engine {
         let can_generate = model.has_decoder() && !model.has_encoder() && header.causal();
         let context = ContextOptions {
             cells: plan.cells,
-            seq_max: options.n_seq_max,
+            // Beside those that run, the ones that are kept for later prompts.
+            seq_max: if model.is_recurrent() { options.n_seq_max } else { load::SEQUENCES },
+            outputs_max: options.n_seq_max + load::GUESSES,
+            flash: load::flash(&options),
             seq_len_max: plan.seq_len_max,
             step_rows: load::STEP_ROWS.min(plan.cells),
             threads: options.threads,
@@ -172,8 +242,20 @@ impl Engine {
         };
         let board = Arc::new(Board::default());
         let (commands, receiver) = std::sync::mpsc::channel();
+        let limits = Limits {
+            running: options.n_seq_max,
+            token_gap_us: options.token_gap_us,
+            memory_bytes: options.kv_memory_bytes,
+            disk: options.kv_disk.is_some(),
+            ..Limits::default()
+        };
+        let mut scheduler = Scheduler::new(caps, limits);
+        let disk = options.kv_disk.as_ref().filter(|_| caps.parts);
+        disk.iter().flat_map(|disk| disk.keys()).for_each(|(key, _)| scheduler.stored(key));
+        let known = scheduler.known();
         let worker = Worker {
-            scheduler: Scheduler::new(caps, Limits::default()),
+            scheduler,
+            disk: disk.map(|disk| Disk::open(disk, &commands)).transpose()?,
             kernel,
             vocab: Arc::new(model.pieces()),
             commands: receiver,
@@ -196,6 +278,7 @@ impl Engine {
             embed_max,
             commands,
             board,
+            known,
             next_job: AtomicU64::new(0),
             entropy: RandomState::new(),
             thread: Mutex::new(Some(thread)),
@@ -213,20 +296,72 @@ impl Engine {
         Ok(self.inner.prompter.chat(&self.inner.model, request, clock())?.tokens.len() as u32)
     }
 
-    /// Validates and queues a chat. Returns at once; costs what [`Engine::count_tokens`] does.
+    /// How many tokens of a chat's prompt the engine need not compute, and how many
+    /// there are: what a router that knows several engines asks. Costs what
+    /// [`Engine::count_tokens`] does; counted in whole blocks.
+    pub fn hit(&self, request: &Request, caller: &Caller) -> Result<(u32, u32), Error> {
+        let prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
+        let held = self.inner.known.hit(caller.scope, caller.adapter, &prompt.tokens);
+        Ok((held, prompt.tokens.len() as u32))
+    }
+
+    /// Validates and queues a chat of nobody in particular; see [`Engine::submit_as`].
     pub fn submit(&self, request: &Request) -> Result<Generation, Error> {
+        self.submit_as(request, &Caller::default())
+    }
+
+    /// Validates and queues a chat. Returns at once; costs what [`Engine::count_tokens`] does.
+    pub fn submit_as(&self, request: &Request, caller: &Caller) -> Result<Generation, Error> {
         self.ready()?;
         let prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
-        self.start(request, prompt, None)
+        self.start(request, prompt, None, caller)
+    }
+
+    /// A completion of nobody in particular; see [`Engine::complete_as`].
+    pub fn complete(&self, request: &Request) -> Result<Generation, Error> {
+        self.complete_as(request, &Caller::default())
     }
 
     /// The same without the chat template: the texts of the messages, joined, are
     /// the prompt, and control tokens in it are themselves (legacy completions).
-    pub fn complete(&self, request: &Request) -> Result<Generation, Error> {
+    pub fn complete_as(&self, request: &Request, caller: &Caller) -> Result<Generation, Error> {
         self.ready()?;
         let mut prompt = self.inner.prompter.completion(&self.inner.model, request)?;
         let echo = request.echo.then(|| std::mem::take(&mut prompt.text));
-        self.start(request, prompt, echo)
+        self.start(request, prompt, echo, caller)
+    }
+
+    /// Loads a LoRA adapter, whose file must have been checked, between two
+    /// steps; its number for [`Caller::adapter`]. It stays as long as the model.
+    pub async fn add_adapter(&self, path: &Path, scale: f32) -> Result<u32, Error> {
+        let (reply, answer) = oneshot::channel();
+        let dead = || Error::Failed("the engine's thread ended".into());
+        let command = Command::Adapter { path: path.to_owned(), scale, reply };
+        self.inner.commands.send(command).map_err(|_| dead())?;
+        answer.await.map_err(|_| dead())?
+    }
+
+    /// Looked at from outside the engine's thread: it need not answer.
+    pub fn health(&self) -> Health {
+        let board = &self.inner.board;
+        if board.dead.load(Ordering::Acquire) {
+            return Health::Dead;
+        }
+        let now = clock();
+        let since = board.step_since.load(Ordering::Acquire);
+        let waits = board.waiting.load(Ordering::Relaxed) > 0;
+        let idle = board.progress.load(Ordering::Acquire);
+        let for_us = match since {
+            0 if waits && idle > 0 => now.since(Micros(idle)),
+            0 => 0,
+            since => now.since(Micros(since)),
+        };
+        if for_us > STALL_US { Health::Stalled { for_us } } else { Health::Ready }
+    }
+
+    /// Tenants that have requests, or had lately, and what they have had.
+    pub fn tenants(&self) -> Vec<(Tenant, Standing)> {
+        self.inner.board.tenants.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// Vectors of length 1, and the tokens of each text, in order.
@@ -261,7 +396,13 @@ impl Engine {
         Ok(())
     }
 
-    fn start(&self, request: &Request, prompt: Prompt, echo: Option<String>) -> Result<Generation, Error> {
+    fn start(
+        &self,
+        request: &Request,
+        prompt: Prompt,
+        echo: Option<String>,
+        caller: &Caller,
+    ) -> Result<Generation, Error> {
         let inner = &*self.inner;
         let (len, context) = (prompt.tokens.len() as u32, inner.info.n_ctx);
         if len >= context {
@@ -284,6 +425,7 @@ impl Engine {
             splitters: (0..n).map(|choice| Splitter::new(choice, options.clone())).collect(),
             echo,
             prompt_tokens: len,
+            reused_tokens: 0,
             output_tokens: 0,
             reasoning_tokens: 0,
             started: false,
@@ -291,14 +433,18 @@ impl Engine {
             pending: VecDeque::new(),
         };
         let job = Job {
-            id: JobId(id),
-            prompt: prompt.tokens,
             n,
             max_tokens: request.max_tokens.unwrap_or(u32::MAX).clamp(1, context),
             sampling,
             stops: request.stop.clone(),
-            ignore_end: false,
             cancel: link.cancel.clone(),
+            tenant: Tenant(caller.tenant),
+            weight: caller.weight,
+            class: class(&request.tier),
+            scope: caller.scope,
+            adapter: caller.adapter,
+            deadline: caller.deadline,
+            ..Job::new(JobId(id), prompt.tokens)
         };
         inner.board.waiting.fetch_add(1, Ordering::Relaxed);
         let commands = inner.commands.clone();
@@ -378,8 +524,11 @@ fn name_of(path: &Path, header: &gguf::Header) -> String {
     header.text("general.name").filter(|n| !n.is_empty()).map_or_else(stem, str::to_owned)
 }
 
-#[expect(clippy::disallowed_methods, reason = "some templates write today's date")]
-fn clock() -> Micros {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Micros(since.map_or(0, |d| d.as_micros() as i64))
+/// The service tier that was asked for, as a class.
+fn class(tier: &Tier) -> Class {
+    match tier {
+        Tier::Flex | Tier::Batch => Class::Low,
+        Tier::Priority => Class::High,
+        Tier::Standard | Tier::Auto | Tier::Other(_) => Class::Normal,
+    }
 }

@@ -9,6 +9,8 @@
 //! frees its cells within one kernel operation; the thread sleeps when there is
 //! nothing to compute; usage is what was computed, by axis.
 
+mod appraise;
+mod disk;
 mod error;
 mod eval;
 mod handle;
@@ -21,9 +23,10 @@ mod prompt;
 mod template;
 mod worker;
 
+pub use appraise::{Appraisal, appraise};
 pub use error::Error;
 pub use eval::{Comparison, Reading, Reference, Score, TOP};
-pub use handle::{Engine, Generation, ModelInfo, Options, Stats};
+pub use handle::{Caller, Engine, Generation, Health, ModelInfo, Options, Stats};
 pub use llama::{
     Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of,
 };
@@ -33,5 +36,7 @@ pub use worker::Vectors;
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

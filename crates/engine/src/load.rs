@@ -14,6 +14,11 @@ pub(crate) const STEP_ROWS: u32 = 512;
 /// KV cells when the caller does not say: enough for a few chats of a small
 /// model, and 256 MB for an 8 B one.
 const CELLS_DEFAULT: u64 = 8192;
+/// Sequences of a context that can share: those that run, and what is kept for
+/// later prompts. each costs the room of one row of logits, and one more is used for copying.
+pub(crate) const SEQUENCES: u32 = 127;
+/// Rows that may be guessed in one step.
+pub(crate) const GUESSES: u32 = 24;
 /// Weights up to this size are hashed whole; larger ones by samples.
 const HASH_WHOLE_MAX: u64 = 16 << 20;
 
@@ -95,4 +100,9 @@ pub(crate) fn fingerprint(path: &Path, header: &Header) -> Result<String, Error>
         }
     }
     Ok(hash.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Which attention to use: what was said, or llama.cpp's choice.
+pub(crate) fn flash(options: &Options) -> Option<bool> {
+    options.flash
 }

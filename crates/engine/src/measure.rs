@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use scheduler::{CancelWord, Job, JobId, Kernel, Limits, Outcome, Output, Sampling, Scheduler, Vocab};
+use scheduler::{Job, JobId, Kernel, Limits, Outcome, Output, Scheduler, Vocab};
+use units::Micros;
 
 use crate::llama::{ContextOptions, LlamaKernel, Model};
 use crate::worker::now;
@@ -54,13 +55,17 @@ impl Meter {
             seq_len_max: cells,
             step_rows: load::STEP_ROWS,
             threads: threads.max(1),
+            ..ContextOptions::default()
         };
         Ok(Meter { kernel: LlamaKernel::new(model, options)?, vocab, n_vocab })
     }
 
     /// Measures once, from empty cells. Run it once before, to warm up.
     pub fn run(&mut self, workload: Workload) -> Result<Measured, Error> {
-        let mut scheduler = Scheduler::new(self.kernel.caps(), Limits::default());
+        // Nothing is guessed and prompts are computed in full steps: what is
+        // measured is the kernel, as its own tools do.
+        let limits = Limits { guess: false, memory_bytes: 0, token_gap_us: u64::MAX, ..Limits::default() };
+        let mut scheduler = Scheduler::new(self.kernel.caps(), limits);
         let (batch, prompt, max_tokens) = match workload {
             Workload::Prefill { tokens } => (1, tokens, 1),
             Workload::Decode { batch, context, tokens } => (batch, context.max(1), tokens + 1),
@@ -68,22 +73,15 @@ impl Meter {
         for id in 0..u64::from(batch) {
             // Any tokens do; different ones in each sequence.
             let token = |i: u32| (u64::from(i) * 2_654_435_761 + id * 97) % u64::from(self.n_vocab);
-            scheduler.add(Job {
-                id: JobId(id),
-                prompt: (0..prompt).map(|i| token(i) as u32).collect(),
-                n: 1,
-                max_tokens,
-                sampling: Sampling::GREEDY,
-                stops: Vec::new(),
-                ignore_end: true,
-                cancel: CancelWord::default(),
-            });
+            let prompt = (0..prompt).map(|i| token(i) as u32).collect();
+            let job = Job { max_tokens, ignore_end: true, ..Job::new(JobId(id), prompt) };
+            scheduler.add(job, Micros(0));
         }
         let mut measured = Measured { tokens: 0, us: 0, step_us: Vec::new() };
         let mut outputs = Vec::new();
         loop {
             let start = now();
-            let step = scheduler.step(&mut self.kernel, &self.vocab, &mut outputs);
+            let step = scheduler.step(Micros(0), &mut self.kernel, &self.vocab, &mut outputs);
             let us = start.elapsed().as_micros() as u64;
             match step.outcome {
                 Outcome::Idle => break,
@@ -109,6 +107,7 @@ impl Meter {
                 return Err(Error::Failed(why.clone()));
             }
         }
+        scheduler.drop_all_kept(&mut self.kernel);
         Ok(measured)
     }
 }

@@ -217,7 +217,7 @@ fn trap_m4_a_reader_that_leaves_frees_its_cells_in_every_phase() {
 fn a_cancel_ends_a_step_in_its_middle_and_leaves_no_trace() {
     let (_dir, path) = random(None);
     let model = Arc::new(Model::load(&path).expect("it loads"));
-    let context = ContextOptions { cells: 512, seq_max: 2, seq_len_max: 512, step_rows: 512, threads: 1 };
+    let context = ContextOptions { cells: 512, seq_max: 2, seq_len_max: 512, step_rows: 512, threads: 1, ..ContextOptions::default() };
     let mut kernel = LlamaKernel::new(model, context).expect("a context");
     let row = |pos| Row { token: 300 + pos % 9, pos, seq: 0, logits: pos == 399 };
     let rows: Vec<Row> = (0..400).map(row).collect();

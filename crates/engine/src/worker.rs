@@ -6,15 +6,21 @@
 //! nothing to compute the thread sleeps in its command queue.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chat::{Axis, Event, Finish, Usage};
-use scheduler::{CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Token, Vocab};
+use scheduler::{
+    BlockKey, CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Standing, Tenant, Token,
+    Vocab,
+};
 use tokio::sync::{mpsc, oneshot};
+use units::Micros;
 
+use crate::disk::Disk;
 use crate::llama::{Embedder, LlamaKernel};
 use crate::parse::Splitter;
 use crate::{Error, Stats};
@@ -25,6 +31,12 @@ pub(crate) const READ_AHEAD: usize = 64;
 pub(crate) enum Command {
     Submit(Box<Submission>),
     Embed(EmbedJob),
+    /// What the disk had of a block.
+    Loaded(BlockKey, Option<Vec<u8>>),
+    /// Blocks that the disk does not have any more.
+    Dropped(Vec<BlockKey>),
+    /// Load an adapter's checked file; its number.
+    Adapter { path: PathBuf, scale: f32, reply: oneshot::Sender<Result<u32, Error>> },
     /// A reader made room, left, or the engine closes.
     Wake,
     Close,
@@ -63,6 +75,8 @@ pub(crate) struct Delivery {
     /// Legacy completions: the text each choice begins with.
     pub echo: Option<String>,
     pub prompt_tokens: u32,
+    /// Prompt tokens that had been computed before.
+    pub reused_tokens: u32,
     pub output_tokens: u64,
     pub reasoning_tokens: u64,
     pub started: bool,
@@ -75,6 +89,13 @@ pub(crate) struct Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     pub stats: Mutex<Stats>,
+    pub tenants: Mutex<Vec<(Tenant, Standing)>>,
+    /// When the running step began, in microseconds since 1970; 0 between steps.
+    pub step_since: AtomicI64,
+    /// When a token was last computed while something waited.
+    pub progress: AtomicI64,
+    /// The thread has ended, by itself or by a panic.
+    pub dead: AtomicBool,
     /// Requests submitted and not started.
     pub waiting: AtomicU64,
 }
@@ -88,30 +109,75 @@ pub(crate) struct Worker {
     pub embedder: Option<Embedder>,
     pub deliveries: BTreeMap<JobId, Delivery>,
     pub embeds: VecDeque<EmbedJob>,
+    pub disk: Option<Disk>,
+}
+
+/// Tells the board when the thread is no more, however it ends.
+struct Obituary(Arc<Board>);
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        self.0.dead.store(true, Ordering::Release);
+    }
 }
 
 impl Worker {
     /// Runs until the engine is closed.
     pub(crate) fn run(mut self) {
+        let _obituary = Obituary(Arc::clone(&self.board));
         let mut idle = false;
         let mut outputs = Vec::new();
         loop {
             if !self.take_commands(idle) {
+                self.leave();
                 return;
             }
             self.deliver();
-            let start = now();
-            let step = self.scheduler.step(&mut self.kernel, &self.vocab, &mut outputs);
+            let (start, clock) = (now(), clock());
+            self.board.step_since.store(clock.0, Ordering::Release);
+            let step = self.scheduler.step(clock, &mut self.kernel, &self.vocab, &mut outputs);
+            self.board.step_since.store(0, Ordering::Release);
+            let us = start.elapsed().as_micros() as u64;
+            self.scheduler.learn(&step, us);
             for output in outputs.drain(..) {
                 self.hand_out(output);
             }
-            let us = start.elapsed().as_micros() as u64;
             self.attribute(&step.rows, us);
             // Before the events: who has read the last one finds the cells free.
             self.publish(&step.outcome, us);
             self.deliver();
+            let fetching = self.move_blocks();
             self.embed_some();
-            idle = step.outcome == Outcome::Idle && self.embeds.is_empty();
+            idle = step.outcome == Outcome::Idle && self.embeds.is_empty() && !fetching;
+        }
+    }
+
+    /// Passes blocks to the disk and asks it for others. True: a wanted block
+    /// will not come, so the scheduler has something to do.
+    fn move_blocks(&mut self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let mut news = false;
+        for (key, contents) in self.scheduler.take_saves() {
+            if !disk.write(key, contents) {
+                self.scheduler.dropped(&[key]);
+            }
+        }
+        for key in self.scheduler.take_wants() {
+            if !disk.read(key) {
+                self.scheduler.loaded(key, None);
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// Hands over what is worth keeping, before the cells go.
+    fn leave(&mut self) {
+        let Some(disk) = self.disk.take() else { return };
+        while self.scheduler.save_rest(&mut self.kernel) {
+            for (key, contents) in self.scheduler.take_saves() {
+                disk.write_last(key, contents);
+            }
         }
     }
 
@@ -126,10 +192,15 @@ impl Worker {
                 Some(Command::Close) => return false,
                 Some(Command::Wake) => {}
                 Some(Command::Embed(job)) => self.embeds.push_back(job),
+                Some(Command::Loaded(key, contents)) => self.scheduler.loaded(key, contents),
+                Some(Command::Dropped(keys)) => self.scheduler.dropped(&keys),
+                Some(Command::Adapter { path, scale, reply }) => {
+                    let _ = reply.send(self.kernel.add_adapter(&path, scale));
+                }
                 Some(Command::Submit(submission)) => {
                     let Submission { job, delivery } = *submission;
                     self.deliveries.insert(job.id, delivery);
-                    self.scheduler.add(job);
+                    self.scheduler.add(job, clock());
                 }
             }
             wait = false;
@@ -154,7 +225,10 @@ impl Worker {
 
     fn hand_out(&mut self, output: Output) {
         let job = match &output {
-            Output::Token { job, .. } | Output::Finish { job, .. } | Output::Done { job, .. } => *job,
+            Output::Start { job, .. }
+            | Output::Token { job, .. }
+            | Output::Finish { job, .. }
+            | Output::Done { job, .. } => *job,
         };
         let Some(d) = self.deliveries.get_mut(&job) else { return };
         if !d.started {
@@ -180,17 +254,35 @@ impl Worker {
     fn publish(&self, outcome: &Outcome, us: u64) {
         let counters = self.scheduler.counters();
         let mut stats = self.board.stats.lock().unwrap_or_else(|e| e.into_inner());
-        stats.queued = counters.queued;
-        stats.running = counters.running;
-        stats.kv_used = counters.cells_used;
-        stats.kv_total = u64::from(self.kernel.caps().cells);
-        stats.prompt_tokens = counters.prompt_rows;
-        stats.generated_tokens = counters.generated;
-        stats.preempted = counters.preempted;
+        *stats = Stats {
+            queued: counters.queued,
+            running: counters.running,
+            kv_used: counters.cells_used,
+            kv_kept: counters.cells_kept,
+            kv_total: u64::from(self.kernel.caps().cells),
+            kv_memory_bytes: counters.memory_bytes,
+            prompt_tokens: counters.prompt_rows,
+            reused_tokens: counters.reused,
+            reused_from_memory: counters.reused_memory,
+            reused_from_disk: counters.reused_disk,
+            generated_tokens: counters.generated,
+            preempted: counters.preempted,
+            guessed: counters.guessed,
+            guessed_right: counters.guessed_right,
+            step_time: self.scheduler.step_time(),
+            ..*stats
+        };
         if *outcome != Outcome::Idle {
             stats.steps += 1;
             stats.last_step_us = us;
             stats.busy_us += us;
+        }
+        let mut tenants = self.board.tenants.lock().unwrap_or_else(|e| e.into_inner());
+        tenants.clear();
+        tenants.extend(self.scheduler.standings());
+        // Nothing to do, or something done: either way the engine is well.
+        if *outcome != Outcome::Idle || self.scheduler.is_empty() {
+            self.board.progress.store(clock().0, Ordering::Release);
         }
     }
 
@@ -235,6 +327,7 @@ impl Delivery {
 
     fn take(&mut self, output: Output) {
         match output {
+            Output::Start { reused, .. } => self.reused_tokens = reused,
             Output::Token { choice, text, logprobs, .. } => {
                 let Some(splitter) = self.splitters.get_mut(choice as usize) else { return };
                 self.output_tokens += 1;
@@ -255,7 +348,8 @@ impl Delivery {
             }
             Output::Done { failed: None, .. } => {
                 let usage = Usage::default()
-                    .with(Axis::Input, u64::from(self.prompt_tokens))
+                    .with(Axis::Input, u64::from(self.prompt_tokens - self.reused_tokens))
+                    .with(Axis::CacheRead, u64::from(self.reused_tokens))
                     .with(Axis::Output, self.output_tokens - self.reasoning_tokens)
                     .with(Axis::Reasoning, self.reasoning_tokens);
                 self.pending.push_back(Event::Usage(usage));
@@ -297,4 +391,10 @@ pub(crate) fn wake(commands: &Sender<Command>) {
 #[expect(clippy::disallowed_methods, reason = "the engine is an edge: it measures its own steps")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine is an edge: it tells the scheduler the time")]
+pub(crate) fn clock() -> Micros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Micros(since.map_or(0, |d| d.as_micros() as i64))
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Sampling, Token};
+use units::Micros;
+
+use crate::{Constraint, Sampling, Tenant, Token};
 
 /// Names a job; unique while the scheduler lives, chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +24,16 @@ impl CancelWord {
     }
 }
 
+/// What goes first. Within a class, tenants take turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Batches and whatever can wait.
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -34,14 +46,54 @@ pub struct Job {
     pub max_tokens: u32,
     pub sampling: Sampling,
     pub stops: Vec<String>,
+    /// What the answer must look like.
+    pub constraint: Option<Box<dyn Constraint>>,
     /// Write on past the end of the turn, up to `max_tokens`: for measuring.
     pub ignore_end: bool,
     pub cancel: CancelWord,
+    pub tenant: Tenant,
+    /// The tenant's share beside others'; at least 1.
+    pub weight: u32,
+    pub class: Class,
+    /// Prompts share what was computed only within a scope: a salt of tenant and label (TRAPS X9).
+    pub scope: u128,
+    /// Which adapters to compute with; 0 for none. See [`crate::Kernel::adapt`].
+    pub adapter: u32,
+    /// After this the job is ended as failed.
+    pub deadline: Option<Micros>,
+    /// Its prompt stays in cells: an operator's system prompt.
+    pub pin: bool,
+}
+
+impl Job {
+    /// One choice of at most 16 tokens, greedy, of no tenant in particular.
+    pub fn new(id: JobId, prompt: Vec<Token>) -> Job {
+        Job {
+            id,
+            prompt,
+            n: 1,
+            max_tokens: 16,
+            sampling: Sampling::GREEDY,
+            stops: Vec::new(),
+            constraint: None,
+            ignore_end: false,
+            cancel: CancelWord::default(),
+            tenant: Tenant::default(),
+            weight: 1,
+            class: Class::default(),
+            scope: 0,
+            adapter: 0,
+            deadline: None,
+            pin: false,
+        }
+    }
 }
 
 /// What happened to a job in a step, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
+    /// It has begun. `reused` tokens of its prompt had been computed before.
+    Start { job: JobId, reused: u32 },
     /// One token of a choice. Its text may be held back, or belong to earlier tokens.
     Token { job: JobId, choice: u32, text: String, logprobs: Vec<chat::TokenLogprob> },
     /// A choice is over.

@@ -27,8 +27,11 @@ pub struct Caps {
     pub seq_len_max: u32,
     /// Most rows in one step.
     pub step_rows_max: u32,
-    /// Whether [`Kernel::share`] works; recurrent models cannot share a part.
-    pub share: bool,
+    /// Most rows of a step that ask for logits.
+    pub outputs_max: u32,
+    /// Whether [`Kernel::share`], [`Kernel::save`] and a partial
+    /// [`Kernel::truncate`] work; recurrent models have no parts.
+    pub parts: bool,
 }
 
 /// Why a step did not complete.
@@ -67,4 +70,17 @@ pub trait Kernel {
 
     /// How many tokens of a sequence are held.
     fn len(&self, seq: SeqId) -> u32;
+
+    /// The keys and values of positions `from` to `to` of a sequence, to be put
+    /// back by this kernel or one like it. `None`: they cannot be had.
+    fn save(&mut self, seq: SeqId, from: u32, to: u32) -> Option<Vec<u8>>;
+
+    /// Appends saved positions to a sequence that holds exactly those before.
+    /// False: it was refused, and the sequence holds what it held.
+    fn restore(&mut self, seq: SeqId, from: u32, saved: &[u8]) -> bool;
+
+    /// Makes the following steps use these adapters; 0 for none.
+    fn adapt(&mut self, _adapter: u32) -> Result<(), String> {
+        Ok(())
+    }
 }

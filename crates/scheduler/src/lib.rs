@@ -17,21 +17,32 @@
 //! only its own sequence; the text of a choice does not depend on how its
 //! bytes were split into tokens.
 
+mod admission;
+mod cells;
 mod choice;
+mod compose;
 mod constraint;
+mod draft;
+mod fair;
+mod fit;
 mod job;
 mod kernel;
+mod prefix;
 mod random;
 mod sampling;
 mod scheduler;
 pub mod simulated;
 mod text;
 mod tier;
+mod tiers;
 mod vocab;
 
 pub use constraint::Constraint;
-pub use job::{CancelWord, Job, JobId, Output};
+pub use fair::{Standing, Tenant, WRITTEN};
+pub use fit::{Shape, StepTime};
+pub use job::{CancelWord, Class, Job, JobId, Output};
 pub use kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
+pub use prefix::Known;
 pub use random::Random;
 pub use sampling::{Sampled, Sampler, Sampling};
 pub use scheduler::{Counters, Limits, Outcome, Scheduler, Step};

@@ -94,17 +94,38 @@ impl Sampler {
 
     /// Draws from one row of logits, and remembers the token.
     pub fn draw(&mut self, logits: &[f32]) -> Sampled {
-        let token = if self.sampling.edits() {
-            let mut edited = std::mem::take(&mut self.logits);
-            edited.clear();
-            edited.extend_from_slice(logits);
-            self.edit(&mut edited);
-            let token = self.pick(&edited);
-            self.logits = edited;
-            token
-        } else {
-            self.pick(logits)
+        let token = match self.sampling.edits() {
+            false => self.pick(logits),
+            true => self.pick_edited(logits, None),
         };
+        self.remember(token, logits)
+    }
+
+    /// The same among the tokens whose bit is set: bit `t % 32` of word `t / 32`.
+    /// `None`: none of them is possible.
+    pub fn draw_among(&mut self, logits: &[f32], allowed: &[u32]) -> Option<Sampled> {
+        let token = self.pick_edited(logits, Some(allowed));
+        has(allowed, token).then(|| self.remember(token, logits))
+    }
+
+    fn pick_edited(&mut self, logits: &[f32], allowed: Option<&[u32]>) -> Token {
+        let mut edited = std::mem::take(&mut self.logits);
+        edited.clear();
+        edited.extend_from_slice(logits);
+        self.edit(&mut edited);
+        if let Some(allowed) = allowed {
+            for (token, logit) in edited.iter_mut().enumerate() {
+                if !has(allowed, token as Token) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+        }
+        let token = self.pick(&edited);
+        self.logits = edited;
+        token
+    }
+
+    fn remember(&mut self, token: Token, logits: &[f32]) -> Sampled {
         if self.sampling.counts() {
             *self.seen.entry(token).or_insert(0) += 1;
         }
@@ -172,6 +193,10 @@ impl Sampler {
         }
         walk(self.candidates.iter().map(|c| c.0), &mut self.random).map_or(best, |i| self.candidates[i].1)
     }
+}
+
+fn has(allowed: &[u32], token: Token) -> bool {
+    allowed.get(token as usize / 32).is_some_and(|word| word & (1 << (token % 32)) != 0)
 }
 
 /// An index, drawn in proportion to the weights.
@@ -317,6 +342,18 @@ mod tests {
         assert!((own - 0.25f32.ln()).abs() < 1e-5);
         assert_eq!(top.iter().map(|t| t.0).collect::<Vec<_>>(), [0, 1]);
         assert!((top[0].1 - 0.5f32.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn only_what_is_allowed_is_drawn_and_nothing_when_nothing_is() {
+        let logits: Vec<f32> = (0..70).map(|i| i as f32).collect();
+        let mut sampler = Sampler::new(Sampling { temperature: 5.0, top_k: 3, ..warm() }, 0, &[]);
+        for _ in 0..200 {
+            let drawn = sampler.draw_among(&logits, &[1 << 5, 1 << 1, 0]).expect("two are allowed");
+            assert!([5, 33].contains(&drawn.token));
+        }
+        assert_eq!(sampler.draw_among(&logits, &[0, 0, 0]), None);
+        assert_eq!(sampler.draw_among(&[f32::NAN; 70], &[2, 0, 0]), None);
     }
 
     #[test]

@@ -2,31 +2,50 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use units::Micros;
+
+use crate::admission::Waiting;
+use crate::cells::{BLOCK, Cells};
 use crate::choice::{Choice, Shared, write};
+use crate::draft::Draft;
+use crate::fair::{Fair, Standing, Tenant, WRITTEN};
+use crate::fit::{Fit, Shape, StepTime};
 use crate::job::{Job, JobId, Output};
-use crate::kernel::{Caps, Kernel, Row, SeqId, StepError};
+use crate::kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
+use crate::prefix::{Known, Prefix, chain, child, root};
+use crate::tier::BlockKey;
 use crate::{CancelWord, Sampler, TextStream, Vocab};
 
-/// How a step is filled.
+/// How a step is filled, and what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most rows of a step.
     pub step_rows: u32,
-    /// Most prompt rows of a step while a choice is writing: what one step may
-    /// add to the time between two tokens. 128 rows cost 5 writers about 19 %
-    /// of the prompt's speed and bound the gap to a quarter of a full step's.
-    pub busy_prompt_rows: u32,
+    /// Most choices computed at once.
+    pub running: u32,
+    /// While a choice is writing, prompts are computed in chunks that keep the
+    /// predicted step within this, in microseconds.
+    pub token_gap_us: u64,
+    /// Bytes of keys and values kept in memory after they lost their cells.
+    pub memory_bytes: usize,
+    /// Whether blocks are handed out to be kept on disk.
+    pub disk: bool,
+    /// Whether guesses are computed ahead where that pays.
+    pub guess: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { step_rows: 512, busy_prompt_rows: 128 }
+        Limits {
+            step_rows: 512,
+            running: 64,
+            token_gap_us: 200_000,
+            memory_bytes: 256 << 20,
+            disk: false,
+            guess: true,
+        }
     }
 }
-
-/// Cells kept free for the growth of a new choice before it is admitted.
-/// Fewer admit more and preempt more; 32 is a short sentence.
-const GROWTH: u32 = 32;
 
 /// What a step did.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,11 +54,13 @@ pub struct Step {
     /// Rows computed for each job: the share of the step's time it is billed. A job
     /// of several choices may appear several times.
     pub rows: Vec<(JobId, u32)>,
+    /// For [`Scheduler::learn`].
+    pub shape: Shape,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was nothing to compute: every job is paused, or there is none.
+    /// There was nothing to compute: every job is paused or waits for the disk, or there is none.
     Idle,
     Ran,
     /// A cancel ended the step; what it had computed is kept.
@@ -51,65 +72,148 @@ pub enum Outcome {
 /// Totals since the start, and the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counters {
+    /// Jobs that have not started.
     pub queued: u64,
+    /// Choices being computed.
     pub running: u64,
+    /// Cells of running choices, what they are about to compute included.
     pub cells_used: u64,
+    /// Cells of what is kept for later prompts; freed when they are needed.
+    pub cells_kept: u64,
+    /// Bytes of blocks in memory.
+    pub memory_bytes: u64,
     pub prompt_rows: u64,
+    /// Prompt tokens that were not computed because they were in cells, in memory or on disk.
+    pub reused: u64,
+    pub reused_memory: u64,
+    pub reused_disk: u64,
     pub generated: u64,
     pub preempted: u64,
+    /// Guesses computed ahead, and those that were right.
+    pub guessed: u64,
+    pub guessed_right: u64,
+}
+
+/// What a finished choice leaves for later prompts.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) seq: SeqId,
+    pub(crate) root: BlockKey,
+    /// As many as the sequence holds.
+    pub(crate) tokens: Vec<Token>,
 }
 
 #[derive(Debug)]
 pub struct Scheduler {
-    caps: Caps,
-    limits: Limits,
-    waiting: VecDeque<Waiting>,
+    pub(crate) caps: Caps,
+    pub(crate) limits: Limits,
+    pub(crate) waiting: Vec<Waiting>,
     /// In the order of admission: the last is the youngest.
-    running: Vec<Choice>,
-    jobs: BTreeMap<JobId, Shared>,
-    free: Vec<SeqId>,
-    rows: Vec<Row>,
-    counters: Counters,
+    pub(crate) running: Vec<Choice>,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) jobs: BTreeMap<JobId, Shared>,
+    pub(crate) free: Vec<SeqId>,
+    pub(crate) cells: Cells,
+    pub(crate) prefix: Prefix,
+    pub(crate) fair: Fair,
+    pub(crate) fit: Fit,
+    pub(crate) counters: Counters,
+    pub(crate) arrivals: u64,
+    /// Blocks to hand to the disk: their keys and numbers.
+    pub(crate) to_save: VecDeque<(BlockKey, u32)>,
+    pub(crate) saves: Vec<(BlockKey, Vec<u8>)>,
+    pub(crate) wants: Vec<BlockKey>,
+    pub(crate) rows: Vec<Row>,
+    /// What each adapter has had, in rows: they take turns.
+    pub(crate) adapters: BTreeMap<u32, u64>,
 }
 
-#[derive(Debug)]
-enum Waiting {
-    New(Job),
-    /// A preempted choice: its tokens are its new prompt.
-    Again(Box<Choice>),
+/// A run of rows of one choice in a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    /// Its place in `running`.
+    pub(crate) at: usize,
+    pub(crate) rows: u32,
+    /// How many of the rows are guesses.
+    pub(crate) guesses: u32,
 }
 
 impl Scheduler {
     pub fn new(caps: Caps, limits: Limits) -> Scheduler {
-        let step_rows = limits.step_rows.min(caps.step_rows_max).max(1);
+        let limits = Limits {
+            step_rows: limits.step_rows.min(caps.step_rows_max).max(1),
+            running: limits.running.min(caps.seq_max).min(caps.outputs_max).max(1),
+            disk: limits.disk && caps.parts,
+            ..limits
+        };
         Scheduler {
             caps,
-            limits: Limits { step_rows, ..limits },
-            waiting: VecDeque::new(),
+            limits,
+            waiting: Vec::new(),
             running: Vec::new(),
+            kept: Vec::new(),
             jobs: BTreeMap::new(),
             free: (0..caps.seq_max).rev().collect(),
-            rows: Vec::new(),
+            cells: Cells::new(caps.seq_max),
+            prefix: Prefix::new(limits.memory_bytes),
+            fair: Fair::default(),
+            fit: Fit::default(),
             counters: Counters::default(),
+            arrivals: 0,
+            to_save: VecDeque::new(),
+            saves: Vec::new(),
+            wants: Vec::new(),
+            rows: Vec::new(),
+            adapters: BTreeMap::new(),
         }
     }
 
     /// Queues a job. Its prompt and `n` must be within the bounds of [`Job`]; a
     /// job that breaks them is answered with a failure at the next step.
-    pub fn add(&mut self, job: Job) {
+    pub fn add(&mut self, job: Job, now: Micros) {
+        self.fair.enter(job.tenant, job.weight);
+        let root = root(job.scope, job.adapter);
+        let choice = |index: u32| Choice {
+            job: job.id,
+            index,
+            seq: SeqId::MAX,
+            tokens: Vec::new(),
+            held: 0,
+            written: 0,
+            sampler: Sampler::new(job.sampling.clone(), index, &job.prompt),
+            constraint: job.constraint.clone(),
+            text: TextStream::new(job.stops.clone()),
+            logprobs: Vec::new(),
+            forks: Vec::new(),
+            root,
+            keys: Vec::new(),
+            published: 0,
+            saved: None,
+            draft: Draft::default(),
+        };
+        let mut first = choice(0);
+        first.forks = (1..job.n.min(self.caps.seq_max + 1)).map(choice).collect();
+        first.keys = chain(root, &job.prompt);
+        first.tokens = job.prompt;
         let shared = Shared {
-            cancel: job.cancel.clone(),
-            stops: job.stops.clone(),
+            cancel: job.cancel,
             ignore_end: job.ignore_end,
             max_tokens: job.max_tokens.max(1),
+            arrival: self.arrivals,
+            since: now,
+            tenant: job.tenant,
+            class: job.class,
+            adapter: job.adapter,
+            pin: job.pin,
+            deadline: job.deadline,
             open: job.n,
             paused: false,
-            trunk: 0,
-            holders: 0,
+            started: false,
             failed: None,
         };
         self.jobs.insert(job.id, shared);
-        self.waiting.push_back(Waiting::New(job));
+        self.arrivals += 1;
+        self.waiting.push(Waiting::new(first));
     }
 
     /// A paused job writes nothing until it is resumed; its cells stay.
@@ -125,59 +229,84 @@ impl Scheduler {
     }
 
     pub fn counters(&self) -> Counters {
-        let queued = self.waiting.iter().filter(|w| matches!(w, Waiting::New(_))).count();
+        let running: Vec<SeqId> = self.running.iter().map(|c| c.seq).collect();
+        let kept = self.cells.used() - self.cells.seen_by(&running);
         Counters {
-            queued: queued as u64,
+            queued: self.jobs.values().filter(|s| !s.started).count() as u64,
             running: self.running.len() as u64,
-            cells_used: u64::from(self.cells()),
+            cells_used: u64::from(self.committed() - kept),
+            cells_kept: u64::from(kept),
+            memory_bytes: self.prefix.bytes() as u64,
             ..self.counters
         }
     }
 
-    /// Computes one batch. Results are appended to `out`.
-    pub fn step(&mut self, kernel: &mut impl Kernel, vocab: &Vocab, out: &mut Vec<Output>) -> Step {
-        self.drop_cancelled(kernel, out);
-        self.make_room(kernel);
-        self.admit(out);
-        let owners = self.compose();
-        if self.rows.is_empty() {
-            return Step { outcome: Outcome::Idle, rows: Vec::new() };
+    /// Tenants that have jobs, or had lately.
+    pub fn standings(&self) -> impl Iterator<Item = (Tenant, Standing)> {
+        self.fair.standings()
+    }
+
+    /// What a step costs, as learned so far.
+    pub fn step_time(&self) -> StepTime {
+        self.fit.told()
+    }
+
+    /// Learns from a step that took `us` microseconds.
+    pub fn learn(&mut self, step: &Step, us: u64) {
+        if step.outcome == Outcome::Ran && step.shape.rows > 0 {
+            self.fit.learn(step.shape, us);
         }
-        let rows: Vec<(JobId, u32)> = owners.iter().map(|(at, n)| (self.running[*at].job, *n)).collect();
-        // Only jobs in this step can be worth ending it for, and a job that
-        // writes one token is not: the others' rows would be lost with it.
-        let words: Vec<CancelWord> = owners
-            .iter()
-            .filter(|(at, count)| *count > 1 || self.running.len() == 1 || self.running[*at].written == 0)
-            .filter_map(|(at, _)| self.jobs.get(&self.running[*at].job).map(|s| s.cancel.clone()))
-            .collect();
-        let cancelled = || words.iter().any(CancelWord::is_cancelled);
+    }
+
+    /// What is held of prompts, for other threads.
+    pub fn known(&self) -> Known {
+        self.prefix.known()
+    }
+
+    /// Computes one batch. Results are appended to `out`.
+    pub fn step(
+        &mut self,
+        now: Micros,
+        kernel: &mut impl Kernel,
+        vocab: &Vocab,
+        out: &mut Vec<Output>,
+    ) -> Step {
+        self.drop_ended(now, kernel, out);
+        self.make_room(kernel);
+        self.admit(now, kernel, out);
+        let owners = self.compose(kernel);
+        if self.rows.is_empty() {
+            let saved = self.save_some(kernel, 16);
+            let outcome = if saved { Outcome::Ran } else { Outcome::Idle };
+            return Step { outcome, rows: Vec::new(), shape: Shape::default() };
+        }
+        let rows: Vec<(JobId, u32)> = owners.iter().map(|o| (self.running[o.at].job, o.rows)).collect();
+        let shape = Shape {
+            rows: self.rows.len() as u32,
+            context: self.rows.iter().map(|r| u64::from(r.pos) + 1).sum(),
+        };
+        let words = self.words(&owners);
+        let cancelled = || {
+            let gone = |(word, rows): &(CancelWord, u32)| if word.is_cancelled() { *rows } else { 0 };
+            words.iter().map(gone).sum::<u32>() * 2 > shape.rows
+        };
         let outcome = match kernel.step(&self.rows, &cancelled) {
             Ok(()) => {
                 self.take(kernel, vocab, &owners, out);
                 Outcome::Ran
             }
             Err(StepError::Aborted) => {
-                for (at, count) in &owners {
-                    let choice = &mut self.running[*at];
-                    let held = kernel.len(choice.seq).min(choice.held + count);
-                    // The logits are lost, so the last token is computed again.
-                    choice.held = held.min(choice.tokens.len() as u32 - 1);
-                    if choice.held < held && !kernel.truncate(choice.seq, choice.held) {
-                        kernel.clear(choice.seq);
-                        choice.held = 0;
-                    }
-                }
+                self.recover(kernel, &owners);
                 Outcome::Aborted
             }
             Err(StepError::NoRoom) => {
                 // Our count of the cells says there was room, so the kernel
-                // needs more than it told. Give up the youngest and go on.
-                let youngest = self.running.len() - 1;
-                if youngest == 0 {
-                    self.fail(&owners, "the kernel has no cells for one sequence");
-                } else {
-                    self.preempt(youngest, kernel);
+                // needs more than it told. Give something up and go on.
+                if !self.evict(kernel, None) {
+                    match self.victim() {
+                        Some(at) => self.preempt(at, kernel),
+                        None => self.fail(&owners, "the kernel has no cells for one sequence"),
+                    }
                 }
                 Outcome::Ran
             }
@@ -187,235 +316,181 @@ impl Scheduler {
             }
         };
         self.close(kernel, out);
-        Step { outcome, rows }
+        self.save_some(kernel, 4);
+        Step { outcome, rows, shape }
+    }
+
+    /// Who may end a step, and how many of its rows are theirs. A step ends when
+    /// most of it is unwanted: the others' rows would be lost with it.
+    fn words(&self, owners: &[Owner]) -> Vec<(CancelWord, u32)> {
+        let word = |o: &Owner| self.jobs.get(&self.running[o.at].job).map(|s| (s.cancel.clone(), o.rows));
+        owners.iter().filter_map(word).collect()
+    }
+
+    /// Takes what an ended step has left.
+    fn recover(&mut self, kernel: &mut impl Kernel, owners: &[Owner]) {
+        for owner in owners {
+            let choice = &mut self.running[owner.at];
+            let held = kernel.len(choice.seq).min(choice.held + owner.rows - owner.guesses);
+            // The logits are lost, so the last token is computed again.
+            let keep = held.min(choice.tokens.len() as u32 - 1);
+            if kernel.len(choice.seq) > keep && !kernel.truncate(choice.seq, keep) {
+                kernel.clear(choice.seq);
+                self.cells.clear(choice.seq);
+                choice.held = 0;
+                continue;
+            }
+            self.cells.grow(choice.seq, keep.saturating_sub(choice.held));
+            self.cells.truncate(choice.seq, keep);
+            choice.held = keep;
+        }
+        self.sweep();
     }
 
     /// Cells in use and promised to the prompts that are being computed.
-    fn cells(&self) -> u32 {
-        let own: u32 = self.running.iter().map(Choice::cells).sum();
-        let trunks: u32 = self.jobs.values().filter(|s| s.holders > 0).map(|s| s.trunk).sum();
-        own + trunks
+    pub(crate) fn committed(&self) -> u32 {
+        self.cells.used() + self.running.iter().map(Choice::rows_left).sum::<u32>()
     }
 
-    fn drop_cancelled(&mut self, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
-        if !self.jobs.values().any(|s| s.cancel.is_cancelled()) {
+    fn drop_ended(&mut self, now: Micros, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
+        let late = |s: &Shared| s.deadline.is_some_and(|d| now >= d);
+        let over = |s: &Shared| s.cancel.is_cancelled() || late(s);
+        if !self.jobs.values().any(over) {
             return;
         }
-        let gone: Vec<JobId> =
-            self.jobs.iter().filter(|(_, s)| s.cancel.is_cancelled()).map(|(id, _)| *id).collect();
+        let gone: Vec<JobId> = self.jobs.iter().filter(|(_, s)| over(s)).map(|(id, _)| *id).collect();
+        for job in &gone {
+            let cancelled = self.jobs[job].cancel.is_cancelled();
+            let failed =
+                (!cancelled).then(|| "the deadline passed before the answer was complete".to_owned());
+            out.push(Output::Done { job: *job, failed });
+        }
         self.forget(&gone, kernel);
-        out.extend(gone.into_iter().map(|job| Output::Done { job, failed: None }));
     }
 
-    /// Removes jobs with everything they hold.
+    /// Removes jobs. What they computed is kept for others.
     fn forget(&mut self, gone: &[JobId], kernel: &mut impl Kernel) {
-        self.waiting.retain(|w| match w {
-            Waiting::New(job) => !gone.contains(&job.id),
-            Waiting::Again(choice) => !gone.contains(&choice.job),
-        });
+        self.waiting.retain(|w| !gone.contains(&w.choice.job));
         let mut at = 0;
         while at < self.running.len() {
             if gone.contains(&self.running[at].job) {
                 let choice = self.running.remove(at);
-                self.release(&choice, kernel);
+                self.release(choice, kernel);
             } else {
                 at += 1;
             }
         }
         for job in gone {
-            self.jobs.remove(job);
-        }
-    }
-
-    /// Frees a choice's slots and cells.
-    fn release(&mut self, choice: &Choice, kernel: &mut impl Kernel) {
-        kernel.clear(choice.seq);
-        self.free.push(choice.seq);
-        self.free.extend(choice.forks.iter().map(|fork| fork.seq));
-        if choice.shared > 0
-            && let Some(shared) = self.jobs.get_mut(&choice.job)
-        {
-            shared.holders -= 1;
-        }
-    }
-
-    /// Preempts the youngest until every choice can grow by one token.
-    fn make_room(&mut self, kernel: &mut impl Kernel) {
-        while self.running.len() > 1 && self.cells() > self.caps.cells {
-            let paused = |c: &Choice| self.jobs.get(&c.job).is_some_and(|s| s.paused);
-            let victim = self.running.iter().rposition(paused).unwrap_or(self.running.len() - 1);
-            self.preempt(victim, kernel);
-        }
-    }
-
-    fn preempt(&mut self, at: usize, kernel: &mut impl Kernel) {
-        let mut choice = self.running.remove(at);
-        self.release(&choice, kernel);
-        self.counters.preempted += 1;
-        choice.held = 0;
-        choice.shared = 0;
-        self.waiting.push_front(Waiting::Again(Box::new(choice)));
-    }
-
-    /// Starts what fits, first come first served.
-    fn admit(&mut self, out: &mut Vec<Output>) {
-        while let Some(next) = self.waiting.front() {
-            let (slots, cells) = match next {
-                Waiting::New(job) => {
-                    if let Some(why) = self.refusal(job) {
-                        let job = job.id;
-                        self.waiting.pop_front();
-                        self.jobs.remove(&job);
-                        out.push(Output::Done { job, failed: Some(why) });
-                        continue;
-                    }
-                    let growth = job.max_tokens.min(GROWTH).saturating_mul(job.n);
-                    (job.n, (job.prompt.len() as u32).saturating_add(growth))
-                }
-                Waiting::Again(choice) => {
-                    (1 + choice.forks.len() as u32, choice.tokens.len() as u32 + GROWTH)
-                }
-            };
-            let fits = self.cells().saturating_add(cells) <= self.caps.cells;
-            if (self.free.len() as u32) < slots || !(fits || self.running.is_empty()) {
-                return;
-            }
-            match self.waiting.pop_front().expect("it was there") {
-                Waiting::New(job) => self.start(job),
-                Waiting::Again(mut choice) => {
-                    choice.seq = self.slot();
-                    for at in 0..choice.forks.len() {
-                        choice.forks[at].seq = self.slot();
-                    }
-                    self.running.push(*choice);
-                }
+            if let Some(shared) = self.jobs.remove(job) {
+                self.fair.leave(shared.tenant);
             }
         }
-    }
-
-    fn refusal(&self, job: &Job) -> Option<String> {
-        let len = job.prompt.len() as u32;
-        let longest = self.caps.seq_len_max.min(self.caps.cells);
-        if len == 0 || len >= longest {
-            return Some(format!("a prompt of {len} tokens does not fit a sequence of {longest}"));
-        }
-        if job.n == 0 || job.n > self.caps.seq_max || (job.n > 1 && !self.caps.share) {
-            return Some(format!("{} choices cannot be computed together", job.n));
-        }
-        None
-    }
-
-    fn slot(&mut self) -> SeqId {
-        self.free.pop().expect("admission counted the free slots")
-    }
-
-    fn start(&mut self, job: Job) {
-        let stops = self.jobs.get(&job.id).map(|s| s.stops.clone()).unwrap_or_default();
-        let choice = |index: u32, seq: SeqId| Choice {
-            job: job.id,
-            index,
-            seq,
-            tokens: Vec::new(),
-            held: 0,
-            shared: 0,
-            written: 0,
-            sampler: Sampler::new(job.sampling.clone(), index, &job.prompt),
-            text: TextStream::new(stops.clone()),
-            logprobs: Vec::new(),
-            forks: Vec::new(),
-        };
-        let mut first = choice(0, self.slot());
-        for index in 1..job.n {
-            let seq = self.slot();
-            first.forks.push(choice(index, seq));
-        }
-        first.tokens = job.prompt;
-        self.running.push(first);
-    }
-
-    /// Fills `rows`: the next token of every writer, then prompts. Returns, for
-    /// each run of rows, the choice's place in `running` and the count.
-    fn compose(&mut self) -> Vec<(usize, u32)> {
-        self.rows.clear();
-        let mut owners = Vec::new();
-        let mut budget = self.limits.step_rows;
-        for (at, choice) in self.running.iter().enumerate() {
-            let paused = self.jobs.get(&choice.job).is_some_and(|s| s.paused);
-            if choice.is_writing() && !paused && budget > 0 {
-                let token = choice.tokens[choice.held as usize];
-                self.rows.push(Row { token, pos: choice.held, seq: choice.seq, logits: true });
-                owners.push((at, 1));
-                budget -= 1;
-            }
-        }
-        if !owners.is_empty() {
-            budget = budget.min(self.limits.busy_prompt_rows);
-        }
-        for (at, choice) in self.running.iter().enumerate() {
-            let count = choice.rows_left().min(budget);
-            let paused = choice.written > 0 && self.jobs.get(&choice.job).is_some_and(|s| s.paused);
-            if choice.is_writing() || paused || count == 0 {
-                continue;
-            }
-            let (from, to) = (choice.held, choice.held + count);
-            for pos in from..to {
-                let token = choice.tokens[pos as usize];
-                let logits = pos + 1 == choice.tokens.len() as u32;
-                self.rows.push(Row { token, pos, seq: choice.seq, logits });
-            }
-            owners.push((at, count));
-            budget -= count;
-        }
-        owners
     }
 
     /// Draws a token from each row of logits.
-    fn take(
-        &mut self,
-        kernel: &mut impl Kernel,
-        vocab: &Vocab,
-        owners: &[(usize, u32)],
-        out: &mut Vec<Output>,
-    ) {
-        let mut row = 0;
+    fn take(&mut self, kernel: &mut impl Kernel, vocab: &Vocab, owners: &[Owner], out: &mut Vec<Output>) {
+        let mut first = 0;
         let mut forked = Vec::new();
-        for (at, count) in owners {
-            let choice = &mut self.running[*at];
-            let writing = choice.is_writing();
-            choice.held += count;
-            row += *count as usize;
-            if !writing {
-                self.counters.prompt_rows += u64::from(*count);
+        for owner in owners {
+            let row = first;
+            first += owner.rows as usize;
+            let choice = &mut self.running[owner.at];
+            let prompt_rows = if choice.is_writing() { 0 } else { owner.rows };
+            choice.held += owner.rows - owner.guesses;
+            self.cells.grow(choice.seq, owner.rows);
+            let Some(shared) = self.jobs.get_mut(&choice.job) else { continue };
+            self.counters.prompt_rows += u64::from(prompt_rows);
+            if choice.written == 0 {
+                self.fair.charge(shared.tenant, u64::from(prompt_rows));
             }
             if choice.rows_left() > 0 {
                 continue;
             }
-            let Some(shared) = self.jobs.get_mut(&choice.job) else { continue };
-            let logits = kernel.logits(row - 1);
-            if !choice.forks.is_empty() {
-                // The prompt becomes the trunk that all choices grow from.
-                shared.trunk = choice.held;
-                shared.holders = 1 + choice.forks.len() as u32;
-                choice.shared = choice.held;
-            }
+            let last = row + (owner.rows - owner.guesses) as usize - 1;
             let mut forks = std::mem::take(&mut choice.forks);
+            let held = choice.held;
             for fork in &mut forks {
                 fork.tokens = choice.tokens.clone();
-                (fork.held, fork.shared) = (choice.held, choice.held);
+                fork.keys.clone_from(&choice.keys);
+                (fork.held, fork.published) = (held, held / BLOCK);
+                kernel.share(choice.seq, fork.seq, held);
+                self.cells.share(choice.seq, fork.seq, held);
             }
-            write(choice, logits, shared, vocab, self.caps, &mut self.counters, out);
+            for guess in 0..=owner.guesses as usize {
+                let logits = kernel.logits(last + guess);
+                let expected = self.rows.get(last + guess + 1).filter(|_| guess < owner.guesses as usize);
+                let drawn = match write(choice, logits, shared, vocab, self.caps, &mut self.counters, out) {
+                    Ok(drawn) => drawn,
+                    Err(why) => {
+                        shared.failed = Some(why);
+                        break;
+                    }
+                };
+                self.fair.charge(shared.tenant, WRITTEN);
+                choice.draft.drawn(drawn);
+                let right = expected.is_some_and(|row| row.token == drawn) && choice.rows_left() == 1;
+                if !right {
+                    break;
+                }
+                choice.held += 1;
+                self.counters.guessed_right += 1;
+            }
+            if owner.guesses > 0 {
+                self.counters.guessed += u64::from(owner.guesses);
+                self.cells.truncate(choice.seq, choice.held);
+                // Only kernels that can forget a part are given guesses.
+                kernel.truncate(choice.seq, choice.held);
+            }
             for fork in &mut forks {
-                write(fork, logits, shared, vocab, self.caps, &mut self.counters, out);
+                let logits = kernel.logits(last);
+                match write(fork, logits, shared, vocab, self.caps, &mut self.counters, out) {
+                    Ok(_) => self.fair.charge(shared.tenant, WRITTEN),
+                    Err(why) => shared.failed = Some(why),
+                }
             }
-            let (from, len) = (choice.seq, choice.held);
-            for fork in forks {
-                kernel.share(from, fork.seq, len);
-                forked.push((*at, fork));
-            }
+            forked.extend(forks.into_iter().map(|fork| (owner.at, fork)));
+        }
+        for owner in owners {
+            self.publish(owner.at);
         }
         // Beside their leader, so that a job's choices are of one age.
         for (at, fork) in forked.into_iter().rev() {
             self.running.insert(at + 1, fork);
+        }
+        self.sweep();
+    }
+
+    /// Offers a choice's full blocks to others.
+    pub(crate) fn publish(&mut self, at: usize) {
+        if !self.caps.parts {
+            return;
+        }
+        let choice = &mut self.running[at];
+        let mut offered = Vec::new();
+        while (choice.published + 1) * BLOCK <= choice.held {
+            let index = choice.published;
+            let tokens = &choice.tokens[(index * BLOCK) as usize..][..BLOCK as usize];
+            if choice.keys.len() == index as usize {
+                let parent = choice.keys.last().copied().unwrap_or(choice.root);
+                choice.keys.push(child(parent, tokens));
+            }
+            let key = choice.keys[index as usize];
+            if self.prefix.resident(key).is_none() && self.cells.publish(choice.seq, index, key) {
+                self.prefix.add_resident(key, index);
+                offered.push((key, index));
+            }
+            choice.published += 1;
+        }
+        let shared = self.jobs.get(&choice.job);
+        // Pins are for prompts, and half of the cells stay for everything else.
+        if shared.is_some_and(|s| s.pin)
+            && choice.written > 0
+            && self.cells.pinned() + choice.held <= self.caps.cells / 2
+        {
+            self.cells.pin(choice.seq, choice.published);
+        }
+        for (key, index) in offered {
+            self.hand_over(key, index);
         }
     }
 
@@ -425,10 +500,10 @@ impl Scheduler {
         while at < self.running.len() {
             if self.running[at].rows_left() == 0 {
                 let choice = self.running.remove(at);
-                self.release(&choice, kernel);
                 if let Some(shared) = self.jobs.get_mut(&choice.job) {
                     shared.open -= 1;
                 }
+                self.release(choice, kernel);
             } else {
                 at += 1;
             }
@@ -437,18 +512,26 @@ impl Scheduler {
         if self.jobs.values().any(over) {
             let ids: Vec<JobId> = self.jobs.iter().filter(|(_, s)| over(s)).map(|(id, _)| *id).collect();
             for job in &ids {
-                let failed = self.jobs.get_mut(job).and_then(|s| s.failed.take());
+                let failed = self.jobs[job].failed.clone();
                 out.push(Output::Done { job: *job, failed });
             }
             self.forget(&ids, kernel);
         }
     }
 
-    fn fail(&mut self, owners: &[(usize, u32)], why: &str) {
-        for (at, _) in owners {
-            if let Some(shared) = self.jobs.get_mut(&self.running[*at].job) {
+    /// Fails the jobs of a step. What a failed job holds is not trusted, and not kept.
+    fn fail(&mut self, owners: &[Owner], why: &str) {
+        for owner in owners {
+            if let Some(shared) = self.jobs.get_mut(&self.running[owner.at].job) {
                 shared.failed = Some(why.to_owned());
             }
+        }
+    }
+
+    /// Forgets the names of blocks that lost their cells.
+    pub(crate) fn sweep(&mut self) {
+        for key in self.cells.take_orphans() {
+            self.prefix.drop_resident(key);
         }
     }
 }

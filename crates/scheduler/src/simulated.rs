@@ -3,9 +3,12 @@
 //! It keeps cells as llama.cpp does (shared ones count once) and refuses what
 //! llama.cpp would: rows that do not follow on, sequences that do not exist,
 //! more cells than there are. So a test that passes on it has kept the contract.
+//! Its steps take no time, but it says how long they would have: the planner
+//! runs the production scheduler against a machine that is not there.
 
 use std::collections::BTreeMap;
 
+use crate::fit::StepTime;
 use crate::{Caps, Kernel, Row, SeqId, StepError, Token};
 
 /// See the module.
@@ -17,10 +20,15 @@ pub struct Simulated {
     seqs: BTreeMap<SeqId, Vec<(u64, Token)>>,
     next_cell: u64,
     logits: Vec<Vec<f32>>,
+    adapter: u32,
     /// What the next steps do instead of succeeding, and after how many rows.
     pub faults: Vec<(u32, StepError)>,
     /// Rows of each step so far.
     pub steps: Vec<u32>,
+    /// What its steps cost.
+    pub cost: StepTime,
+    /// What its steps so far would have taken, in microseconds.
+    pub elapsed_us: u64,
 }
 
 impl Simulated {
@@ -31,8 +39,11 @@ impl Simulated {
             seqs: BTreeMap::new(),
             next_cell: 0,
             logits: Vec::new(),
+            adapter: 0,
             faults: Vec::new(),
             steps: Vec::new(),
+            cost: StepTime { base_us: 4000.0, row_us: 2200.0, context_us: 250.0, ..StepTime::default() },
+            elapsed_us: 0,
         }
     }
 
@@ -45,7 +56,7 @@ impl Simulated {
     }
 
     fn logits_after(&self, seq: SeqId) -> Vec<f32> {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut hash = 0xcbf2_9ce4_8422_2325u64 ^ u64::from(self.adapter);
         for (_, token) in self.seqs.get(&seq).into_iter().flatten() {
             hash = (hash ^ u64::from(*token)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -67,13 +78,19 @@ impl Kernel for Simulated {
     fn step(&mut self, rows: &[Row], cancelled: &(dyn Fn() -> bool + Sync)) -> Result<(), StepError> {
         let fault = if self.faults.is_empty() { None } else { Some(self.faults.remove(0)) };
         let last = fault.as_ref().map_or(rows.len(), |(rows, _)| *rows as usize).min(rows.len());
-        if rows.is_empty() || rows.len() > self.caps.step_rows_max as usize {
-            return Err(StepError::Fatal(format!("{} rows", rows.len())));
+        let outputs = rows.iter().filter(|r| r.logits).count();
+        if rows.is_empty()
+            || rows.len() > self.caps.step_rows_max as usize
+            || outputs > self.caps.outputs_max as usize
+        {
+            return Err(StepError::Fatal(format!("{} rows with {outputs} outputs", rows.len())));
         }
         if self.cells_used() + rows.len() > self.caps.cells as usize {
             return Err(StepError::NoRoom);
         }
         self.steps.push(rows.len() as u32);
+        let context = rows.iter().map(|r| u64::from(r.pos) + 1).sum();
+        self.elapsed_us += self.cost.predict(rows.len() as u32, context) as u64;
         self.logits.clear();
         for row in &rows[..last] {
             let seq = self.seqs.entry(row.seq).or_default();
@@ -115,5 +132,33 @@ impl Kernel for Simulated {
 
     fn len(&self, seq: SeqId) -> u32 {
         self.seqs.get(&seq).map_or(0, |s| s.len() as u32)
+    }
+
+    /// The tokens, and the position and adapter they were computed at.
+    fn save(&mut self, seq: SeqId, from: u32, to: u32) -> Option<Vec<u8>> {
+        let cells = self.seqs.get(&seq)?.get(from as usize..to as usize)?;
+        let head = [from, to - from].into_iter();
+        Some(head.chain(cells.iter().map(|(_, t)| *t)).flat_map(u32::to_le_bytes).collect())
+    }
+
+    fn restore(&mut self, seq: SeqId, from: u32, saved: &[u8]) -> bool {
+        let words: Vec<u32> =
+            saved.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let [at, count, tokens @ ..] = &words[..] else { return false };
+        let room = self.caps.cells as usize - self.cells_used();
+        if *at != from || *count as usize != tokens.len() || self.len(seq) != from || tokens.len() > room {
+            return false;
+        }
+        let held = self.seqs.entry(seq).or_default();
+        for token in tokens {
+            held.push((self.next_cell, *token));
+            self.next_cell += 1;
+        }
+        true
+    }
+
+    fn adapt(&mut self, adapter: u32) -> Result<(), String> {
+        self.adapter = adapter;
+        if adapter > 100 { Err(format!("there is no adapter {adapter}")) } else { Ok(()) }
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use chat::Finish;
 use proptest::prelude::*;
+use units::Micros;
 
 use crate::simulated::Simulated;
 use crate::*;
@@ -10,7 +11,11 @@ const VOCAB: u32 = 64;
 const END: Token = 63;
 
 fn caps() -> Caps {
-    Caps { seq_max: 8, cells: 256, seq_len_max: 200, step_rows_max: 32, share: true }
+    Caps { seq_max: 16, cells: 256, seq_len_max: 200, step_rows_max: 32, outputs_max: 16, parts: true }
+}
+
+fn limits() -> Limits {
+    Limits { step_rows: 32, running: 8, memory_bytes: 2000, ..Limits::default() }
 }
 
 fn vocab() -> Vocab {
@@ -25,19 +30,12 @@ fn vocab() -> Vocab {
 }
 
 fn job(id: u64, prompt: &[Token]) -> Job {
-    Job {
-        id: JobId(id),
-        prompt: prompt.to_vec(),
-        n: 1,
-        max_tokens: 20,
-        sampling: Sampling { temperature: 1.0, seed: id, ..Sampling::GREEDY },
-        stops: Vec::new(),
-        ignore_end: false,
-        cancel: CancelWord::default(),
-    }
+    let sampling = Sampling { temperature: 1.0, seed: id, ..Sampling::GREEDY };
+    Job { max_tokens: 20, sampling, ..Job::new(JobId(id), prompt.to_vec()) }
 }
 
 struct Bed {
+    now: Micros,
     scheduler: Scheduler,
     kernel: Simulated,
     vocab: Vocab,
@@ -46,8 +44,11 @@ struct Bed {
 
 impl Bed {
     fn new(caps: Caps) -> Bed {
-        let limits = Limits { step_rows: 32, busy_prompt_rows: 8 };
+        Bed::with(caps, limits())
+    }
+    fn with(caps: Caps, limits: Limits) -> Bed {
         Bed {
+            now: Micros(0),
             scheduler: Scheduler::new(caps, limits),
             kernel: Simulated::new(caps, VOCAB),
             vocab: vocab(),
@@ -55,7 +56,15 @@ impl Bed {
         }
     }
     fn step(&mut self) -> Step {
-        self.scheduler.step(&mut self.kernel, &self.vocab, &mut self.out)
+        let before = self.kernel.elapsed_us;
+        let step = self.scheduler.step(self.now, &mut self.kernel, &self.vocab, &mut self.out);
+        let took = self.kernel.elapsed_us - before;
+        self.scheduler.learn(&step, took);
+        self.now = self.now.plus_us(took as i64);
+        step
+    }
+    fn add(&mut self, job: Job) {
+        self.scheduler.add(job, self.now);
     }
     /// Runs to the end, and checks that nothing is left behind.
     fn run(&mut self) {
@@ -65,9 +74,11 @@ impl Bed {
             }
         }
         assert!(self.scheduler.is_empty(), "a job never ended");
-        assert_eq!(self.kernel.cells_used(), 0);
         let c = self.scheduler.counters();
         assert_eq!((c.queued, c.running, c.cells_used), (0, 0, 0));
+        assert_eq!(self.kernel.cells_used() as u64, c.cells_kept);
+        self.scheduler.drop_all_kept(&mut self.kernel);
+        assert_eq!((self.kernel.cells_used(), self.scheduler.counters().cells_kept), (0, 0));
     }
     /// (text, reason, tokens) of each choice.
     fn answers(&self) -> BTreeMap<(u64, u32), (String, Option<Finish>, u32)> {
@@ -84,7 +95,7 @@ impl Bed {
                     assert!(a.1.replace(reason.clone()).is_none(), "two ends");
                     a.2 = *tokens;
                 }
-                Output::Done { .. } => {}
+                Output::Start { .. } | Output::Done { .. } => {}
             }
         }
         all
@@ -94,7 +105,7 @@ impl Bed {
 fn alone(job: Job) -> (String, Option<Finish>, u32) {
     let id = job.id.0;
     let mut bed = Bed::new(caps());
-    bed.scheduler.add(job);
+    bed.add(job);
     bed.run();
     bed.answers().remove(&(id, 0)).expect("an answer")
 }
@@ -104,7 +115,7 @@ fn a_batch_of_ragged_prompts_gives_the_answers_of_single_runs() {
     let prompts: Vec<Vec<Token>> = (0..12u32).map(|i| (0..1 + i * 7).map(|t| t % 60).collect()).collect();
     let mut bed = Bed::new(caps());
     for (i, prompt) in prompts.iter().enumerate() {
-        bed.scheduler.add(job(i as u64, prompt));
+        bed.add(job(i as u64, prompt));
     }
     bed.run();
     let answers = bed.answers();
@@ -119,7 +130,7 @@ fn when_cells_run_out_the_youngest_is_computed_again_and_answers_the_same() {
     let caps = Caps { cells: 120, ..caps() };
     let mut bed = Bed::new(caps);
     for id in 0..4 {
-        bed.scheduler.add(Job { max_tokens: 60, ignore_end: true, ..job(id, &[5, 6, 7, id as u32]) });
+        bed.add(Job { max_tokens: 60, ignore_end: true, ..job(id, &[5, 6, 7, id as u32]) });
     }
     bed.run();
     assert!(bed.scheduler.counters().preempted > 0, "the test must preempt");
@@ -130,20 +141,30 @@ fn when_cells_run_out_the_youngest_is_computed_again_and_answers_the_same() {
 }
 
 #[test]
-fn writers_go_first_and_a_prompt_takes_only_its_share() {
-    let mut bed = Bed::new(caps());
-    bed.scheduler.add(Job { ignore_end: true, ..job(0, &[1, 2, 3]) });
-    bed.step();
-    bed.scheduler.add(Job { max_tokens: 1, ..job(1, &[4; 100]) });
+fn prompts_beside_writers_come_in_chunks_that_keep_the_gap() {
+    // A step of n rows takes 4 + 2.2 n ms: 22 rows fit into 53 ms.
+    let limits = Limits { token_gap_us: 53_000, ..limits() };
+    let mut bed = Bed::with(caps(), limits);
+    bed.add(Job { ignore_end: true, max_tokens: 60, ..job(0, &[1, 2, 3]) });
+    for id in 1..4 {
+        // Steps of several sizes, to learn from.
+        bed.add(Job { max_tokens: 3, ..job(id, &[id as u32; 9]) });
+        bed.step();
+        bed.step();
+        bed.step();
+    }
+    assert!(bed.scheduler.step_time().is_known());
+    let before = bed.kernel.steps.len();
+    bed.add(Job { max_tokens: 1, ..job(9, &[4; 100]) });
     bed.run();
-    assert_eq!(bed.kernel.steps[0], 3);
-    assert!(bed.kernel.steps[1..13].iter().all(|rows| *rows == 9), "{:?}", bed.kernel.steps);
+    let rows = &bed.kernel.steps[before..before + 4];
+    assert!(rows.iter().all(|rows| (17..=23).contains(rows)), "{rows:?}");
 }
 
 #[test]
 fn choices_share_the_cells_of_their_prompt() {
     let mut bed = Bed::new(caps());
-    bed.scheduler.add(Job { n: 4, ignore_end: true, ..job(3, &[9; 30]) });
+    bed.add(Job { n: 4, ignore_end: true, ..job(3, &[9; 30]) });
     bed.step();
     bed.step();
     assert_eq!(bed.kernel.cells_used(), 30 + 4);
@@ -162,8 +183,8 @@ fn a_cancelled_job_leaves_no_cells_in_any_phase() {
         let mut bed = Bed::new(caps());
         let (kept, gone) = (job(1, &[3; 40]), Job { n: 3, ..job(2, &[4; 40]) });
         let word = gone.cancel.clone();
-        bed.scheduler.add(gone);
-        bed.scheduler.add(kept);
+        bed.add(gone);
+        bed.add(kept);
         for _ in 0..steps {
             bed.step();
         }
@@ -178,7 +199,7 @@ fn an_aborted_step_keeps_what_was_computed() {
     for rows in [0, 1, 7, 20] {
         let mut bed = Bed::new(caps());
         bed.kernel.faults = vec![(rows, StepError::Aborted)];
-        bed.scheduler.add(job(1, &[3; 20]));
+        bed.add(job(1, &[3; 20]));
         assert_eq!(bed.step().outcome, Outcome::Aborted);
         bed.run();
         assert_eq!(bed.answers()[&(1, 0)], alone(job(1, &[3; 20])), "after {rows} rows");
@@ -189,10 +210,11 @@ fn an_aborted_step_keeps_what_was_computed() {
 fn a_kernel_failure_ends_its_jobs_and_spares_the_next() {
     let mut bed = Bed::new(caps());
     bed.kernel.faults = vec![(0, StepError::Fatal("broken".into()))];
-    bed.scheduler.add(job(1, &[3; 20]));
+    bed.add(job(1, &[3; 20]));
     assert_eq!(bed.step().outcome, Outcome::Failed("broken".into()));
-    assert_eq!(bed.out, [Output::Done { job: JobId(1), failed: Some("broken".into()) }]);
-    bed.scheduler.add(job(2, &[3; 20]));
+    let done = Output::Done { job: JobId(1), failed: Some("broken".into()) };
+    assert_eq!(bed.out, [Output::Start { job: JobId(1), reused: 0 }, done]);
+    bed.add(job(2, &[3; 20]));
     bed.run();
     assert_eq!(bed.answers().len(), 1);
 }
@@ -200,8 +222,8 @@ fn a_kernel_failure_ends_its_jobs_and_spares_the_next() {
 #[test]
 fn a_paused_job_writes_nothing_and_others_go_on() {
     let mut bed = Bed::new(caps());
-    bed.scheduler.add(job(1, &[3; 5]));
-    bed.scheduler.add(job(2, &[4; 5]));
+    bed.add(job(1, &[3; 5]));
+    bed.add(job(2, &[4; 5]));
     bed.step();
     bed.scheduler.set_paused(JobId(1), true);
     let before = bed.answers()[&(1, 0)].0.len();
@@ -217,7 +239,7 @@ fn a_paused_job_writes_nothing_and_others_go_on() {
 fn the_end_of_the_context_is_a_length_finish() {
     let caps = Caps { seq_len_max: 16, ..caps() };
     let mut bed = Bed::new(caps);
-    bed.scheduler.add(Job { max_tokens: 1000, ignore_end: true, ..job(1, &[3; 10]) });
+    bed.add(Job { max_tokens: 1000, ignore_end: true, ..job(1, &[3; 10]) });
     bed.run();
     let (_, reason, tokens) = bed.answers().remove(&(1, 0)).expect("an answer");
     assert_eq!((reason, tokens), (Some(Finish::Length), 7));
@@ -231,7 +253,7 @@ fn a_job_that_cannot_fit_is_failed_and_not_queued_for_ever() {
             .into_iter()
             .enumerate()
     {
-        bed.scheduler.add(bad);
+        bed.add(bad);
         bed.run();
         assert!(matches!(&bed.out[id], Output::Done { failed: Some(_), .. }));
     }
@@ -243,7 +265,7 @@ fn a_stop_text_ends_the_choice_and_is_not_shown() {
     let stop: String = free.chars().skip(5).take(3).collect();
     let expected = &free[..free.find(&stop).expect("it is there")];
     let mut bed = Bed::new(caps());
-    bed.scheduler.add(Job { ignore_end: true, stops: vec![stop.clone()], ..job(5, &[8, 9]) });
+    bed.add(Job { ignore_end: true, stops: vec![stop.clone()], ..job(5, &[8, 9]) });
     bed.run();
     let (text, reason, _) = bed.answers().remove(&(5, 0)).expect("an answer");
     assert_eq!((text.as_str(), reason), (expected, Some(Finish::Stop)));
@@ -254,7 +276,7 @@ fn a_stop_text_ends_the_choice_and_is_not_shown() {
 fn log_probabilities_come_with_every_shown_token() {
     let mut bed = Bed::new(caps());
     let sampling = Sampling { logprobs: Some(3), ..Sampling::GREEDY };
-    bed.scheduler.add(Job { ignore_end: true, sampling, ..job(5, &[8, 9]) });
+    bed.add(Job { ignore_end: true, sampling, ..job(5, &[8, 9]) });
     bed.run();
     let told: Vec<&chat::TokenLogprob> = bed
         .out
@@ -289,7 +311,7 @@ proptest! {
             if spec.3 % 3 == 0 {
                 words.push((spec.3, id, job.cancel.clone()));
             }
-            bed.scheduler.add(job);
+            bed.add(job);
         }
         bed.kernel.faults = faults
             .into_iter()
@@ -305,7 +327,7 @@ proptest! {
         for (id, spec) in jobs.iter().enumerate() {
             if words.iter().all(|w| w.1 != id) {
                 let mut single = Bed::new(Caps { seq_len_max: 110, ..self::caps() });
-                single.scheduler.add(make(id, *spec));
+                single.add(make(id, *spec));
                 single.run();
                 for (key, answer) in single.answers() {
                     prop_assert_eq!(&answers[&key], &answer);

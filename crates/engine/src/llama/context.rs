@@ -1,6 +1,7 @@
 //! The kernel: a context of llama.cpp that computes batches of sequences.
 
 use std::ffi::c_void;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -8,20 +9,35 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use llama_cpp_sys_2 as sys;
 use scheduler::{Caps, Kernel, Row, SeqId, StepError};
 
+use super::model::path_text;
 use super::{Model, guard, log};
 use crate::Error;
 
 /// A question that llama.cpp asks while it computes.
 type Question<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
 
+/// Sequences of a context, at most; a constant of llama.cpp.
+const SEQ_LIMIT: u32 = 256;
+
 /// How a context is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ContextOptions {
     pub cells: u32,
+    /// At most 255: one more is used for copying.
     pub seq_max: u32,
     pub seq_len_max: u32,
     pub step_rows: u32,
+    /// Rows of a step that may ask for logits; 0: as many as sequences.
+    pub outputs_max: u32,
     pub threads: u32,
+    /// Flash attention, or not; `None`: llama.cpp's choice.
+    pub flash: Option<bool>,
+}
+
+/// A LoRA adapter. Freed with its model.
+struct Adapter {
+    ptr: NonNull<sys::llama_adapter_lora>,
+    scale: f32,
 }
 
 /// See the soundness notes of the parent module.
@@ -33,8 +49,11 @@ pub(crate) struct LlamaKernel {
     /// The question of the step that runs, null between steps. Boxed: llama.cpp
     /// keeps its address. It points at a `Question` on the stack of `step`.
     question: Box<AtomicPtr<Question<'static>>>,
+    /// Adapter `n` of the scheduler is the `n - 1`th.
+    adapters: Vec<Adapter>,
+    adapted: u32,
     /// Freed after the context.
-    _model: Arc<Model>,
+    model: Arc<Model>,
 }
 
 // SAFETY: a context may move between threads; it is used by one at a time (`!Sync`).
@@ -101,6 +120,9 @@ impl LlamaKernel {
     /// Allocates the cells and the buffers of the largest step.
     pub(crate) fn new(model: Arc<Model>, options: ContextOptions) -> Result<LlamaKernel, Error> {
         let question = Box::new(AtomicPtr::<Question<'static>>::new(std::ptr::null_mut()));
+        let seqs = options.seq_max.clamp(1, SEQ_LIMIT - 1) + 1;
+        let wanted = if options.outputs_max == 0 { options.seq_max } else { options.outputs_max };
+        let outputs = wanted.clamp(1, options.step_rows);
         log::begin();
         // SAFETY: plain values, and a callback whose data outlives the context.
         let ctx = unsafe {
@@ -108,12 +130,20 @@ impl LlamaKernel {
             p.n_ctx = options.cells;
             p.n_batch = options.step_rows;
             p.n_ubatch = options.step_rows;
-            p.n_seq_max = options.seq_max;
-            p.n_outputs_max = options.seq_max.min(options.step_rows);
+            p.n_seq_max = seqs;
+            // llama.cpp makes room for one of each sequence in any case, and asserts it.
+            p.n_outputs_max = outputs.max(seqs);
             p.n_threads = options.threads as i32;
             p.n_threads_batch = options.threads as i32;
             p.kv_unified = true;
             p.no_perf = true;
+            // A window's cells must stay, or a prefix could not be shared.
+            p.swa_full = true;
+            p.flash_attn_type = match options.flash {
+                None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+                Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+                Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            };
             p.abort_callback = Some(ask);
             p.abort_callback_data = (&raw const *question).cast_mut().cast();
             sys::llama_init_from_model(model.as_ptr(), p)
@@ -122,14 +152,16 @@ impl LlamaKernel {
         // SAFETY: just made.
         let cells = unsafe { sys::llama_n_ctx(ctx.as_ptr()) };
         let caps = Caps {
-            seq_max: options.seq_max,
+            seq_max: seqs - 1,
             cells,
             seq_len_max: options.seq_len_max.min(cells),
             step_rows_max: options.step_rows,
-            share: !model.is_recurrent(),
+            outputs_max: outputs,
+            parts: !model.is_recurrent(),
         };
         let n_vocab = model.n_vocab() as usize;
-        Ok(LlamaKernel { ctx, caps, n_vocab, batch: Batch::default(), question, _model: model })
+        let (batch, adapters) = (Batch::default(), Vec::new());
+        Ok(LlamaKernel { ctx, caps, n_vocab, batch, question, adapters, adapted: 0, model })
     }
 
     fn memory(&self) -> sys::llama_memory_t {
@@ -138,6 +170,29 @@ impl LlamaKernel {
     }
     fn known(&self, seq: SeqId) -> bool {
         seq < self.caps.seq_max
+    }
+    /// A sequence of our own, empty between calls: a part of another can only
+    /// be written or read by way of it.
+    fn scratch(&self) -> i32 {
+        self.caps.seq_max as i32
+    }
+    fn forget_scratch(&self) {
+        // SAFETY: the sequence is below `n_seq_max`.
+        unsafe { sys::llama_memory_seq_rm(self.memory(), self.scratch(), -1, -1) };
+    }
+
+    /// Loads an adapter for this model; its number for [`Kernel::adapt`]. The
+    /// file's header must have been checked: llama.cpp trusts it.
+    pub(crate) fn add_adapter(&mut self, path: &Path, scale: f32) -> Result<u32, Error> {
+        let text = path_text(path)?;
+        log::begin();
+        // SAFETY: the model is valid and the path is zero-terminated; null for
+        // every failure, exceptions included.
+        let adapter = unsafe { sys::llama_adapter_lora_init(self.model.as_ptr(), text.as_ptr()) };
+        let ptr = NonNull::new(adapter)
+            .ok_or_else(|| Error::Failed(log::reason("the adapter does not fit the model")))?;
+        self.adapters.push(Adapter { ptr, scale });
+        Ok(self.adapters.len() as u32)
     }
 }
 
@@ -153,8 +208,8 @@ impl Kernel for LlamaKernel {
         if rows.is_empty() || rows.len() > self.caps.step_rows_max as usize || !rows.iter().all(good) {
             return Err(StepError::Fatal(format!("{} rows cannot be a step", rows.len())));
         }
-        if outputs > self.caps.seq_max as usize {
-            return Err(StepError::Fatal(format!("{outputs} outputs for {} sequences", self.caps.seq_max)));
+        if outputs > self.caps.outputs_max as usize {
+            return Err(StepError::Fatal(format!("{outputs} outputs and {} allowed", self.caps.outputs_max)));
         }
         self.batch.fill(rows);
         let mut question: Question<'_> = cancelled;
@@ -211,5 +266,65 @@ impl Kernel for LlamaKernel {
         }
         // SAFETY: the sequence is below `n_seq_max`; -1 means empty.
         (unsafe { sys::llama_memory_seq_pos_max(self.memory(), seq as i32) } + 1).max(0) as u32
+    }
+
+    fn save(&mut self, seq: SeqId, from: u32, to: u32) -> Option<Vec<u8>> {
+        if !self.known(seq) || from >= to || to > self.len(seq) || !self.caps.parts {
+            return None;
+        }
+        let (memory, ctx, scratch) = (self.memory(), self.ctx.as_ptr(), self.scratch());
+        // SAFETY: both sequences are below `n_seq_max`, and the buffer is as long as is said.
+        let saved = unsafe {
+            sys::llama_memory_seq_cp(memory, seq as i32, scratch, from as i32, to as i32);
+            let size = sys::llama_state_seq_get_size(ctx, scratch);
+            let mut saved = vec![0u8; size];
+            let got = sys::llama_state_seq_get_data(ctx, saved.as_mut_ptr(), size, scratch);
+            (got == size && size > 0).then_some(saved)
+        };
+        self.forget_scratch();
+        saved
+    }
+
+    fn restore(&mut self, seq: SeqId, from: u32, saved: &[u8]) -> bool {
+        if !self.known(seq) || self.len(seq) != from || !self.caps.parts {
+            return false;
+        }
+        let (memory, ctx, scratch) = (self.memory(), self.ctx.as_ptr(), self.scratch());
+        log::begin();
+        // SAFETY: the buffer is as long as is said; llama.cpp checks what it reads
+        // against its own layout and answers 0 for what does not fit, and only
+        // bytes of `save` come here: those from disk were authenticated.
+        let whole = unsafe {
+            let read = sys::llama_state_seq_set_data(ctx, saved.as_ptr(), saved.len(), scratch);
+            let first = sys::llama_memory_seq_pos_min(memory, scratch);
+            read == saved.len() && read > 0 && first == from as i32
+        };
+        if whole {
+            // SAFETY: both sequences are below `n_seq_max`.
+            unsafe { sys::llama_memory_seq_cp(memory, scratch, seq as i32, from as i32, -1) };
+        }
+        self.forget_scratch();
+        whole
+    }
+
+    fn adapt(&mut self, adapter: u32) -> Result<(), String> {
+        if adapter == self.adapted {
+            return Ok(());
+        }
+        let chosen = match adapter {
+            0 => None,
+            n => Some(self.adapters.get(n as usize - 1).ok_or("there is no such adapter")?),
+        };
+        let mut ptrs: Vec<_> = chosen.iter().map(|a| a.ptr.as_ptr()).collect();
+        let mut scales: Vec<f32> = chosen.iter().map(|a| a.scale).collect();
+        // SAFETY: both arrays have the length that is passed, and are copied.
+        let code = unsafe {
+            sys::llama_set_adapters_lora(self.ctx.as_ptr(), ptrs.as_mut_ptr(), ptrs.len(), scales.as_mut_ptr())
+        };
+        if code != 0 {
+            return Err("llama.cpp refused the adapter".into());
+        }
+        self.adapted = adapter;
+        Ok(())
     }
 }

@@ -32,5 +32,5 @@ pub(crate) use context::{ContextOptions, LlamaKernel};
 pub(crate) use embedder::Embedder;
 pub use importance::{Importance, measure_importance};
 pub use log::set_log;
-pub(crate) use model::Model;
+pub(crate) use model::{Model, reporting};
 pub use quantize::{Quantization, quantize, quantize_by, weights_of};

@@ -1,6 +1,7 @@
 //! A loaded model: its weights and its vocabulary.
 
-use std::ffi::{CStr, CString};
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_void};
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -9,6 +10,26 @@ use scheduler::{Token, Vocab};
 
 use super::{guard, log};
 use crate::Error;
+
+type Progress = Box<dyn FnMut(f32) -> bool>;
+
+thread_local! {
+    /// Whom this thread's loads tell how far they are.
+    static PROGRESS: RefCell<Option<Progress>> = const { RefCell::new(None) };
+}
+
+/// Runs `load`, whose loads on this thread report to `progress`; they end when it says `false`.
+pub(crate) fn reporting<T>(progress: impl FnMut(f32) -> bool + 'static, load: impl FnOnce() -> T) -> T {
+    PROGRESS.set(Some(Box::new(progress)));
+    let loaded = load();
+    PROGRESS.set(None);
+    loaded
+}
+
+/// llama.cpp's callback. It loads on the thread that asked it to.
+extern "C" fn progressed(done: f32, _: *mut c_void) -> bool {
+    PROGRESS.with_borrow_mut(|progress| progress.as_mut().is_none_or(|progress| progress(done)))
+}
 
 /// See the soundness notes of the parent module.
 pub(crate) struct Model {
@@ -38,6 +59,7 @@ impl Model {
         let ptr = unsafe {
             let mut params = sys::llama_model_default_params();
             params.n_gpu_layers = 0;
+            params.progress_callback = Some(progressed);
             sys::llama_model_load_from_file(path.as_ptr(), params)
         };
         let ptr =

@@ -22,7 +22,8 @@ const OPTIONS: ContextOptions = ContextOptions {
     seq_len_max: 256,
     step_rows: 64,
     threads: 1,
-    ..ContextOptions::default()
+    outputs_max: 0,
+    flash: None,
 };
 
 fn stories() -> Option<PathBuf> {

@@ -1,0 +1,457 @@
+//! Who is computed next, from where, and whose cells it gets.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use units::Micros;
+
+use crate::cells::BLOCK;
+use crate::choice::Choice;
+use crate::fair::Tenant;
+use crate::job::{Class, JobId, Output};
+use crate::kernel::{Kernel, SeqId};
+use crate::prefix::{Blob, alike};
+use crate::scheduler::{Kept, Scheduler};
+use crate::tier::BlockKey;
+
+/// Cells kept free for the growth of a new choice before it is admitted.
+/// Fewer admit more and preempt more; 32 is a short sentence.
+const GROWTH: u32 = 32;
+/// After this long in the queue a job counts as one class higher.
+const AGING_US: u64 = 10_000_000;
+/// A tenant that is this much ahead, in prompt tokens, gives up a choice to one
+/// that is behind. A swap costs two copies of a sequence's keys and values.
+pub(crate) const GAP: u64 = 8192;
+/// Jobs whose blocks are on their way from disk at once: their bytes are in memory.
+const FETCHING_MAX: usize = 4;
+
+/// A choice that has no cells: a new one, or one that was preempted.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) choice: Box<Choice>,
+    /// Blocks on their way from disk, and those that came.
+    pub(crate) fetching: BTreeSet<BlockKey>,
+    pub(crate) fetched: BTreeMap<BlockKey, Blob>,
+    asked: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new(choice: Choice) -> Waiting {
+        Waiting {
+            choice: Box::new(choice),
+            fetching: BTreeSet::new(),
+            fetched: BTreeMap::new(),
+            asked: false,
+        }
+    }
+    fn name(&self) -> (JobId, u32) {
+        (self.choice.job, self.choice.index)
+    }
+}
+
+/// What became of an attempt to start a waiting choice.
+enum Placed {
+    Started,
+    /// Others may start before it: somebody computes what it needs, or the disk has it.
+    Later,
+    /// There is no room, and nobody may pass.
+    Full,
+}
+
+impl Scheduler {
+    /// Starts what fits, those whose turn it is first.
+    pub(crate) fn admit(&mut self, now: Micros, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
+        let mut later = BTreeSet::new();
+        while let Some(at) = self.next(now, &later) {
+            if let Some(why) = self.refusal(&self.waiting[at].choice) {
+                let choice = self.waiting.remove(at).choice;
+                if let Some(shared) = self.jobs.remove(&choice.job) {
+                    self.fair.leave(shared.tenant);
+                }
+                out.push(Output::Done { job: choice.job, failed: Some(why) });
+                continue;
+            }
+            let name = self.waiting[at].name();
+            match self.place(at, kernel, out) {
+                Placed::Started => {}
+                Placed::Later => {
+                    later.insert(name);
+                }
+                Placed::Full => return,
+            }
+        }
+    }
+
+    /// Whose turn it is: the highest class, then the tenant that has had least,
+    /// what it is about to have included; then the oldest.
+    fn next(&self, now: Micros, later: &BTreeSet<(JobId, u32)>) -> Option<usize> {
+        let mut pending: BTreeMap<Tenant, u64> = BTreeMap::new();
+        for choice in &self.running {
+            if let Some(shared) = self.jobs.get(&choice.job) {
+                *pending.entry(shared.tenant).or_default() += u64::from(choice.rows_left());
+            }
+        }
+        let order = |w: &Waiting| {
+            let shared = self.jobs.get(&w.choice.job)?;
+            let aged = shared.class as u64 + now.since(shared.since) / AGING_US;
+            let class = aged.min(Class::High as u64);
+            let pending = pending.get(&shared.tenant).copied().unwrap_or(0);
+            let counter = self.fair.counter(shared.tenant) + self.fair.weighed(shared.tenant, pending);
+            Some((Reverse(class), counter, shared.arrival, w.choice.index))
+        };
+        let open = self.waiting.iter().enumerate().filter(|(_, w)| !later.contains(&w.name()));
+        open.min_by_key(|(_, w)| order(w)).map(|(at, _)| at)
+    }
+
+    fn refusal(&self, choice: &Choice) -> Option<String> {
+        if choice.written > 0 {
+            return None;
+        }
+        let len = choice.tokens.len() as u32;
+        let longest = self.caps.seq_len_max.min(self.caps.cells);
+        if len == 0 || len >= longest {
+            return Some(format!("a prompt of {len} tokens does not fit a sequence of {longest}"));
+        }
+        let n = self.jobs.get(&choice.job).map_or(0, |s| s.open);
+        if n == 0 || n > self.limits.running || (n > 1 && !self.caps.parts) {
+            return Some(format!("{n} choices cannot be computed together"));
+        }
+        None
+    }
+
+    fn place(&mut self, at: usize, kernel: &mut impl Kernel, out: &mut Vec<Output>) -> Placed {
+        let choice = &self.waiting[at].choice;
+        // The last token's logits are needed, so it is always computed.
+        let most = choice.tokens.len() as u32 - 1;
+        let (mut source, mut start) = self.source(choice);
+        if self.is_coming(choice, start) || !self.waiting[at].fetching.is_empty() {
+            return Placed::Later;
+        }
+        let below = self.below(at, start);
+        let from_disk: Vec<BlockKey> = below.iter().copied().filter(|k| !self.in_reach(at, *k)).collect();
+        if !from_disk.is_empty() {
+            let busy = self.waiting.iter().filter(|w| !w.fetching.is_empty() || !w.fetched.is_empty());
+            if busy.count() < FETCHING_MAX {
+                self.waiting[at].asked = true;
+                self.waiting[at].fetching.extend(&from_disk);
+                self.wants.extend(from_disk);
+            }
+            return Placed::Later;
+        }
+        let restored = !below.is_empty();
+        if restored {
+            start -= start % BLOCK;
+        }
+        if !self.find_room(at, start, source, kernel) {
+            if !self.running.is_empty() {
+                return Placed::Full;
+            }
+            // Alone it fits, if not beside what it would share.
+            (source, start) = (None, 0);
+            while self.evict(kernel, None) {}
+        }
+        self.start(at, source.map(|seq| (seq, start)), restored, most, kernel, out);
+        Placed::Started
+    }
+
+    /// The sequence that begins most like the choice, and how many tokens it gives.
+    fn source(&self, choice: &Choice) -> (Option<SeqId>, u32) {
+        if !self.caps.parts {
+            return (None, 0);
+        }
+        let wanted = &choice.tokens[..choice.tokens.len() - 1];
+        let running = self.running.iter().filter(|c| c.root == choice.root);
+        let running = running.map(|c| (c.seq, &c.tokens[..c.held as usize]));
+        let kept = self.kept.iter().filter(|k| k.root == choice.root).map(|k| (k.seq, &k.tokens[..]));
+        let best = running.chain(kept).map(|(seq, held)| (alike(wanted, held), Reverse(seq))).max();
+        match best {
+            Some((len, Reverse(seq))) if len > 0 => (Some(seq), len),
+            _ => (None, 0),
+        }
+    }
+
+    /// Whether somebody is computing a longer beginning of the choice's prompt:
+    /// then it is computed once, and shared.
+    fn is_coming(&self, choice: &Choice, have: u32) -> bool {
+        let wanted = &choice.tokens[..choice.tokens.len() - 1];
+        let class = |job: JobId| self.jobs.get(&job).map(|s| s.class);
+        self.caps.parts
+            && self.running.iter().any(|c| {
+                c.root == choice.root
+                    && c.rows_left() > 1
+                    && class(c.job) >= class(choice.job)
+                    && alike(wanted, &c.tokens) >= (have + BLOCK).max(c.held + 1)
+            })
+    }
+
+    /// Blocks that follow the first `start` tokens and are not in cells, but in
+    /// memory or on disk, without a gap. Empty where they would not reach further.
+    fn below(&self, at: usize, start: u32) -> Vec<BlockKey> {
+        let waiting = &self.waiting[at];
+        let keys = waiting.choice.keys.iter().skip((start / BLOCK) as usize);
+        let stored =
+            |key: &&BlockKey| self.in_reach(at, **key) || (!waiting.asked && self.prefix.on_disk(**key));
+        let blocks: Vec<BlockKey> = keys.take_while(stored).copied().collect();
+        let reach = (start / BLOCK + blocks.len() as u32) * BLOCK;
+        if reach > start { blocks } else { Vec::new() }
+    }
+
+    fn in_reach(&self, at: usize, key: BlockKey) -> bool {
+        self.waiting[at].fetched.contains_key(&key) || self.prefix.in_memory(key)
+    }
+
+    /// Makes room for a waiting choice that shares its first `start` tokens with `source`.
+    fn find_room(&mut self, at: usize, start: u32, source: Option<SeqId>, kernel: &mut impl Kernel) -> bool {
+        let choice = &self.waiting[at].choice;
+        let (slots, job) = (choice.slots(), choice.job);
+        let Some(shared) = self.jobs.get(&job) else { return false };
+        let growth = shared.max_tokens.min(GROWTH).saturating_mul(slots);
+        let cells = (choice.tokens.len() as u32 - start).saturating_add(growth);
+        let (tenant, class) = (shared.tenant, shared.class);
+        loop {
+            let running: u32 = self.running.iter().map(Choice::slots).sum();
+            if running + slots <= self.limits.running {
+                if self.committed().saturating_add(cells) > self.caps.cells {
+                    if self.evict(kernel, source) {
+                        continue;
+                    }
+                } else if (self.free.len() as u32) < slots {
+                    if self.evict_slot(kernel, source) {
+                        continue;
+                    }
+                } else {
+                    return true;
+                }
+            }
+            match self.owes(tenant, class, source) {
+                Some(victim) => self.preempt(victim, kernel),
+                None => return false,
+            }
+        }
+    }
+
+    /// A running choice that should make way for one of this tenant and class:
+    /// one whose reader is behind, or of a lower class, or of a tenant that has had much more, or that runs
+    /// several where this tenant runs none.
+    fn owes(&self, tenant: Tenant, class: Class, source: Option<SeqId>) -> Option<usize> {
+        let mut runs: BTreeMap<Tenant, u32> = BTreeMap::new();
+        for choice in &self.running {
+            if let Some(shared) = self.jobs.get(&choice.job) {
+                *runs.entry(shared.tenant).or_default() += 1;
+            }
+        }
+        let owes = |choice: &Choice| {
+            let Some(s) = self.jobs.get(&choice.job) else { return false };
+            let several = !runs.contains_key(&tenant) && runs.get(&s.tenant).is_some_and(|n| *n > 1);
+            let ahead = s.tenant != tenant && self.fair.ahead(s.tenant, tenant) > GAP;
+            // Whoever does not read what was written keeps nobody waiting.
+            s.paused || s.class < class || (s.class == class && (several || ahead))
+        };
+        let candidates = self.running.iter().enumerate();
+        let candidates = candidates.filter(|(_, c)| Some(c.seq) != source && owes(c));
+        candidates.min_by_key(|(at, c)| self.rank(*at, c)).map(|(at, _)| at)
+    }
+
+    /// The running choice that costs least to stop: the smallest goes first.
+    fn rank(&self, at: usize, choice: &Choice) -> (Class, bool, Reverse<u128>, Reverse<usize>) {
+        let shared = self.jobs.get(&choice.job);
+        let class = shared.map_or(Class::Low, |s| s.class);
+        let reads = shared.is_none_or(|s| !s.paused);
+        let counter = shared.map_or(u128::MAX, |s| self.fair.counter(s.tenant));
+        (class, reads, Reverse(counter), Reverse(at))
+    }
+
+    /// Whom to preempt when cells run out. `None`: one choice has them all.
+    pub(crate) fn victim(&self) -> Option<usize> {
+        let all = self.running.iter().enumerate();
+        let victim = all.min_by_key(|(at, c)| self.rank(*at, c)).map(|(at, _)| at);
+        victim.filter(|_| self.running.len() > 1)
+    }
+
+    /// Evicts and preempts until every choice can grow by one token.
+    pub(crate) fn make_room(&mut self, kernel: &mut impl Kernel) {
+        while self.committed() > self.caps.cells {
+            if self.evict(kernel, None) {
+                continue;
+            }
+            match self.victim() {
+                Some(at) => self.preempt(at, kernel),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes a choice's cells. It goes on later from what was saved of them.
+    pub(crate) fn preempt(&mut self, at: usize, kernel: &mut impl Kernel) {
+        let mut choice = self.running.remove(at);
+        self.counters.preempted += 1;
+        self.free.extend(choice.forks.iter().map(|fork| fork.seq));
+        let named = choice.published * BLOCK;
+        choice.saved = None;
+        if self.caps.parts && choice.held > named && choice.held - named <= BLOCK {
+            choice.saved = kernel.save(choice.seq, named, choice.held).map(|bytes| (named, bytes));
+        }
+        let mut tokens = choice.tokens.clone();
+        tokens.truncate(choice.held as usize);
+        self.keep(choice.seq, choice.root, tokens, named, kernel);
+        if let Some(kept) = self.kept.last().filter(|k| k.seq == choice.seq) {
+            self.cells.shun(kept.seq);
+        }
+        (choice.seq, choice.held, choice.published) = (SeqId::MAX, 0, 0);
+        self.waiting.push(Waiting::new(choice));
+    }
+
+    /// Frees a choice's slots; what it computed stays until its cells are needed.
+    pub(crate) fn release(&mut self, choice: Choice, kernel: &mut impl Kernel) {
+        self.free.extend(choice.forks.iter().map(|fork| fork.seq));
+        let trusted = self.jobs.get(&choice.job).is_some_and(|s| s.failed.is_none());
+        let len = if trusted { choice.held } else { 0 };
+        self.cells.touch(choice.seq);
+        let mut tokens = choice.tokens;
+        tokens.truncate(len as usize);
+        self.keep(choice.seq, choice.root, tokens, len, kernel);
+    }
+
+    /// Keeps the first `len` tokens of a sequence for later prompts, if anything
+    /// of it would be new to them.
+    fn keep(
+        &mut self,
+        seq: SeqId,
+        root: BlockKey,
+        mut tokens: Vec<crate::Token>,
+        len: u32,
+        kernel: &mut impl Kernel,
+    ) {
+        tokens.truncate(len as usize);
+        let held = |other: &[crate::Token]| alike(&tokens, other) == len;
+        let known = self.kept.iter().any(|k| k.root == root && held(&k.tokens))
+            || self.running.iter().any(|c| c.root == root && held(&c.tokens[..c.held as usize]));
+        if !self.caps.parts || len < BLOCK || known || !kernel.truncate(seq, len) {
+            kernel.clear(seq);
+            self.cells.clear(seq);
+            self.free.push(seq);
+        } else {
+            self.cells.truncate(seq, len);
+            self.kept.push(Kept { seq, root, tokens });
+        }
+        self.sweep();
+    }
+
+    /// Frees the cells that were used longest ago, and saves what was in them.
+    /// False: there is nothing left to free.
+    pub(crate) fn evict(&mut self, kernel: &mut impl Kernel, except: Option<SeqId>) -> bool {
+        let last = |at: usize| self.cells.tail(self.kept[at].seq);
+        let Some(at) = self.least_used(except) else { return false };
+        let tail = last(at).expect("what is kept is not empty");
+        let seq = self.kept[at].seq;
+        if tail.start == 0 || !tail.alone {
+            // Whatever of it others see stays with them.
+            self.save_tail(at, kernel);
+            self.drop_kept(at, kernel);
+        } else {
+            self.save_tail(at, kernel);
+            kernel.truncate(seq, tail.start);
+            self.cells.truncate(seq, tail.start);
+            self.kept[at].tokens.truncate(tail.start as usize);
+            self.sweep();
+        }
+        true
+    }
+
+    /// Frees a slot, with all that is in it.
+    fn evict_slot(&mut self, kernel: &mut impl Kernel, except: Option<SeqId>) -> bool {
+        let Some(at) = self.least_used(except) else { return false };
+        let (seq, slots) = (self.kept[at].seq, self.free.len());
+        while self.free.len() == slots {
+            let at = self.kept.iter().position(|k| k.seq == seq).expect("it is there until its slot is free");
+            let tail = self.cells.tail(seq).expect("what is kept is not empty");
+            self.save_tail(at, kernel);
+            if tail.start == 0 || !tail.alone {
+                self.drop_kept(at, kernel);
+            } else {
+                kernel.truncate(seq, tail.start);
+                self.cells.truncate(seq, tail.start);
+                self.kept[at].tokens.truncate(tail.start as usize);
+            }
+        }
+        self.sweep();
+        true
+    }
+
+    fn least_used(&self, except: Option<SeqId>) -> Option<usize> {
+        let kept = self.kept.iter().enumerate().filter(|(_, k)| Some(k.seq) != except);
+        let tails = kept.filter_map(|(at, k)| self.cells.tail(k.seq).map(|tail| (at, tail)));
+        // One whose end others see too costs nothing to drop.
+        let free = tails.filter(|(_, tail)| !tail.pinned || !tail.alone);
+        free.min_by_key(|(at, tail)| (tail.alone, tail.used, *at)).map(|(at, _)| at)
+    }
+
+    /// Frees everything that is kept in cells, without saving it.
+    pub fn drop_all_kept(&mut self, kernel: &mut impl Kernel) {
+        while !self.kept.is_empty() {
+            self.drop_kept(0, kernel);
+        }
+    }
+
+    fn drop_kept(&mut self, at: usize, kernel: &mut impl Kernel) {
+        let kept = self.kept.remove(at);
+        kernel.clear(kept.seq);
+        self.cells.clear(kept.seq);
+        self.free.push(kept.seq);
+        self.sweep();
+    }
+
+    /// Gives a waiting choice its slot, what there is of its prompt, and its turn.
+    fn start(
+        &mut self,
+        at: usize,
+        source: Option<(SeqId, u32)>,
+        restored: bool,
+        most: u32,
+        kernel: &mut impl Kernel,
+        out: &mut Vec<Output>,
+    ) {
+        let Waiting { mut choice, mut fetched, .. } = self.waiting.remove(at);
+        choice.seq = self.slot();
+        for fork in 0..choice.forks.len() {
+            choice.forks[fork].seq = self.slot();
+        }
+        if let Some((from, len)) = source.filter(|(_, len)| *len > 0) {
+            kernel.share(from, choice.seq, len);
+            self.cells.share(from, choice.seq, len);
+            choice.held = len;
+            choice.published = len / BLOCK;
+        }
+        let shared = choice.held;
+        if restored {
+            self.restore(&mut choice, &mut fetched, kernel);
+        }
+        if let Some((from, bytes)) = choice.saved.take()
+            && from == choice.held
+            && kernel.restore(choice.seq, from, &bytes)
+        {
+            let end = kernel.len(choice.seq).min(choice.tokens.len() as u32);
+            self.cells.grow(choice.seq, end - from);
+            choice.held = end;
+        }
+        if choice.held > most && kernel.truncate(choice.seq, most) {
+            self.cells.truncate(choice.seq, most);
+            choice.held = most;
+            choice.published = choice.published.min(most / BLOCK);
+            self.sweep();
+        }
+        let (job, reused) = (choice.job, choice.held);
+        self.counters.reused += u64::from(shared.min(reused));
+        self.running.push(*choice);
+        if let Some(s) = self.jobs.get_mut(&job)
+            && !s.started
+        {
+            s.started = true;
+            out.push(Output::Start { job, reused });
+        }
+    }
+
+    fn slot(&mut self) -> SeqId {
+        self.free.pop().expect("admission counted the free slots")
+    }
+}
