@@ -4,6 +4,7 @@
 //! the same machine, in alternating order. The table goes to stdout (an array
 //! of objects with `--json`), speech to stderr.
 
+mod bedplate;
 mod clock;
 mod gateway;
 mod ledger;
@@ -15,8 +16,10 @@ mod peers;
 mod proc;
 mod record;
 mod scenario;
+mod serve;
 mod server;
 mod stats;
+mod stream;
 mod tokens;
 mod wire;
 
@@ -58,6 +61,8 @@ enum Bench {
     Ledger(ledger::Options),
     /// Install every peer and stop.
     Peers,
+    /// Seven workloads of many clients, ours beside llama-server.
+    Serve(serve::Options),
 }
 
 fn main() -> ExitCode {
@@ -84,12 +89,13 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Gateway(options) => gateway::run(&options, &output),
         Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),
+        Bench::Serve(options) => serve::run(&options, &output),
     }
 }
 
 /// Installs what can be installed and says what cannot.
 fn install_peers(output: &Output) -> Result<()> {
-    for peer in peers::GATEWAYS.iter().chain([&peers::llama::PEER]) {
+    for peer in peers::GATEWAYS.iter().chain([&peers::llama::PEER, &peers::llama::SERVER]) {
         match peer.ensure_installed(&output.peers) {
             Ok(()) => output.say(&format!("{}: installed", peer.name)),
             Err(error) => output.say(&format!("{}: not installed: {error:#}", peer.name)),

@@ -14,6 +14,8 @@ pub enum Target {
     AtLeast(f64),
     /// At least this share of the peer of the same row.
     ShareOfPeer(f64),
+    /// So many times lower than the peer of the same row, or more.
+    TimesLower(f64),
     /// Measured for the reader; no bound set.
     Shown,
 }
@@ -29,13 +31,19 @@ pub struct Row {
     /// The peer, or the peer and why it has no figure: `litellm: not installed`.
     pub peer_name: Option<String>,
     pub target: Target,
+    /// Ours over the peer's within each round, where rounds come in pairs.
+    pub ratios: Option<Summary>,
     /// Samples behind one round of ours (requests, postings, tokens).
     pub n: u64,
 }
 
 impl Row {
-    /// Ours over the peer's, both medians of the same run.
+    /// Ours over the peer's: the median over pairs of rounds, or both medians
+    /// of the same run.
     pub fn ratio(&self) -> Option<f64> {
+        if let Some(ratios) = self.ratios {
+            return Some(ratios.median);
+        }
         let (ours, peer) = (self.ours?.median, self.peer?.median);
         (peer != 0.0).then(|| ours / peer)
     }
@@ -45,13 +53,20 @@ impl Row {
         match self.target {
             Target::AtMost(bound) | Target::AtLeast(bound) => Some(bound),
             Target::ShareOfPeer(share) => Some(share * self.peer?.median),
+            Target::TimesLower(times) => Some(self.peer?.median / times),
             Target::Shown => None,
         }
     }
 
+    /// Against a peer, by the ratio that is shown; against a number, by ours.
     pub fn met(&self) -> Option<bool> {
-        let (ours, bound) = (self.ours?.median, self.bound()?);
-        Some(if let Target::AtMost(_) = self.target { ours <= bound } else { ours >= bound })
+        match self.target {
+            Target::AtMost(bound) => Some(self.ours?.median <= bound),
+            Target::AtLeast(bound) => Some(self.ours?.median >= bound),
+            Target::ShareOfPeer(share) => Some(self.ratio()? >= share),
+            Target::TimesLower(times) => Some(self.ratio()? * times <= 1.0),
+            Target::Shown => None,
+        }
     }
 
     fn json(&self) -> Value {
@@ -88,7 +103,7 @@ pub fn table(rows: &[Row]) -> String {
             row.ours.map_or("-".into(), figure),
             row.peer.map_or("-".into(), figure),
             shorten(row.peer_name.as_deref().unwrap_or("-")),
-            row.ratio().map_or("-".into(), |ratio| format!("{ratio:.2}x")),
+            row.ratio().map_or("-".into(), |ratio| ratio_text(ratio, row.ratios)),
             target_text(row.target),
             row.met().map_or("-", |met| if met { "yes" } else { "NO" }).to_owned(),
         ]
@@ -119,7 +134,17 @@ fn target_text(target: Target) -> String {
         Target::AtMost(bound) => format!("<= {}", number(bound)),
         Target::AtLeast(bound) => format!(">= {}", number(bound)),
         Target::ShareOfPeer(share) => format!(">= {share:.2}x"),
+        Target::TimesLower(times) => format!("<= peer/{times}"),
         Target::Shown => "-".into(),
+    }
+}
+
+/// Ratios of latencies may be far below a hundredth.
+fn ratio_text(ratio: f64, rounds: Option<Summary>) -> String {
+    let short = |r: f64| if r >= 0.1 { format!("{r:.2}") } else { format!("{r:.4}") };
+    match rounds {
+        Some(Summary { low, high, .. }) => format!("{}x [{}-{}]", short(ratio), short(low), short(high)),
+        None => format!("{ratio:.2}x"),
     }
 }
 
@@ -170,6 +195,7 @@ mod tests {
             peer,
             peer_name: Some(peer_name.into()),
             target,
+            ratios: None,
             n: 8000,
         };
         let ours = summary(&[50.0, 55.0, 57.5]);
@@ -191,6 +217,27 @@ mod tests {
             decode       us CPU/request  -                 100 [100-100]     llama-bench             -          >= 0.95x  -
         "#]]
         .assert_eq(&table(&rows()));
+    }
+
+    #[test]
+    fn pairs_of_rounds_have_a_ratio_with_its_range() {
+        let row = Row {
+            bench: "serve",
+            row: "W1 ttft p50".into(),
+            unit: "ms",
+            ours: summary(&[1000.0, 1100.0]),
+            peer: summary(&[20_000.0, 30_000.0]),
+            peer_name: Some("llama-server".into()),
+            target: Target::TimesLower(3.0),
+            ratios: summary(&[0.05, 0.25]),
+            n: 16,
+        };
+        expect![[r#"
+            row          unit  ours [low-high]   peer [low-high]      who           ours/peer            target     met
+            W1 ttft p50  ms    1050 [1000-1100]  25000 [20000-30000]  llama-server  0.15x [0.0500-0.25]  <= peer/3  yes
+        "#]]
+        .assert_eq(&table(std::slice::from_ref(&row)));
+        assert_eq!(row.bound(), Some(25_000.0 / 3.0));
     }
 
     #[test]

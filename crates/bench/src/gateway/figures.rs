@@ -69,6 +69,7 @@ impl Figures {
                 peer,
                 peer_name,
                 target: figure.target,
+                ratios: None,
                 n: figure.n,
             };
             let before = rows.len();

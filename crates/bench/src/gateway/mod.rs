@@ -21,6 +21,7 @@ use crate::peers::{GATEWAYS, Running};
 use crate::server::Launcher;
 use figures::Figures;
 use measure::Plan;
+pub use ours::{admin_key, check_binary, find_key};
 
 /// Options of `bench gateway`.
 #[derive(Debug, clap::Args)]

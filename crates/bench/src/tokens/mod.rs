@@ -4,7 +4,7 @@
 //! in alternating order, and beside both the bandwidth of the machine's memory:
 //! a decoder that reads all weights for each token cannot be faster than that.
 
-mod bandwidth;
+pub mod bandwidth;
 mod llama;
 pub mod model;
 mod ours;
@@ -190,6 +190,7 @@ fn rows(
             peer: Summary::of(theirs),
             peer_name: Some(missing.map_or(name.to_owned(), |why| format!("{name}: {why}"))),
             target: Target::ShareOfPeer(0.95),
+            ratios: None,
             n: shape.n(),
         });
         let (Shape::Decode { batch: 1, .. }, Some(limit)) = (shape, limit) else { continue };
@@ -209,6 +210,7 @@ fn rows(
             }),
             peer_name: Some("memory read bandwidth".into()),
             target: Target::Shown,
+            ratios: None,
             n: shape.n(),
         });
     }
