@@ -38,10 +38,16 @@ pub enum Item {
     Json(String),
     /// Spaces and line ends, none to four.
     Space,
-    /// Any text, but for these marks.
-    Free(Vec<String>),
-    /// Any text up to the first such mark, and the mark.
-    Until(String),
+    /// Any text without these marks, whose first letter is not `not_first`.
+    Free {
+        without: Vec<String>,
+        not_first: Option<char>,
+    },
+    /// Any text without these marks up to the first `mark`, and that mark.
+    Until {
+        mark: String,
+        without: Vec<String>,
+    },
     Optional(Vec<Item>),
     OneOf(Vec<Vec<Item>>),
     /// `item` between `min` and `max` times, with `separator` between.
@@ -121,22 +127,14 @@ impl Writer<'_> {
                 self.rule("json", "", &format!("%json {schema}"))
             }
             Item::Space => "/[ \\n]{0,4}/".to_owned(),
-            Item::Free(marks) => {
-                let spelled: Vec<&String> =
-                    marks.iter().filter(|m| self.vocabulary.mark(m).is_none()).collect();
-                self.count += 1;
-                let name = format!("FREE{}", self.count);
-                let mut body = "/(?s:.*)/".to_owned();
-                for mark in spelled {
-                    write!(body, " & ~/(?s:.*){}(?s:.*)/", escaped(mark)).expect("a string takes all");
+            Item::Free { without, not_first } => self.free(without, *not_first),
+            Item::Until { mark, without } => {
+                let text = self.free(without, None);
+                match self.vocabulary.mark(mark) {
+                    Some(token) => format!("{text} <[{token}]>"),
+                    None => self.rule("until", &format!("[suffix={}]", quoted(mark)), &text),
                 }
-                writeln!(self.rules, "{name}: {body}").expect("a string takes all");
-                name
             }
-            Item::Until(mark) => match self.vocabulary.mark(mark) {
-                Some(token) => format!("/(?s:.*)/ <[{token}]>"),
-                None => self.rule("until", &format!("[suffix={}]", quoted(mark)), "/(?s:.*)/"),
-            },
             Item::Optional(items) => format!("({})?", self.sequence(items)?),
             Item::OneOf(options) => {
                 let options = options.iter().map(|o| self.sequence(o)).collect::<Result<Vec<_>, _>>()?;
@@ -151,6 +149,21 @@ impl Writer<'_> {
                 }
             }
         })
+    }
+
+    /// A terminal for text. Marks that are tokens are in no text anyway.
+    fn free(&mut self, without: &[String], not_first: Option<char>) -> String {
+        self.count += 1;
+        let name = format!("FREE{}", self.count);
+        let mut body = match not_first {
+            Some(c) => format!("/(?s:\\s*([^\\s{}].*)?)/", escaped(&c.to_string())),
+            None => "/(?s:.*)/".to_owned(),
+        };
+        for mark in without.iter().filter(|m| self.vocabulary.mark(m).is_none()) {
+            write!(body, " & ~/(?s:.*){}(?s:.*)/", escaped(mark)).expect("a string takes all");
+        }
+        writeln!(self.rules, "{name}: {body}").expect("a string takes all");
+        name
     }
 
     fn mark(&self, text: &str) -> String {

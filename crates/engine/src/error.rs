@@ -15,6 +15,12 @@ pub enum Error {
     /// The request needs what the local engine or this model cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// A schema or grammar that cannot be enforced exactly.
+    #[error("the answer cannot be held to what was asked: {0}")]
+    Schema(String),
+    /// A schema or grammar that nothing satisfies.
+    #[error("the answer cannot be held to what was asked: {0}")]
+    Contradiction(String),
     /// The model's own chat template refused or broke.
     #[error("the model's chat template failed: {0}")]
     Template(String),
@@ -38,6 +44,12 @@ impl Error {
             }
             Error::Failed(why) => Report::new("EN0003", "the engine failed").because(why.clone()),
             Error::Unsupported(what) => Report::new("EN0004", what.clone()),
+            Error::Schema(why) => Report::new("EN0010", "the answer cannot be held to this schema")
+                .because(why.clone())
+                .hint("leave the keyword out, or ask without a strict schema and check the answer"),
+            Error::Contradiction(why) => {
+                Report::new("EN0011", "nothing satisfies this schema").because(why.clone())
+            }
             Error::Template(why) => {
                 Report::new("EN0004", "the model's chat template refused the messages").because(why.clone())
             }

@@ -444,6 +444,7 @@ impl Engine {
             scope: caller.scope,
             adapter: caller.adapter,
             deadline: caller.deadline,
+            constraint: prompt.constraint,
             ..Job::new(JobId(id), prompt.tokens)
         };
         inner.board.waiting.fetch_add(1, Ordering::Relaxed);

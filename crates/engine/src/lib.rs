@@ -20,6 +20,7 @@ mod measure;
 mod openmp;
 mod parse;
 mod prompt;
+mod structured;
 mod template;
 mod worker;
 

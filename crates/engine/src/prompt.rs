@@ -1,16 +1,18 @@
 //! From a request to tokens and settings, or to the reason why not.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
-use chat::{Format, Message, Part, Reasoning, Request, Role, ToolChoice};
-use scheduler::{Sampling, Token};
+use chat::{Message, Part, Reasoning, Request, Role, ToolChoice};
+use constrain::Vocabulary;
+use scheduler::{Constraint, Sampling, Token};
 use serde_json::{Map, Value as Json, json};
 use units::Micros;
 
-use crate::Error;
 use crate::llama::Model;
-use crate::parse::SplitOptions;
+use crate::parse::{Family, SplitOptions, Think};
 use crate::template::{Input, Template};
+use crate::{Error, structured};
 
 /// What a model file says about drawing its tokens (`general.sampling.*`), or
 /// the usual values of small models.
@@ -40,31 +42,22 @@ impl SamplingDefaults {
 }
 
 /// A rendered prompt.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Prompt {
     pub text: String,
     pub tokens: Vec<Token>,
     pub split: SplitOptionsSeed,
+    /// What the answer is held to.
+    pub constraint: Option<Box<dyn Constraint>>,
 }
 
 /// What the splitters of the choices will look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct SplitOptionsSeed {
-    thinking: bool,
-    starts_thinking: bool,
-    tools: bool,
-    one_call: bool,
-}
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SplitOptionsSeed(SplitOptions);
 
 impl SplitOptionsSeed {
     pub(crate) fn options(self, id_prefix: String) -> SplitOptions {
-        SplitOptions {
-            thinking: self.thinking,
-            starts_thinking: self.starts_thinking,
-            tools: self.tools,
-            one_call: self.one_call,
-            id_prefix,
-        }
+        SplitOptions { id_prefix, ..self.0 }
     }
 }
 
@@ -74,6 +67,8 @@ pub(crate) struct Prompter {
     /// Texts of the model's control tokens, and the characters they begin with.
     control: Vec<String>,
     starts: BTreeSet<char>,
+    /// Built when the first answer is held to something: a second for 150,000 tokens.
+    vocabulary: OnceLock<Result<Vocabulary, constrain::Error>>,
 }
 
 /// Texts of control tokens in a user's words stay words: each is put between
@@ -83,7 +78,26 @@ const MARKS: std::ops::Range<u32> = 0xf_0000..0xf_0040;
 impl Prompter {
     pub(crate) fn new(template: Template, control: Vec<String>) -> Prompter {
         let starts = control.iter().filter_map(|t| t.chars().next()).collect();
-        Prompter { template, control, starts }
+        Prompter { template, control, starts, vocabulary: OnceLock::new() }
+    }
+
+    /// Compiles what the answer must be, before anything is admitted.
+    fn constraint(
+        &self,
+        model: &Model,
+        request: &Request,
+        family: Family,
+        think: Think,
+    ) -> Result<Option<Box<dyn Constraint>>, Error> {
+        if !structured::asks(request) {
+            return Ok(None);
+        }
+        let vocabulary = self.vocabulary.get_or_init(|| {
+            let (pieces, ends) = model.grammar_pieces();
+            Vocabulary::new(pieces, &ends)
+        });
+        let vocabulary = vocabulary.as_ref().map_err(|e| Error::Failed(e.to_string()))?;
+        structured::constraint(request, family, think, vocabulary).map(Some)
     }
 
     /// A chat, through the template.
@@ -110,14 +124,26 @@ impl Prompter {
         };
         let text = self.template.render(&input)?;
         let tokens = self.tokenize(model, &text, mark)?;
-        let thinking = self.template.mentions("<think>");
-        let split = SplitOptionsSeed {
-            thinking,
-            starts_thinking: thinking && text.trim_end().ends_with("<think>"),
-            tools: with_tools && self.template.mentions("<tool_call>"),
-            one_call: request.parallel_tool_calls == Some(false),
+        let family = self.template.family();
+        let (open, close) = family.think();
+        let thinking = self.template.mentions(open);
+        let opened = thinking && text.trim_end().ends_with(open);
+        let off = request.reasoning == Some(Reasoning::Off) || text.trim_end().ends_with(close);
+        let think = match (opened, thinking && !off) {
+            (true, _) => Think::Opened,
+            (false, true) => Think::Maybe,
+            _ => Think::Never,
         };
-        Ok(Prompt { text, tokens, split })
+        let split = SplitOptionsSeed(SplitOptions {
+            family,
+            thinking,
+            starts_thinking: opened,
+            tools: if with_tools { structured::known(request) } else { Arc::default() },
+            one_call: request.parallel_tool_calls == Some(false),
+            id_prefix: String::new(),
+        });
+        let constraint = self.constraint(model, request, family, think)?;
+        Ok(Prompt { text, tokens, split, constraint })
     }
 
     /// A legacy completion: the texts of the messages, as they are.
@@ -139,7 +165,8 @@ impl Prompter {
         if tokens.is_empty() {
             return Err(unsupported("the prompt is empty"));
         }
-        Ok(Prompt { text, tokens, split: SplitOptionsSeed::default() })
+        let constraint = self.constraint(model, request, Family::Unknown, Think::Never)?;
+        Ok(Prompt { text, tokens, split: SplitOptionsSeed::default(), constraint })
     }
 
     fn unused_mark(&self, request: &Request) -> Result<char, Error> {
@@ -221,25 +248,7 @@ fn refuse_unsupported(request: &Request) -> Result<(), Error> {
     if request.messages.iter().any(has_image) {
         return Err(unsupported("images are not supported by the local engine"));
     }
-    match request.format {
-        Format::Text => {}
-        Format::JsonObject => {
-            return Err(unsupported(
-                "response_format json_object cannot be enforced by the local engine yet",
-            ));
-        }
-        Format::JsonSchema { .. } => {
-            return Err(unsupported(
-                "response_format json_schema cannot be enforced by the local engine yet",
-            ));
-        }
-    }
-    match request.tool_choice {
-        ToolChoice::Required | ToolChoice::Named(_) => {
-            Err(unsupported("a required tool call cannot be enforced by the local engine yet; use auto"))
-        }
-        _ => Ok(()),
-    }
+    structured::check(request)
 }
 
 /// The messages as templates know them.

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use units::Micros;
 
 use crate::Error;
+use crate::parse::Family;
 
 /// Instructions, and bytes at the library's rate, for one rendering. A long chat
 /// of a large template takes about 200,000.
@@ -66,6 +67,10 @@ impl Template {
     /// Whether the template does something with this name: `tools`, `<think>`.
     pub(crate) fn mentions(&self, what: &str) -> bool {
         self.source.contains(what)
+    }
+    /// How the model writes calls.
+    pub(crate) fn family(&self) -> Family {
+        Family::of(&self.source)
     }
     /// The text that begins every prompt, where the model has one.
     pub(crate) fn bos(&self) -> &str {

@@ -39,6 +39,8 @@ pub const CODES: &[Entry] = &[
     e("EN0004", C::Invalid, Client, "the local engine cannot do what was asked"),
     e("EN0005", C::Invalid, Us, "the file is not a model that can be loaded"),
     e("EN0006", C::Invalid, Us, "the model needs more memory than is allowed"),
+    e("EN0010", C::Invalid, Client, "the answer cannot be held to this schema"),
+    e("EN0011", C::Invalid, Client, "nothing satisfies this schema"),
     e("GW0001", C::NotFound, Client, "no such path"),
     e("GW0002", C::Method, Client, "the path does not take this method"),
     e("GW0003", C::MediaType, Client, "the body is not application/json"),

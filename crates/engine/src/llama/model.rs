@@ -10,6 +10,7 @@ use scheduler::{Token, Vocab};
 
 use super::{guard, log};
 use crate::Error;
+use crate::parse::MARKS;
 
 type Progress = Box<dyn FnMut(f32) -> bool>;
 
@@ -143,11 +144,39 @@ impl Model {
         unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
     }
 
-    /// The bytes of every token (control tokens have none), and those that end a turn.
+    /// What grammars see of the tokens, and those that end a turn.
+    pub(crate) fn grammar_pieces(&self) -> (Vec<constrain::Piece>, Vec<Token>) {
+        let n = self.n_vocab() as i32;
+        let mut buffer = vec![0u8; 256];
+        let piece = |t: sys::llama_token| {
+            let text = self.text_of(t);
+            // SAFETY: the token is below `n_vocab`.
+            let control = unsafe { sys::llama_vocab_is_control(self.vocab(), t) };
+            match control || MARKS.contains(&text.as_str()) {
+                true => constrain::Piece::Mark(text),
+                false => constrain::Piece::Text(self.piece(t, &mut buffer)),
+            }
+        };
+        let pieces = (0..n).map(piece).collect();
+        // SAFETY: as above.
+        let ends = (0..n).filter(|t| unsafe { sys::llama_vocab_is_eog(self.vocab(), *t) });
+        (pieces, ends.map(|t| t as Token).collect())
+    }
+
+    /// The bytes of every token, and those that end a turn. Control tokens have
+    /// none, but for the marks that say what a text means.
     pub(crate) fn pieces(&self) -> Vocab {
         let n = self.n_vocab() as i32;
         let mut buffer = vec![0u8; 256];
-        let pieces: Vec<Vec<u8>> = (0..n).map(|t| self.piece(t, &mut buffer)).collect();
+        let pieces: Vec<Vec<u8>> = (0..n)
+            .map(|t| match self.piece(t, &mut buffer) {
+                piece if piece.is_empty() => match self.text_of(t) {
+                    text if MARKS.contains(&text.as_str()) => text.into_bytes(),
+                    _ => piece,
+                },
+                piece => piece,
+            })
+            .collect();
         // SAFETY: the token is below `n_vocab`.
         let ends = (0..n).filter(|t| unsafe { sys::llama_vocab_is_eog(self.vocab(), *t) });
         Vocab::new(pieces, ends.map(|t| t as Token).collect())
