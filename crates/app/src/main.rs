@@ -3,6 +3,7 @@
 mod assemble;
 mod backends;
 mod bench;
+mod compress;
 mod doctor;
 mod engines;
 mod front;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
     match cli::parse() {
         Command::Serve(args) => engines::with_openmp(|| serve::run(args)),
         Command::Bench { args, json } => engines::with_openmp(|| bench::run(&args, json)),
+        Command::Quantize { args, json } => engines::with_openmp(|| compress::quantize(&args, json)),
+        Command::Eval { args, json } => engines::with_openmp(|| compress::eval(&args, json)),
         Command::Doctor { args, json } => doctor::run(args, json),
         Command::Client(client) => cli::run(client),
     }

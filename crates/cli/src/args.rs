@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compress::{Eval, Quantize};
+
 /// The inference-first AI platform in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
@@ -293,6 +295,10 @@ pub enum Model {
     },
     /// Measure a model on this machine: tokens per second at several batch sizes.
     Bench(Bench),
+    /// Make a model smaller: fewer bits per weight, within a limit on what it loses.
+    Quantize(Quantize),
+    /// Measure on a text how far a smaller model is from the one it was made of.
+    Eval(Eval),
 }
 
 #[derive(Clone, Debug, Args)]

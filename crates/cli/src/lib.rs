@@ -1,7 +1,7 @@
 //! The command line: its words, the client commands, and how answers look.
 //!
-//! Three commands run inside the process (`serve`, `doctor`, `model bench`)
-//! and belong to `app`, which holds the edges they need; [`parse`] hands them
+//! Some commands run inside the process (`serve`, `doctor`, and the `model`
+//! commands that compute) and belong to `app`, which holds the edges they need; [`parse`] hands them
 //! over as values. Everything else is a client of the control API and the data
 //! plane, and runs here.
 //!
@@ -13,6 +13,7 @@ mod args;
 pub mod bench;
 mod client;
 mod commands;
+pub mod compress;
 mod context;
 pub mod doctor;
 mod duration;
@@ -20,6 +21,7 @@ mod explain;
 mod failure;
 mod progress;
 mod pull;
+mod size;
 mod sse;
 mod table;
 
@@ -38,6 +40,8 @@ pub enum Command {
     Serve(Serve),
     Doctor { args: Doctor, json: bool },
     Bench { args: Bench, json: bool },
+    Quantize { args: compress::Quantize, json: bool },
+    Eval { args: compress::Eval, json: bool },
     Client(Client),
 }
 
@@ -77,6 +81,8 @@ fn sort(cli: args::Cli) -> Command {
         args::Top::Serve(args) => Command::Serve(args),
         args::Top::Doctor(args) => Command::Doctor { args, json },
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },
+        args::Top::Model(args::Model::Quantize(args)) => Command::Quantize { args, json },
+        args::Top::Model(args::Model::Eval(args)) => Command::Eval { args, json },
         command => Command::Client(Client { global: cli.global, command }),
     }
 }

@@ -43,7 +43,7 @@ pub struct Score {
     pub perplexity: f64,
     /// Reading the windows.
     pub prompt_tokens_per_second: f64,
-    /// One token after the other, of one sequence.
+    /// One token after the other, of one sequence, at the median.
     pub answer_tokens_per_second: f64,
 }
 
@@ -269,30 +269,30 @@ impl Reader {
                 }
             }
         }
-        let rate = |tokens: u64, us: u64| tokens as f64 * 1e6 / us.max(1) as f64;
-        let (answer, answer_us) = self.answer(text)?;
         Ok(Score {
             file_bytes: self.file_bytes,
             perplexity: (surprise / scored.max(1) as f64).exp(),
-            prompt_tokens_per_second: rate(computed, us),
-            answer_tokens_per_second: rate(answer, answer_us),
+            prompt_tokens_per_second: computed as f64 * 1e6 / us.max(1) as f64,
+            answer_tokens_per_second: self.answer(text)?,
         })
     }
 
-    /// Tokens one by one after a short prompt, as an answer is computed.
-    fn answer(&mut self, text: &[Token]) -> Result<(u64, u64), Error> {
-        let (mut computed, mut us) = (0, 0);
+    /// Tokens per second, one by one after a short prompt, as an answer is
+    /// computed: of the median step, because a machine with other work to do
+    /// makes some of them many times longer.
+    fn answer(&mut self, text: &[Token]) -> Result<f64, Error> {
         let quarter = (self.kernel.caps().cells as usize / 4).min(text.len() / 2);
-        let row = |i: usize| Row { token: text[i], pos: i as u32, seq: 0, logits: true };
+        let warm = quarter.min(8);
+        let mut times = Vec::new();
         self.kernel.clear(0);
-        for i in 0..quarter.min(8) {
-            self.step(&[row(i)])?;
+        for (i, token) in text.iter().enumerate().take((2 * quarter).min(warm + 32)) {
+            let us = self.step(&[Row { token: *token, pos: i as u32, seq: 0, logits: true }])?;
+            if i >= warm {
+                times.push(us);
+            }
         }
-        for i in quarter.min(8)..(2 * quarter).min(40) {
-            us += self.step(&[row(i)])?;
-            computed += 1;
-        }
-        Ok((computed, us))
+        times.sort_unstable();
+        Ok(times.get(times.len() / 2).map_or(0.0, |us| 1e6 / (*us).max(1) as f64))
     }
 
     /// Microseconds of a step.

@@ -30,7 +30,9 @@ pub(super) fn run(global: &Global, command: args::Model) -> Result<(), Failure> 
             let inspected = inspect(&file, context, sequences)?;
             show(global.json, &inspected, Inspected::render);
         }
-        args::Model::Bench(_) => unreachable!("`sort` hands this to the caller"),
+        args::Model::Bench(_) | args::Model::Quantize(_) | args::Model::Eval(_) => {
+            unreachable!("`sort` hands these to the caller")
+        }
     }
     Ok(())
 }
