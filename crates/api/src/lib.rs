@@ -31,7 +31,9 @@ pub use openapi::openapi;
 pub use records::{Attempt, Line, Posting, Record, RecordSummary, Rejected, Step, Tokens};
 pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
-pub use status::{EngineStatus, KeySource, Model, Provider, Status, Target, TargetKind};
+pub use status::{
+    EngineMemory, EngineStatus, KeySource, Model, ModelMemory, Provider, Status, Target, TargetKind,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
-    /// `ready`, `loading` or `draining`.
+    /// `ready`, `loading`, `broken` (a preloaded model failed, or an engine is stuck) or `draining`.
     pub state: String,
     pub uptime_seconds: u64,
     /// The generation of the configuration in force.
@@ -25,6 +25,21 @@ pub struct Status {
     pub spent_today_usd: String,
     pub rss_bytes: u64,
     pub engine: Option<EngineStatus>,
+    #[serde(default)]
+    pub engine_memory: Option<EngineMemory>,
+}
+
+/// The memory for local models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineMemory {
+    pub budget_bytes: u64,
+    /// Estimates of the models that are loaded, being loaded or being freed.
+    pub used_bytes: u64,
+    /// Since the start.
+    pub loads: u64,
+    pub unloads: u64,
+    /// Requests that wait for a model to be in memory.
+    pub waiting: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +85,30 @@ pub struct Target {
     /// USD per million tokens by axis; empty: unpriced.
     pub price_usd_per_million: BTreeMap<String, String>,
     pub price_source: Option<String>,
+    /// Of a local model that could be loaded.
+    #[serde(default)]
+    pub memory: Option<ModelMemory>,
+}
+
+/// Where a local model stands in memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelMemory {
+    /// `unloaded`, `loading`, `loaded` (in use), `idle`, `draining`, `unloading`, `failed`,
+    /// `stalled` or `dead`.
+    pub state: String,
+    /// Of a load under way.
+    pub progress_percent: Option<u32>,
+    /// What it takes when loaded, exact before the load: weights, KV cache and buffers.
+    pub bytes: u64,
+    /// How long it stays when idle; absent: until another model needs the memory.
+    pub keep_alive_seconds: Option<u64>,
+    pub preload: bool,
+    /// Requests that use it.
+    pub requests: u32,
+    /// Requests that wait until it is in memory.
+    pub waiting: u32,
+    pub last_used: Option<String>,
+    pub loads: u64,
 }
 
 /// Where a provider's key comes from.

@@ -4,15 +4,16 @@
 //! whose file is missing is told as a problem and left out, and does not keep
 //! the rest from serving.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dialects::providers;
-use gateway::{Place, Route, Snapshot, Target, Upstream};
+use gateway::models::{Key, Models, Wish};
+use gateway::{Adapter, Place, Route, Snapshot, Target, Upstream};
 use ledger::{Machine, Prices};
-use manifest::{Document, KeyFrom, LocalSource, Spec};
+use manifest::{Document, KeepAlive, KeyFrom, LocalSource, Spec};
 use net::client::{Reach, Timeouts};
 use net::{HeaderMap, HeaderName, HeaderValue, Origin};
 use policy::{Directory, Pepper};
@@ -21,19 +22,21 @@ use routing::{Breaker, Candidate, Deadlines};
 use store::{State, Store};
 use units::{Micros, Usd};
 
-use crate::engines::{self, Engines, GUIDE, Key};
+use crate::adapters;
+use crate::engines::{self, GUIDE};
 
 /// What assembling needs beside the declared state.
 pub struct Parts<'a> {
     pub data: &'a Path,
     pub store: &'a dyn Store,
     pub pepper: &'a Pepper,
-    pub engines: &'a Engines,
+    pub models: &'a Models,
+    /// What all local models may take together, in bytes.
+    pub engine_memory: u64,
     /// `false` in a process without the engine role.
     pub with_engine: bool,
     /// Health by target name, which outlives snapshots.
     pub health: &'a Mutex<HashMap<Arc<str>, Arc<Mutex<Breaker>>>>,
-    pub changed: Arc<dyn Fn() + Send + Sync>,
     pub now: Micros,
 }
 
@@ -61,14 +64,33 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
             routes.insert(name.as_str().into(), Arc::clone(&route));
         }
     }
+    // After the declared names, which win over those that adapters make.
+    for document in &documents {
+        let Spec::Model(model) = &document.spec else { continue };
+        for adapter in adapter_names(model) {
+            let route = Arc::new(build.adapted(&document.name, adapter, model));
+            for name in std::iter::once(&document.name).chain(&model.aliases) {
+                let name = format!("{name}:{adapter}").into_boxed_str();
+                routes.entry(name).or_insert_with(|| Arc::clone(&route));
+            }
+        }
+    }
     if parts.with_engine && !routes.contains_key(GUIDE) {
         let guide = build.guide();
         routes.insert(GUIDE.into(), Arc::new(guide));
     }
-    parts.engines.keep(&build.wanted);
+    parts.models.keep(&build.wanted);
     let problems = build.problems;
     let directory = Directory::new(state, parts.pepper);
     (Snapshot { generation: state.generation, directory, routes, prices }, problems)
+}
+
+fn adapter_names(model: &manifest::Model) -> BTreeSet<&str> {
+    let local = model.targets.iter().filter_map(|t| match &t.place {
+        manifest::Place::Local(local) => Some(local),
+        manifest::Place::Remote { .. } => None,
+    });
+    local.flat_map(|l| &l.adapters).map(|a| a.name.as_str()).collect()
 }
 
 fn documents(state: &State, problems: &mut Vec<Report>) -> Vec<Document> {
@@ -268,9 +290,21 @@ impl Build<'_> {
                     self.remote(&mut route, provider, upstream, target, rank, model);
                 }
                 manifest::Place::Local(local) => {
-                    self.local(&mut route, local, target.max_output_tokens, rank)
+                    self.local(&mut route, local, None, target.max_output_tokens, rank);
                 }
             }
+        }
+        route
+    }
+
+    /// `model:adapter`: the local targets that have it. A provider has no such adapter
+    /// to fall back to.
+    fn adapted(&mut self, name: &str, adapter: &str, model: &manifest::Model) -> Route {
+        let mut route = self.empty(&format!("{name}:{adapter}"));
+        for (rank, target) in (0..).zip(&model.targets) {
+            let manifest::Place::Local(local) = &target.place else { continue };
+            let Some(adapter) = local.adapters.iter().find(|a| a.name == adapter) else { continue };
+            self.local(&mut route, local, Some(adapter), target.max_output_tokens, rank);
         }
         route
     }
@@ -281,8 +315,12 @@ impl Build<'_> {
             source: LocalSource::Builtin("guide".into()),
             context_tokens: None,
             machine: None,
+            keep_alive: KeepAlive::Forever,
+            // Three megabytes, so that a first start answers at once.
+            preload: true,
+            adapters: Vec::new(),
         };
-        self.local(&mut route, &local, None, 0);
+        self.local(&mut route, &local, None, None, 0);
         route
     }
 
@@ -349,17 +387,28 @@ impl Build<'_> {
         }));
     }
 
-    fn local(&mut self, route: &mut Route, local: &manifest::Local, output_max: Option<u64>, rank: u32) {
-        let (file, name) = match &local.source {
+    fn local(
+        &mut self,
+        route: &mut Route,
+        local: &manifest::Local,
+        adapter: Option<&manifest::Adapter>,
+        output_max: Option<u64>,
+        rank: u32,
+    ) {
+        let folder = self.parts.data.join("models");
+        let (file, mut name) = match &local.source {
             LocalSource::Builtin(_) => {
                 (engines::guide_file(self.parts.data).map_err(|e| e.to_string()), GUIDE.to_string())
             }
             LocalSource::File(file) => {
-                let path = self.parts.data.join("models").join(file);
+                let path = folder.join(file);
                 let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
                 (Ok::<PathBuf, String>(path), stem)
             }
         };
+        if let Some(adapter) = adapter {
+            name = format!("{name}:{}", adapter.name);
+        }
         let sku: Arc<str> = format!("local/{name}").into();
         if !self.parts.with_engine {
             route.absent.push((sku, "this process does not run the engine role".into()));
@@ -374,37 +423,52 @@ impl Build<'_> {
         };
         let key = Key { path, context_tokens: local.context_tokens.and_then(|n| u32::try_from(n).ok()) };
         self.wanted.push(key.clone());
-        let changed = Arc::clone(&self.parts.changed);
-        let engine = match self.parts.engines.get(&key, move || changed()) {
-            engines::State::Ready(engine) => engine,
-            engines::State::Loading => {
-                route.absent.push((sku, "the model is loading".into()));
-                return;
+        let keep_alive = match local.keep_alive {
+            KeepAlive::Forever => None,
+            KeepAlive::Seconds(seconds) => Some(Duration::from_secs(seconds)),
+        };
+        let declared = self.parts.models.declare(&key, Wish { keep_alive, preload: local.preload });
+        let adapter =
+            adapter.map(|a| Adapter { name: a.name.clone(), path: folder.join(&a.file), scale: a.scale });
+        let checked = declared.and_then(|model| {
+            if let Some(adapter) = &adapter {
+                adapters::check(&adapter.path, &model.appraisal().arch)?;
             }
-            engines::State::Failed(report) => {
+            Ok(model)
+        });
+        let model = match checked {
+            Ok(model) => model,
+            Err(report) => {
                 self.problems.push(report.clone().at(format!("model \"{}\"", route.name)));
                 route.absent.push((sku, report.sentence()));
                 return;
             }
         };
-        let info = engine.info();
+        let about = model.appraisal();
+        let (need, have) = (about.memory.total(), self.parts.engine_memory);
+        if need > have && adapter.is_none() {
+            // It stays a target, so that whoever asks is told just this.
+            let report = engine::Error::Memory { need, have }.report();
+            self.problems.push(report.at(format!("model \"{}\"", route.name)));
+        }
         route.candidates.push(Candidate {
             name: Arc::clone(&sku),
             rank,
             weight: 1,
             retries: 0,
-            context_tokens: Some(u64::from(info.n_ctx)),
-            embeds: info.can_embed,
-            generates: info.can_generate,
+            context_tokens: Some(u64::from(about.n_ctx)),
+            embeds: about.can_embed,
+            generates: about.can_generate,
             images: false,
         });
+        let output_tokens_max = output_max.unwrap_or(u64::from(about.n_ctx));
         let machine = local.machine;
         route.targets.push(Arc::new(Target {
             health: self.health(&sku),
             sku,
             provider: "local".into(),
             upstream_model: name.as_str().into(),
-            output_tokens_max: output_max.unwrap_or(u64::from(info.n_ctx)),
+            output_tokens_max,
             place: Place::Engine {
                 machine: Machine {
                     hour: machine.map_or(MACHINE_HOUR, |m| m.hour),
@@ -412,7 +476,8 @@ impl Build<'_> {
                     kwh: machine.map_or(MACHINE_KWH, |m| m.kwh),
                     since: self.parts.now,
                 },
-                engine,
+                adapter: adapter.map(Arc::new),
+                model,
             },
         }));
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use control::Plane;
 use gateway::Worker;
+use gateway::models::Readiness;
 use net::server::{Request, Response, ResponseBody};
 use net::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use observe::EngineMetrics;
 use report::Report;
 use units::RequestId;
 
+use crate::engines;
 use crate::host::Process;
 use crate::pages::{self, Pages};
 
@@ -75,13 +77,17 @@ fn unknown(request: &Request, report: &Report) -> Response {
 }
 
 /// Ready: takes requests and can answer them. Not while draining, nor before the
-/// declared local models are loaded.
+/// models to preload are loaded, nor while one of them cannot be or an engine
+/// has work and computes nothing. `/livez` is about the process alone.
 fn ready(front: &Front) -> Response {
     if front.worker.gateway.shutdown.is_draining() {
         return Response::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
-    if front.process.engines.loading() {
-        return Response::text(StatusCode::SERVICE_UNAVAILABLE, "loading models\n");
+    let unready = |why: String| Response::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    match front.process.models.readiness() {
+        Readiness::Ready => {}
+        Readiness::Loading(which) => return unready(format!("loading models: {which}")),
+        Readiness::Broken(why) => return unready(why),
     }
     Response::text(StatusCode::OK, "ok\n")
 }
@@ -99,7 +105,7 @@ fn metrics(front: &Front, request: &Request) -> Response {
             return control::refuse(&[report]);
         }
     }
-    front.process.engines.observe(&front.engine_metrics);
+    engines::observe(&front.process.models, &front.engine_metrics);
     let mut response = Response::new(
         StatusCode::OK,
         ResponseBody::Full(front.worker.gateway.meters.registry.render().into()),

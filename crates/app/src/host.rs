@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use chat::Axis;
+use gateway::models::{Config, Models, Readiness};
 use gateway::{Gateway, Place};
 use ledger::BudgetStatus;
 use observe::Counter;
@@ -15,13 +16,13 @@ use store::{Entry, KeyVersion, SpendQuery, Store};
 use units::{AttemptId, Day, Micros, Usd};
 
 use crate::assemble::{self, Parts};
-use crate::engines::Engines;
 
 pub struct Process {
     pub data: PathBuf,
     pub store: Arc<dyn Store>,
     pub pepper: Pepper,
-    pub engines: Engines,
+    pub models: Models,
+    engine_memory: u64,
     pub with_engine: bool,
     pub roles: Vec<&'static str>,
     pub started: Micros,
@@ -30,8 +31,6 @@ pub struct Process {
     health: Mutex<HashMap<Arc<str>, Arc<Mutex<Breaker>>>>,
     /// One reload at a time, so that an older state never replaces a newer one.
     reloading: Mutex<()>,
-    /// Itself, for the threads that load models.
-    me: Weak<Process>,
 }
 
 /// What [`Process::new`] takes.
@@ -40,17 +39,26 @@ pub struct Beginning {
     pub store: Arc<dyn Store>,
     pub pepper: Pepper,
     pub with_engine: bool,
+    pub engine: Config,
     pub roles: Vec<&'static str>,
     pub requests: Counter,
 }
 
 impl Process {
     pub fn new(b: Beginning) -> Arc<Process> {
-        Arc::new_cyclic(|me| Process {
+        Arc::new_cyclic(|me: &Weak<Process>| Process {
             data: b.data,
             store: b.store,
             pepper: b.pepper,
-            engines: Engines::default(),
+            models: {
+                let me = me.clone();
+                Models::start(b.engine, move || {
+                    if let Some(process) = me.upgrade() {
+                        process.reload_and_log();
+                    }
+                })
+            },
+            engine_memory: b.engine.budget_bytes,
             with_engine: b.with_engine,
             roles: b.roles,
             started: runtime::clock::now(),
@@ -58,26 +66,20 @@ impl Process {
             gateway: OnceLock::new(),
             health: Mutex::default(),
             reloading: Mutex::default(),
-            me: me.clone(),
         })
     }
 
     /// The snapshot of what is declared now.
     pub fn assemble(&self) -> Result<(gateway::Snapshot, Vec<Report>, store::State), Report> {
         let state = self.store.load().map_err(|e| e.report())?;
-        let me = self.me.clone();
         let parts = Parts {
             data: &self.data,
             store: &*self.store,
             pepper: &self.pepper,
-            engines: &self.engines,
+            models: &self.models,
+            engine_memory: self.engine_memory,
             with_engine: self.with_engine,
             health: &self.health,
-            changed: Arc::new(move || {
-                if let Some(process) = me.upgrade() {
-                    process.reload_and_log();
-                }
-            }),
             now: runtime::clock::now(),
         };
         let (snapshot, problems) = assemble::snapshot(&parts, &state);
@@ -166,7 +168,7 @@ impl control::Host for Process {
             }
             let mut targets: Vec<api::Target> = Vec::new();
             for (candidate, target) in route.candidates.iter().zip(&route.targets) {
-                targets.push(show_target(&snapshot, candidate, target, now));
+                targets.push(show_target(&self.models, &snapshot, candidate, target, now));
             }
             targets.extend(route.absent.iter().map(|(sku, reason)| absent_target(sku, reason)));
             let aliases = snapshot.routes.iter().filter(|(n, r)| Arc::ptr_eq(r, route) && *n != name);
@@ -183,9 +185,10 @@ impl control::Host for Process {
         let draining = gateway.is_some_and(|g| g.shutdown.is_draining());
         let live =
             state.keys.iter().filter(|k| k.revoked.is_none() && k.expires.is_none_or(|e| e > now)).count();
-        let engine = self.engines.ready().into_iter().next().map(|engine| {
-            let (info, stats) = (engine.info(), engine.stats());
-            api::EngineStatus {
+        let mut engine = None;
+        self.models.each_loaded(|loaded| {
+            let (info, stats) = (loaded.info(), loaded.stats());
+            engine.get_or_insert_with(|| api::EngineStatus {
                 model: info.name.clone(),
                 threads: crate::engines::threads(),
                 context_tokens: info.n_ctx,
@@ -193,14 +196,16 @@ impl control::Host for Process {
                 memory_bytes: info.memory.total(),
                 running: stats.running as u32,
                 waiting: stats.queued as u32,
-            }
+            });
         });
+        let totals = self.models.totals();
         api::Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            state: match (draining, self.engines.loading()) {
+            state: match (draining, self.models.readiness()) {
                 (true, _) => "draining",
-                (false, true) => "loading",
-                (false, false) => "ready",
+                (false, Readiness::Loading(_)) => "loading",
+                (false, Readiness::Broken(_)) => "broken",
+                (false, Readiness::Ready) => "ready",
             }
             .into(),
             uptime_seconds: now.since(self.started) / 1_000_000,
@@ -217,6 +222,13 @@ impl control::Host for Process {
             spent_today_usd: self.spent_today().to_string(),
             rss_bytes: rss_bytes(),
             engine,
+            engine_memory: self.with_engine.then_some(api::EngineMemory {
+                budget_bytes: totals.budget_bytes,
+                used_bytes: totals.committed_bytes,
+                loads: totals.loads,
+                unloads: totals.unloads,
+                waiting: totals.waiters,
+            }),
         }
     }
 
@@ -226,6 +238,7 @@ impl control::Host for Process {
 }
 
 fn show_target(
+    models: &Models,
     snapshot: &gateway::Snapshot,
     candidate: &routing::Candidate,
     target: &gateway::Target,
@@ -247,9 +260,14 @@ fn show_target(
         source = Some("machine time and power".into());
     }
     let verdict = target.health.lock().map(|b| b.verdict(now)).unwrap_or(routing::Verdict::Closed);
+    let memory = match &target.place {
+        Place::Engine { model, .. } => models.show(model.key()),
+        Place::Remote(_) => None,
+    };
+    let failure = memory.as_ref().and_then(|m| m.failure.as_ref()).map(Report::sentence);
     let reason = match verdict {
         routing::Verdict::Open(until) => Some(format!("failed repeatedly; not tried before {until}")),
-        _ => None,
+        _ => failure,
     };
     api::Target {
         kind: if matches!(target.place, Place::Remote(_)) {
@@ -266,6 +284,21 @@ fn show_target(
         max_output_tokens: Some(target.output_tokens_max),
         price_usd_per_million: prices,
         price_source: source,
+        memory: memory.map(show_memory),
+    }
+}
+
+fn show_memory(shown: gateway::models::Shown) -> api::ModelMemory {
+    api::ModelMemory {
+        state: shown.state.into(),
+        progress_percent: shown.progress_percent,
+        bytes: shown.memory_bytes,
+        keep_alive_seconds: shown.keep_alive.map(|d| d.as_secs()),
+        preload: shown.preload,
+        requests: shown.requests,
+        waiting: shown.waiting,
+        last_used: shown.used.map(|at| at.to_string()),
+        loads: shown.loads,
     }
 }
 
@@ -282,6 +315,7 @@ fn absent_target(sku: &str, reason: &str) -> api::Target {
         max_output_tokens: None,
         price_usd_per_million: BTreeMap::new(),
         price_source: None,
+        memory: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cli::{Role, Serve};
@@ -19,10 +20,10 @@ use seal::Purpose;
 use store::{Change, Key, KeyRole, Org, Store, Team};
 use units::{KeyId, OrgId, TeamId};
 
-use crate::backends;
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::pages::Pages;
+use crate::{backends, engines};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -59,6 +60,11 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         store: Arc::clone(&store),
         pepper: pepper(),
         with_engine: has(Role::Engine),
+        engine: gateway::models::Config {
+            budget_bytes: args.engine_memory.unwrap_or_else(engines::memory_default),
+            swap_wait: Duration::from_secs(args.engine_swap_wait),
+            threads: engines::threads(),
+        },
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,
     });
@@ -92,7 +98,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         meters: metrics,
         shutdown: shutdown.clone(),
     });
-    // Models may have finished loading between the assembly and this line.
+    // A model's file may have changed between the assembly and this line.
     let _ = process.gateway.set(Arc::clone(&gateway));
     let _ = process.reload();
 
@@ -101,6 +107,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let pages = Arc::new(Pages::default());
     let (has_gateway, has_control, has_console) =
         (has(Role::Gateway), has(Role::Control), has(Role::Console));
+    let models = process.models.clone();
     let running = server.start(shutdown.clone(), move |_| {
         let front = Front {
             worker: Worker {
@@ -127,6 +134,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         connections = running.connections() as u64
     );
     let whole = running.wait();
+    models.close();
     let closed = store.close();
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();

@@ -93,6 +93,12 @@ pub struct Serve {
     /// What this process does; all of it unless told.
     #[arg(long, value_delimiter = ',', value_name = "ROLE")]
     pub roles: Vec<Role>,
+    /// What local models may take together: 8GiB, 512MiB [default: 80 % of the machine's memory].
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, env = "BEDPLATE_ENGINE_MEMORY")]
+    pub engine_memory: Option<u64>,
+    /// A model that waited this many seconds for memory goes before the requests of others.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub engine_swap_wait: u64,
     /// Where the master key comes from: the key file, $BEDPLATE_MASTER_KEY, or the passphrase in $BEDPLATE_PASSPHRASE.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,

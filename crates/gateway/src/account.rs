@@ -159,7 +159,7 @@ impl Account {
             output_bytes: 0,
             busy_us: 0,
             note: String::new(),
-            reached: Rc::new(Cell::new(matches!(target.place, Place::Engine { .. }))),
+            reached: Rc::default(),
         });
     }
 
@@ -203,6 +203,13 @@ impl Account {
         let hold = self.gateway.book().hold(&ask).map_err(|refusal| refusal.report())?;
         self.holds.push(hold);
         Ok(())
+    }
+
+    /// How long the request may still take.
+    pub fn time_left(&self) -> Duration {
+        let spent_us = runtime::clock::monotonic_us().saturating_sub(self.received_us);
+        Duration::from_millis(u64::from(self.route.deadlines.total_ms))
+            .saturating_sub(Duration::from_micros(spent_us))
     }
 
     /// Waits for the target; when that takes long, the hold is written to disk meanwhile.

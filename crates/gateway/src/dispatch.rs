@@ -10,9 +10,10 @@ use routing::{Backoff, Plan, Reason, Rejection};
 use store::AttemptOutcome;
 
 use crate::account::{Account, overdue};
+use crate::models::{Lease, Model};
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
-use crate::{Place, Surface, Worker, local, upstream};
+use crate::{Adapter, Place, Surface, Worker, local, upstream};
 
 pub(crate) async fn dispatch(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
     let from = runtime::clock::monotonic_us();
@@ -47,7 +48,7 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
         prepared.admitted.begin(target);
         let result = match &target.place {
             Place::Remote(to) => remote(worker, prepared, target, to).await,
-            Place::Engine { engine, .. } => local::submit(prepared, engine),
+            Place::Engine { model, adapter, .. } => compute(prepared, model, adapter.as_deref()).await,
         };
         let trouble = match result {
             Ok(reply) => {
@@ -103,6 +104,34 @@ fn nowhere(account: &Account, plan: &Plan) -> Report {
         account.rejected.iter().map(|r| format!("{}: {}", r.target, r.reason)).collect();
     Report::new("GW0008", format!("no target of model \"{}\" can serve this request", account.model))
         .because(reasons.join("; "))
+}
+
+/// Waits until the model is in memory, if it is not, and hands it the request.
+async fn compute(
+    prepared: &mut Prepared,
+    model: &Model,
+    adapter: Option<&Adapter>,
+) -> Result<Reply, Trouble> {
+    if let Some(adapter) = adapter {
+        // Before the model is loaded for it: an answer without its adapter would be a wrong one.
+        let what =
+            format!("this version's engine applies no adapters (\"{}\" at {})", adapter.name, adapter.scale);
+        return Err(Trouble::elsewhere(Report::new("EN0004", what).hint("ask for the model without it")));
+    }
+    let lease = lease(&mut prepared.admitted, model).await?;
+    local::submit(prepared, lease)
+}
+
+pub(crate) async fn lease(account: &mut Account, model: &Model) -> Result<Lease, Trouble> {
+    let from = runtime::clock::monotonic_us();
+    let patience = account.time_left();
+    let lease = account.during(pin!(overdue()), model.acquire(patience)).await;
+    if runtime::clock::monotonic_us().saturating_sub(from) > 1_000 {
+        account.step("load", from, String::new());
+    }
+    let lease = lease.map_err(Trouble::elsewhere)?;
+    account.live().reached.set(true);
+    Ok(lease)
 }
 
 async fn remote(

@@ -8,6 +8,7 @@ use store::AttemptOutcome;
 use crate::account::{Admitted, Arrival};
 use crate::decode::Asked;
 use crate::journey::Stop;
+use crate::models::Model;
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
 use crate::{Place, Worker, admit, decode, dispatch, identify, local, plan, prepare, screen, stream};
@@ -27,9 +28,9 @@ pub(crate) async fn embed(
     let route = prepared.admitted.route.clone();
     while let Some(first) = plan.attempts.first().copied() {
         let target = &route.targets[first.target];
-        let Place::Engine { engine, .. } = &target.place else { break };
+        let Place::Engine { model, .. } = &target.place else { break };
         prepared.admitted.begin(target);
-        match compute(&mut prepared.admitted, &prepared.asked, engine).await {
+        match compute(&mut prepared.admitted, &prepared.asked, model).await {
             Ok(body) => {
                 target.breaker().succeed();
                 return stream::finish(prepared.admitted, body, &[]).await;
@@ -53,7 +54,7 @@ pub(crate) async fn embed(
     answer(prepared, reply).await
 }
 
-async fn compute(admitted: &mut Admitted, asked: &Asked, engine: &engine::Engine) -> Result<Bytes, Trouble> {
+async fn compute(admitted: &mut Admitted, asked: &Asked, model: &Model) -> Result<Bytes, Trouble> {
     let (request, _rest) =
         dialects::openai::embeddings::decode(&asked.body).map_err(|e| Trouble::final_(e.into()))?;
     let mut texts = Vec::with_capacity(request.input.len());
@@ -68,6 +69,7 @@ async fn compute(admitted: &mut Admitted, asked: &Asked, engine: &engine::Engine
             }
         }
     }
+    let engine = dispatch::lease(admitted, model).await?;
     let from = runtime::clock::monotonic_us();
     let vectors = engine.embed(texts).await.map_err(|e| local::trouble(&e))?;
     let live = admitted.live();
@@ -87,7 +89,7 @@ async fn compute(admitted: &mut Admitted, asked: &Asked, engine: &engine::Engine
 
 async fn answer(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
     match reply {
-        Ok(Reply::Engine(_)) | Ok(Reply::Frames { .. }) => {
+        Ok(Reply::Engine(..)) | Ok(Reply::Frames { .. }) => {
             let report = Report::new("UP0004", "the target answered a request for vectors with text");
             Err(Stop::Failed(prepared.admitted, report))
         }

@@ -1,5 +1,7 @@
 //! The surfaces that dispatch nothing: lists of models, and token counts.
 
+use std::time::Duration;
+
 use dialects::openai::models::ModelCard;
 use net::server::{Request, Response};
 use net::{HeaderValue, StatusCode};
@@ -85,12 +87,17 @@ pub(crate) async fn count_tokens(
     let route = admit::find_route(arrival, &principal, &decoded.request.model)?;
     let ticket = worker.gateway.limits().admit(&principal, 0, arrival.at).map_err(|d| d.report())?;
     worker.gateway.limits().true_up(ticket, 0);
-    let exact = route.targets.iter().find_map(|t| match &t.place {
-        Place::Engine { engine, .. } => Some(engine.count_tokens(&decoded.request)),
+    let local = route.targets.iter().find_map(|t| match &t.place {
+        Place::Engine { model, .. } => Some(model),
         Place::Remote(_) => None,
     });
-    let (tokens, estimated) = match exact {
-        Some(count) => (u64::from(count.map_err(|e| e.report())?), false),
+    let (tokens, estimated) = match local {
+        // Counting is the model's own work, so it is loaded for it.
+        Some(model) => {
+            let patience = Duration::from_millis(u64::from(route.deadlines.total_ms));
+            let engine = model.acquire(patience).await?;
+            (u64::from(engine.count_tokens(&decoded.request).map_err(|e| e.report())?), false)
+        }
         None => (body.len() as u64 / 4, true),
     };
     let mut response =

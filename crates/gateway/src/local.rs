@@ -2,14 +2,15 @@
 
 use chat::{Event, Response};
 use dialects::Dialect;
-use engine::{Engine, Generation};
+use engine::Generation;
 
 use crate::account::Account;
+use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
 
 /// Hands the request to the engine. It waits in the engine's own queue.
-pub(crate) fn submit(prepared: &mut Prepared, engine: &Engine) -> Result<Reply, Trouble> {
+pub(crate) fn submit(prepared: &mut Prepared, engine: Lease) -> Result<Reply, Trouble> {
     let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
     let submitted = match prepared.asked.dialect {
         Dialect::OpenaiCompletions => engine.complete(request),
@@ -18,7 +19,7 @@ pub(crate) fn submit(prepared: &mut Prepared, engine: &Engine) -> Result<Reply, 
     let generation = submitted.map_err(|error| trouble(&error))?;
     prepared.admitted.input_tokens = u64::from(generation.prompt_tokens());
     prepared.admitted.live().status = 200;
-    Ok(Reply::Engine(generation))
+    Ok(Reply::Engine(generation, engine))
 }
 
 /// A full queue or a failed engine may be answered elsewhere; a request that

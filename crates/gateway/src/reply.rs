@@ -5,6 +5,8 @@ use dialects::Dialect;
 use engine::Generation;
 use report::Report;
 
+use crate::models::Lease;
+
 /// The beginning of an answer. From here on nothing is tried again.
 #[expect(
     clippy::large_enum_variant,
@@ -21,8 +23,8 @@ pub(crate) enum Reply {
         stripped: bool,
         dropped: Vec<String>,
     },
-    /// The local engine at work.
-    Engine(Generation),
+    /// The local engine at work, and what keeps its model in memory.
+    Engine(Generation, Lease),
 }
 
 /// Why an attempt brought no answer.

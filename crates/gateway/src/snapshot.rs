@@ -1,13 +1,15 @@
 //! What the data plane knows: immutable, numbered, swapped as a whole.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use engine::Engine;
 use ledger::{Machine, Prices};
 use net::client::Timeouts;
 use net::{HeaderMap, Origin};
 use routing::{Breaker, Candidate, Deadlines};
+
+use crate::models::Model;
 
 /// One generation of the configuration.
 pub struct Snapshot {
@@ -24,7 +26,7 @@ pub struct Route {
     pub name: Arc<str>,
     pub candidates: Vec<Candidate>,
     pub targets: Vec<Arc<Target>>,
-    /// Declared targets that cannot serve now, and why: a missing key, a model that is loading.
+    /// Declared targets that cannot serve now, and why: a missing key, a file that is no model.
     pub absent: Vec<(Arc<str>, String)>,
     pub deadlines: Deadlines,
     /// Unix seconds; what `/v1/models` says.
@@ -46,7 +48,20 @@ pub struct Target {
 
 pub enum Place {
     Remote(Arc<Upstream>),
-    Engine { engine: Engine, machine: Machine },
+    /// The embedded engine, in memory or not.
+    Engine {
+        model: Model,
+        adapter: Option<Arc<Adapter>>,
+        machine: Machine,
+    },
+}
+
+/// A LoRA adapter of a local model; its header has been checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    pub name: String,
+    pub path: PathBuf,
+    pub scale: f32,
 }
 
 /// A provider, ready to be called.

@@ -20,6 +20,7 @@ use tokio::time::{Duration, Sleep, timeout};
 
 use crate::account::{Account, Admitted, overdue};
 use crate::journey::Stop;
+use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::Reply;
 use crate::{headers, local};
@@ -33,8 +34,8 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
             same(admitted, wire, body, dropped).await
         }
         Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
-        Ok(Reply::Engine(generation)) if !admitted.stream => {
-            computed(admitted, client, generation, &asked.unheard()).await
+        Ok(Reply::Engine(generation, lease)) if !admitted.stream => {
+            computed(admitted, client, generation, lease, &asked.unheard()).await
         }
         Ok(Reply::Frames { wire, response, first, stripped, dropped }) if wire == client => {
             let response_head = headers::begin(&admitted, &dropped);
@@ -45,8 +46,8 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
             let events = Events::Wire { response, next: Some(first), decoder: StreamDecoder::new(wire) };
             Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
         }
-        Ok(Reply::Engine(generation)) => {
-            let (events, dropped) = (Events::Engine(generation), asked.unheard());
+        Ok(Reply::Engine(generation, lease)) => {
+            let (events, dropped) = (Events::Engine(generation, lease), asked.unheard());
             Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
         }
     }
@@ -123,9 +124,11 @@ async fn computed(
     mut admitted: Admitted,
     client: Dialect,
     generation: Generation,
+    lease: Lease,
     dropped: &[String],
 ) -> Result<Response, Stop> {
     let answer = local::fold(&mut admitted, generation).await;
+    drop(lease);
     if let Some((kind, message)) = &answer.failed {
         let report = Report::new("EN0003", "the engine failed").because(format!("{kind}: {message}"));
         admitted.end(AttemptOutcome::Failed(report.code.0.into()));
@@ -295,7 +298,7 @@ fn in_band(client: Dialect, report: &Report, id: &str) -> Bytes {
 #[expect(clippy::large_enum_variant, reason = "one per stream, never moved after it was made")]
 enum Events {
     Wire { response: net::client::Response, next: Option<Bytes>, decoder: StreamDecoder },
-    Engine(Generation),
+    Engine(Generation, #[expect(dead_code, reason = "it keeps the model in memory")] Lease),
 }
 
 /// One pull from a source.
@@ -325,7 +328,7 @@ impl Events {
                 events.iter().for_each(|e| local::meter(account, e));
                 Pulled::End(events, ending, broken)
             }
-            Events::Engine(generation) => match local::next(account, generation).await {
+            Events::Engine(generation, _) => match local::next(account, generation).await {
                 Some(event) => Pulled::Some(vec![event]),
                 None => Pulled::End(Vec::new(), Ending::Complete, None),
             },

@@ -313,6 +313,53 @@ fn an_empty_stream_declares_nothing() {
     }
 }
 
+fn local(spec: &str) -> Result<crate::Local, String> {
+    let text = format!(
+        "apiVersion: bedplate/v1\nkind: Model\nmetadata: {{ name: m }}\nspec: {{ targets: [ {{ local: {spec} }} ] }}\n"
+    );
+    let told = |reports: Vec<report::Report>| reports.iter().map(ToString::to_string).collect::<String>();
+    let documents = parse(&text, "x.yaml").map_err(told)?;
+    let Spec::Model(model) = &documents[0].spec else { panic!("a Model was written") };
+    let crate::Place::Local(local) = &model.targets[0].place else { panic!("a local target was written") };
+    Ok(local.clone())
+}
+
+#[test]
+fn a_local_target_says_how_long_it_stays_in_memory() {
+    use crate::KeepAlive::{Forever, Seconds};
+    let kept = |text: &str| local(&format!("{{ file: a.gguf, keepAlive: {text} }}")).map(|l| l.keep_alive);
+    assert_eq!(local("{ file: a.gguf }").map(|l| (l.keep_alive, l.preload)), Ok((Forever, false)));
+    assert_eq!(kept("forever"), Ok(Forever));
+    assert_eq!([kept("0s"), kept("5m"), kept("2h")], [Ok(Seconds(0)), Ok(Seconds(300)), Ok(Seconds(7_200))]);
+    for wrong in ["5", "m", "\"\"", "-5m", "5 m", "99999999999999999999s", "400d", "5min", "é"] {
+        assert!(kept(wrong).is_err_and(|e| e.contains("MF0009") && e.contains("keepAlive")), "{wrong}");
+    }
+    assert!(
+        local("{ file: a.gguf, keep_alive: 5m }").is_err_and(|e| e.contains("did you mean `keepAlive`?"))
+    );
+    assert_eq!(local("{ builtin: guide, preload: true }").map(|l| l.preload), Ok(true));
+}
+
+#[test]
+fn adapters_have_a_name_a_file_and_a_scale() {
+    let read = |text: &str| local(&format!("{{ file: a.gguf, adapters: [ {text} ] }}")).map(|l| l.adapters);
+    let adapters = read("{ name: legal, file: l.gguf }, { name: terse, file: t.gguf, scale: 0.5 }");
+    let adapters = adapters.expect("they are sound");
+    assert_eq!((adapters[0].name.as_str(), adapters[0].scale), ("legal", 1.0));
+    assert_eq!((adapters[1].file.as_str(), adapters[1].scale), ("t.gguf", 0.5));
+    for (wrong, code) in [
+        ("{ name: legal }", "MF0008"),
+        ("{ file: l.gguf }", "MF0008"),
+        ("{ name: \"a:b\", file: l.gguf }", "MF0011"),
+        ("{ name: a, file: ../l.gguf }", "MF0009"),
+        ("{ name: a, file: l.gguf, scale: 0 }", "MF0009"),
+        ("{ name: a, file: l.gguf, scale: inf }", "MF0009"),
+        ("{ name: a, file: l.gguf }, { name: a, file: l.gguf }", "MF0012"),
+    ] {
+        assert!(read(wrong).is_err_and(|e| e.contains(code)), "{wrong}");
+    }
+}
+
 #[test]
 fn a_plan_shows_each_changed_field() {
     let current = parse(GOOD, "a.yaml").expect("it is sound");

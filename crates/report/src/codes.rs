@@ -42,6 +42,8 @@ pub const CODES: &[Entry] = &[
     e("EN0004", C::Invalid, Client, "the local engine cannot do what was asked"),
     e("EN0005", C::Invalid, Us, "the file is not a model that can be loaded"),
     e("EN0006", C::Invalid, Us, "the model needs more memory than is allowed"),
+    e("EN0007", C::Unavailable, Us, "the model was not loaded in time"),
+    e("EN0008", C::Invalid, Us, "the file is not an adapter for this model"),
     e("EN0010", C::Invalid, Client, "the answer cannot be held to this schema"),
     e("EN0011", C::Invalid, Client, "nothing satisfies this schema"),
     e("GW0001", C::NotFound, Client, "no such path"),

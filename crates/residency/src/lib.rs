@@ -24,10 +24,8 @@
 //! unloaded only when no lease is out; loads never outnumber requests and
 //! preloads.
 
-mod pulse;
 mod residency;
 
-pub use pulse::Pulse;
 pub use residency::{Action, Event, Limits, Look, ModelId, Phase, Refusal, Residency, Totals, WaiterId};
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn target(provider: &str, model: &str, prices: [&str; 2]) -> Target {
             ("output".into(), prices[1].into()),
         ]),
         price_source: Some("catalogue 2026-11-20".into()),
+        memory: None,
     }
 }
 
@@ -92,6 +93,7 @@ fn status(state: &str) -> Status {
             running: 1,
             waiting: 0,
         }),
+        engine_memory: None,
     }
 }
 

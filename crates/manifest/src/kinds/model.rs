@@ -5,6 +5,7 @@ use report::Report;
 use units::{PicoRate, Usd};
 
 use crate::document::model_name;
+use crate::kinds::local::{self, Local};
 use crate::kinds::provider::{LOCAL, Timeouts, timeouts};
 use crate::read::{Fields, Problems, text};
 use crate::yaml::Node;
@@ -37,34 +38,6 @@ pub enum Place {
     Local(Local),
 }
 
-/// The embedded engine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Local {
-    pub source: LocalSource,
-    /// KV cache to reserve; `None`: the model's own, capped by the engine.
-    pub context_tokens: Option<u64>,
-    pub machine: Option<Machine>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LocalSource {
-    /// A model in the binary: `guide`.
-    Builtin(String),
-    /// A GGUF file: relative to `<data>/models`, or absolute.
-    File(String),
-}
-
-/// What the local machine costs, for the ledger.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Machine {
-    /// USD per hour of the machine.
-    pub hour: Usd,
-    /// Power drawn under load.
-    pub watts: u32,
-    /// USD per kilowatt-hour.
-    pub kwh: Usd,
-}
-
 /// Declared prices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
@@ -88,7 +61,7 @@ const AXES: [(&str, Axis); 8] = [
 
 /// Above this a price per million tokens is a typing slip, not a price: the
 /// dearest in the catalogue of 2026-08-01 is 600 USD (TRAPS M7).
-const PRICE_MAX: Usd = Usd::dollars(10_000);
+pub(super) const PRICE_MAX: Usd = Usd::dollars(10_000);
 
 pub(crate) fn read(fields: &mut Fields) -> Option<Model> {
     let problems = fields.problems;
@@ -130,11 +103,11 @@ fn alias(node: &Node, problems: &Problems) -> Option<String> {
 fn target(node: &Node, path: &str, problems: &Problems) -> Option<Target> {
     let mut fields = Fields::open(node, path, problems)?;
     let remote = fields.has("provider") || fields.has("model");
-    let local = fields.has("local");
+    let is_local = fields.has("local");
     let provider = fields.text("provider");
     let model = fields.text("model");
-    let place = fields.open_map("local").map(self::local);
-    let place = match (remote, local) {
+    let place = fields.open_map("local").map(local::read);
+    let place = match (remote, is_local) {
         (true, true) => {
             problems.push(
                 Report::new("MF0013", format!("`{path}` has both `provider` and `local`"))
@@ -178,77 +151,6 @@ fn target(node: &Node, path: &str, problems: &Problems) -> Option<Target> {
         return None;
     }
     Some(Target { place, price, weight, max_output_tokens, context_tokens })
-}
-
-fn local(mut fields: Fields) -> Option<Local> {
-    let problems = fields.problems;
-    let (builtin, file) = (fields.choice("builtin", &[("guide", "guide")]), fields.text("file"));
-    let source = match (fields.has("builtin"), fields.has("file")) {
-        (true, false) => builtin.map(|name| LocalSource::Builtin(name.to_owned())),
-        (false, true) => file.filter(|f| file_name(f, &fields)).map(LocalSource::File),
-        _ => {
-            problems.push(
-                Report::new("MF0013", format!("`{}` must name one model", fields.path))
-                    .at(problems.place(fields.at))
-                    .hint("write `builtin: guide` or `file: name.gguf`"),
-            );
-            None
-        }
-    };
-    let context_tokens = fields.number("contextTokens", 16, 1 << 24);
-    let machine = if fields.has("machine") { fields.open_map("machine").and_then(machine) } else { None };
-    let machine_is_broken = fields.has("machine") && machine.is_none();
-    let _ = fields.take("machine");
-    fields.finish();
-    let source = source?;
-    (!machine_is_broken).then_some(Local { source, context_tokens, machine })
-}
-
-fn file_name(file: &str, fields: &Fields) -> bool {
-    let sane = file.ends_with(".gguf") && !file.split('/').any(|part| part == "..") && file.len() <= 1024;
-    if !sane {
-        fields.problems.push(
-            Report::new("MF0009", format!("`{}.file` is \"{}\"", fields.path, crate::yaml::clip(file)))
-                .at(fields.problems.place(fields.at))
-                .because("it must be the path of a `.gguf` file, below the data directory's `models` or absolute, without `..`")
-                .hint("`bedplate model list` shows the files there are"),
-        );
-    }
-    sane
-}
-
-fn machine(mut fields: Fields) -> Option<Machine> {
-    let amount = "an exact amount in USD, such as \"0.10\"";
-    let (at, path) = (fields.at, fields.path.clone());
-    let hour = fields.parsed::<Usd>("hour", amount);
-    let watts = fields.number("watts", 0, 1_000_000).map(|n| n as u32);
-    let kwh = fields.parsed::<Usd>("kwh", amount);
-    for (name, value) in [("hour", hour), ("kwh", kwh)] {
-        match value {
-            Some(v) if v.is_negative() || v > PRICE_MAX => fields.problems.push(
-                Report::new("MF0009", format!("`{path}.{name}` is {v}"))
-                    .at(fields.problems.place(at))
-                    .because(format!("it must lie between 0 and {PRICE_MAX} USD")),
-            ),
-            None if !fields.has(name) => {
-                fields.problems.missing(
-                    &format!("{path}.{name}"),
-                    at,
-                    "machine: { hour: \"0.10\", watts: 65, kwh: \"0.12\" }",
-                );
-            }
-            _ => {}
-        }
-    }
-    if !fields.has("watts") {
-        fields.problems.missing(
-            &format!("{path}.watts"),
-            at,
-            "machine: { hour: \"0.10\", watts: 65, kwh: \"0.12\" }",
-        );
-    }
-    fields.finish();
-    Some(Machine { hour: hour?, watts: watts?, kwh: kwh? })
 }
 
 fn price(mut fields: Fields) -> Price {
