@@ -14,10 +14,12 @@ mod mock;
 mod output;
 mod peers;
 mod proc;
+mod random;
 mod record;
 mod scenario;
 mod serve;
 mod server;
+mod soak;
 mod stats;
 mod stream;
 mod tokens;
@@ -63,6 +65,8 @@ enum Bench {
     Peers,
     /// Seven workloads of many clients, ours beside llama-server.
     Serve(serve::Options),
+    /// A long mixed load on the real binary: leaks and wedges, not speed.
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -90,6 +94,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),
         Bench::Serve(options) => serve::run(&options, &output),
+        Bench::Soak(options) => soak::run(&options, &output),
     }
 }
 

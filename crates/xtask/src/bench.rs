@@ -11,18 +11,23 @@ use crate::shell::{self, cargo, command, target};
 
 #[derive(Args)]
 pub struct Bench {
-    /// `gateway`, `engine`, `peers`; what follows goes to the bench (`--json`, `--quick`, ...).
+    /// `gateway`, `ledger`, `engine`, `serve`, `peers`; what follows goes to the bench (`--json`, `--quick`, ...).
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
 pub fn run(bench: &Bench) -> Result<()> {
+    build_and_become(&bench.arguments)
+}
+
+/// Builds, then is the bench program with these words.
+pub fn build_and_become(arguments: &[String]) -> Result<()> {
     prerequisites::for_build()?;
     // Speech of the build goes to standard error: standard output is data.
     run_quiet(&["build", "--release", "-p", "bedplate", "-p", "bench"])?;
     let release = target().join("release");
     let mut program = command(release.join("bench"));
-    program.args(&bench.arguments).env("BEDPLATE_BIN", release.join("bedplate"));
+    program.args(arguments).env("BEDPLATE_BIN", release.join("bedplate"));
     // `exec`: the bench owns the terminal and the signals.
     Err(program.exec()).context("start the bench")
 }

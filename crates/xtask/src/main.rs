@@ -1,4 +1,4 @@
-//! The house's own tools: `cargo xtask demo | test | tidy | bench | fuzz | prices`.
+//! The house's own tools: `cargo xtask demo | test | tidy | bench | soak | fuzz | prices`.
 //!
 //! Kept light on purpose: it is the first thing that a newcomer compiles, so
 //! it links nothing heavier than the manifest reader.
@@ -10,6 +10,7 @@ mod machine;
 mod prerequisites;
 mod prices;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 
@@ -35,8 +36,10 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// The rules of the house that a compiler does not know.
     Tidy,
-    /// Run a bench against its peers: gateway, engine.
+    /// Run a bench against its peers: gateway, ledger, engine, serve.
     Bench(bench::Bench),
+    /// An hour of mixed load on the real binary: leaks and wedges, not speed.
+    Soak(soak::Soak),
     /// The price catalogue: `prices import FILE`.
     Prices {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test::run(&test),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Soak(soak) => soak::run(&soak),
         Command::Prices { arguments } => prices::run(&arguments),
     };
     match done {

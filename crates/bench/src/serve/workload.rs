@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::random::Random;
 use crate::stream::Request;
 
 /// In the order of the table.
@@ -164,21 +165,17 @@ pub fn prompt_with_prefix(shared_seed: u64, shared: u32, seed: u64, own: u32) ->
     format!("{} {}", prompt(shared_seed, shared), words(seed, own))
 }
 
-/// So many words of two letters, by splitmix64 (G. Steele et al., 2014).
+/// So many words of two letters.
 fn words(seed: u64, count: u32) -> String {
-    let mut state = seed;
+    let mut random = Random::new(seed);
     let mut out = String::with_capacity(count as usize * 3);
     for place in 0..count {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        let draw = random.draw();
         if place > 0 {
             out.push(' ');
         }
-        out.push(char::from(b'a' + (z % 26) as u8));
-        out.push(char::from(b'a' + (z / 26 % 26) as u8));
+        out.push(char::from(b'a' + (draw % 26) as u8));
+        out.push(char::from(b'a' + (draw / 26 % 26) as u8));
     }
     out
 }
