@@ -67,8 +67,8 @@ pub struct Eval {
     /// Tokens of a window; windows overlap by half.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(32..=131_072))]
     pub context: u32,
-    /// Tokens to score at most.
-    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    /// Tokens to score at most; 2 KB of memory each.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..=131_072))]
     pub tokens: u32,
     /// Threads; the machine's cores unless told.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=512))]

@@ -40,23 +40,30 @@ fn only_file(folder: &Path) -> PathBuf {
     all[0].clone()
 }
 
-/// After `damage` to its file the block is a miss, in the process that wrote
-/// it and in the next, and its file is gone.
-fn is_a_miss(what: &str, bytes: &[u8]) {
-    for reopened in [false, true] {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut store = open(dir.path());
-        assert_eq!(store.save(KEY, b"to be replaced"), []);
-        let file = only_file(dir.path());
-        fs::write(&file, bytes).expect("it is ours");
-        if reopened {
-            store = open(dir.path());
+/// A folder in which one block after the other is damaged.
+struct Victim(tempfile::TempDir);
+
+impl Victim {
+    fn new() -> Victim {
+        Victim(tempfile::tempdir().expect("a folder"))
+    }
+    /// With these bytes in its file the block is a miss, in the process that
+    /// wrote it and in the next, and its file is gone.
+    fn misses(&self, what: &str, bytes: &[u8]) {
+        for reopened in [false, true] {
+            let mut store = open(self.0.path());
+            assert_eq!(store.save(KEY, b"to be replaced"), []);
+            let file = only_file(self.0.path());
+            fs::write(&file, bytes).expect("it is ours");
+            if reopened {
+                store = open(self.0.path());
+            }
+            assert_eq!(store.load(KEY), None, "{what}");
+            assert_eq!(store.keys(), [], "{what}: it is not listed any more");
+            assert!(!file.exists(), "{what}: its file is removed");
+            assert_eq!(store.save(KEY, b"new"), [], "{what}: it can be saved again");
+            assert_eq!(store.load(KEY).as_deref(), Some(&b"new"[..]));
         }
-        assert_eq!(store.load(KEY), None, "{what}");
-        assert_eq!(store.keys(), [], "{what}: it is not listed any more");
-        assert!(!file.exists(), "{what}: its file is removed");
-        assert_eq!(store.save(KEY, b"new"), [], "{what}: it can be saved again");
-        assert_eq!(store.load(KEY).as_deref(), Some(&b"new"[..]));
     }
 }
 
@@ -69,24 +76,24 @@ fn sealed(contents: &[u8]) -> Vec<u8> {
 
 #[test]
 fn any_flipped_bit_is_a_miss() {
-    let good = sealed(&[5; 40]);
+    let (good, victim) = (sealed(&[5; 40]), Victim::new());
     for bit in 0..good.len() * 8 {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        is_a_miss(&format!("bit {bit}"), &bytes);
+        victim.misses(&format!("bit {bit}"), &bytes);
     }
 }
 
 #[test]
 fn any_truncation_is_a_miss_and_so_is_a_longer_file() {
-    let good = sealed(&[5; 40]);
+    let (good, victim) = (sealed(&[5; 40]), Victim::new());
     for length in 0..good.len() {
-        is_a_miss(&format!("{length} bytes"), &good[..length]);
+        victim.misses(&format!("{length} bytes"), &good[..length]);
         let mut torn = good.clone();
         torn[length..].fill(0);
-        is_a_miss(&format!("zeros after {length} bytes"), &torn);
+        victim.misses(&format!("zeros after {length} bytes"), &torn);
     }
-    is_a_miss("a byte more", &[&good[..], &[0]].concat());
+    victim.misses("a byte more", &[&good[..], &[0]].concat());
 }
 
 #[test]

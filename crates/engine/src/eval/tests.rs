@@ -113,6 +113,31 @@ fn fewer_bits_diverge_more_and_importance_helps() {
     }
 }
 
+/// stories260K's rows are too short for the K types; these are not.
+#[test]
+fn the_types_are_in_the_order_of_their_sizes_and_of_what_they_keep() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let model = dir.path().join("random.gguf");
+    let shape = gguf::Shape { width: 256, feed_forward: 512, layers: 2, ..gguf::Shape::TINY };
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&model).expect("a file"));
+    gguf::random_llama(shape, 3, &mut file).expect("written");
+    drop(file);
+    let reading = Reading { tokens_max: 128, ..READING };
+    let reference = Reference::read(&model, TEXT, reading, |_, _| {}).expect("it reads");
+    let importance = measure_importance(&model, TEXT, 128, 1, |_, _| {}).expect("it measures");
+    let measured = Quantization::ALL.map(|target| {
+        let path = dir.path().join(target.name());
+        quantize_by(&model, &path, target, Some(&importance), 1, |_, _| {}).expect("it quantizes");
+        let (kind, _) = weights_of(&path).expect("it is a model");
+        assert!(target.name().starts_with(kind), "{} is mostly {kind}", target.name());
+        reference.compare(&path, TEXT, |_, _| {}).expect("it compares")
+    });
+    let sizes = measured.each_ref().map(|c| c.variant.file_bytes);
+    assert!(sizes.is_sorted(), "{sizes:?}");
+    let kl = measured.each_ref().map(|c| c.kl_mean);
+    assert!(kl.is_sorted_by(|a, b| a > b), "{kl:?}");
+}
+
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let Some(model) = stories() else { return };
