@@ -54,6 +54,8 @@ impl Victim {
             let mut store = open(self.0.path());
             assert_eq!(store.save(KEY, b"to be replaced"), []);
             let file = only_file(self.0.path());
+            // Some file systems wait for the disk when a file is cut and written again.
+            fs::remove_file(&file).expect("it is ours");
             fs::write(&file, bytes).expect("it is ours");
             if reopened {
                 store = open(self.0.path());
