@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dialects::providers;
-use gateway::models::{Key, Models, Wish};
-use gateway::{Adapter, Place, Route, Snapshot, Target, Upstream};
+use gateway::models::{Adapter, Key, Models, Wish, check_adapter};
+use gateway::{Place, Route, Snapshot, Target, Upstream};
 use ledger::{Machine, Prices};
 use manifest::{Document, KeepAlive, KeyFrom, LocalSource, Spec};
 use net::client::{Reach, Timeouts};
@@ -22,7 +22,6 @@ use routing::{Breaker, Candidate, Deadlines};
 use store::{State, Store};
 use units::{Micros, Usd};
 
-use crate::adapters;
 use crate::engines::{self, GUIDE};
 
 /// What assembling needs beside the declared state.
@@ -432,7 +431,7 @@ impl Build<'_> {
             adapter.map(|a| Adapter { name: a.name.clone(), path: folder.join(&a.file), scale: a.scale });
         let checked = declared.and_then(|model| {
             if let Some(adapter) = &adapter {
-                adapters::check(&adapter.path, &model.appraisal().arch)?;
+                check_adapter(&adapter.path, &model.appraisal().arch)?;
             }
             Ok(model)
         });
@@ -457,7 +456,7 @@ impl Build<'_> {
             weight: 1,
             retries: 0,
             context_tokens: Some(u64::from(about.n_ctx)),
-            embeds: about.can_embed,
+            embeds: about.can_embed && adapter.is_none(),
             generates: about.can_generate,
             images: false,
         });

@@ -128,6 +128,13 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        // However the process ends: C++ destructors must not find an engine computing.
+        self.models.close();
+    }
+}
+
 impl control::Host for Process {
     fn identify(&self, presented: &str, now: Micros) -> Result<Principal, Denied> {
         let gateway = self.gateway().expect("the control plane serves after the gateway stands");

@@ -1,6 +1,5 @@
 //! `bedplate`: one binary. This file is its table of contents.
 
-mod adapters;
 mod assemble;
 mod backends;
 mod bench;

@@ -75,7 +75,11 @@ fn tiles(main: &mut Html, view: &View) {
         Some(engine) => engine_tile(main, engine),
         None => tile(main, "Engine", "off", "no local model is loaded"),
     }
-    tile(main, "Memory", &bytes(status.rss_bytes), "resident");
+    let models = status
+        .engine_memory
+        .as_ref()
+        .map(|m| format!("resident · models {} of {}", bytes(m.used_bytes), bytes(m.budget_bytes)));
+    tile(main, "Memory", &bytes(status.rss_bytes), models.as_deref().unwrap_or("resident"));
     let teams = format!("in {}", counted(status.teams, "team", "teams"));
     tile(main, "Keys", &grouped(u64::from(status.live_keys)), &teams);
     main.raw("</dl>\n");
@@ -153,6 +157,16 @@ fn describe(target: &Target) -> String {
             text.push_str(" · no price");
         }
         _ => {}
+    }
+    if let Some(memory) = &target.memory {
+        text.push_str(&format!(" · {}", memory.state));
+        if let Some(percent) = memory.progress_percent {
+            text.push_str(&format!(" {percent} %"));
+        }
+        text.push_str(&format!(" · {}", bytes(memory.bytes)));
+        if memory.waiting > 0 {
+            text.push_str(&format!(" · {} waiting", memory.waiting));
+        }
     }
     if !target.ready {
         text.push_str(" · ");

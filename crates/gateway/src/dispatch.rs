@@ -10,10 +10,10 @@ use routing::{Backoff, Plan, Reason, Rejection};
 use store::AttemptOutcome;
 
 use crate::account::{Account, overdue};
-use crate::models::{Lease, Model};
+use crate::models::{Adapter, Lease, Model};
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
-use crate::{Adapter, Place, Surface, Worker, local, upstream};
+use crate::{Place, Surface, Worker, local, upstream};
 
 pub(crate) async fn dispatch(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
     let from = runtime::clock::monotonic_us();
@@ -112,14 +112,13 @@ async fn compute(
     model: &Model,
     adapter: Option<&Adapter>,
 ) -> Result<Reply, Trouble> {
-    if let Some(adapter) = adapter {
-        // Before the model is loaded for it: an answer without its adapter would be a wrong one.
-        let what =
-            format!("this version's engine applies no adapters (\"{}\" at {})", adapter.name, adapter.scale);
-        return Err(Trouble::elsewhere(Report::new("EN0004", what).hint("ask for the model without it")));
-    }
     let lease = lease(&mut prepared.admitted, model).await?;
-    local::submit(prepared, lease)
+    // An answer without the adapter would be a wrong one, so there is none.
+    let adapter = match adapter {
+        Some(adapter) => lease.adapter(adapter).await.map_err(Trouble::elsewhere)?,
+        None => 0,
+    };
+    local::submit(prepared, lease, adapter)
 }
 
 pub(crate) async fn lease(account: &mut Account, model: &Model) -> Result<Lease, Trouble> {

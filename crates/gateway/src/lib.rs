@@ -42,7 +42,7 @@ use store::Store;
 
 pub use headers::error;
 pub use identify::presented;
-pub use snapshot::{Adapter, Place, Route, Snapshot, Target, Upstream};
+pub use snapshot::{Place, Route, Snapshot, Target, Upstream};
 pub use surface::{Surface, find};
 
 /// Everything the data plane shares between its workers.

@@ -2,7 +2,7 @@
 
 use chat::{Event, Response};
 use dialects::Dialect;
-use engine::Generation;
+use engine::{Caller, Generation};
 
 use crate::account::Account;
 use crate::models::Lease;
@@ -10,11 +10,12 @@ use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
 
 /// Hands the request to the engine. It waits in the engine's own queue.
-pub(crate) fn submit(prepared: &mut Prepared, engine: Lease) -> Result<Reply, Trouble> {
+pub(crate) fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Result<Reply, Trouble> {
+    let caller = Caller { adapter, ..Caller::default() };
     let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
     let submitted = match prepared.asked.dialect {
-        Dialect::OpenaiCompletions => engine.complete(request),
-        _ => engine.submit(request),
+        Dialect::OpenaiCompletions => engine.complete_as(request, &caller),
+        _ => engine.submit_as(request, &caller),
     };
     let generation = submitted.map_err(|error| trouble(&error))?;
     prepared.admitted.input_tokens = u64::from(generation.prompt_tokens());

@@ -1,7 +1,6 @@
 //! What the data plane knows: immutable, numbered, swapped as a whole.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use ledger::{Machine, Prices};
@@ -9,7 +8,7 @@ use net::client::Timeouts;
 use net::{HeaderMap, Origin};
 use routing::{Breaker, Candidate, Deadlines};
 
-use crate::models::Model;
+use crate::models::{Adapter, Model};
 
 /// One generation of the configuration.
 pub struct Snapshot {
@@ -54,14 +53,6 @@ pub enum Place {
         adapter: Option<Arc<Adapter>>,
         machine: Machine,
     },
-}
-
-/// A LoRA adapter of a local model; its header has been checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Adapter {
-    pub name: String,
-    pub path: PathBuf,
-    pub scale: f32,
 }
 
 /// A provider, ready to be called.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use api::{List, Model, TargetKind};
+use api::{List, Model, ModelMemory, TargetKind};
 use report::Report;
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ fn model_table(models: &[Model]) -> String {
                 TargetKind::Provider => format!("{}/{}", target.provider, target.upstream_model),
             };
             let state = match (&target.reason, target.ready) {
-                (_, true) => "ready".to_owned(),
+                (_, true) => target.memory.as_ref().map_or_else(|| "ready".to_owned(), memory_state),
                 (Some(reason), false) => reason.clone(),
                 (None, false) => "not ready".to_owned(),
             };
@@ -57,11 +57,31 @@ fn model_table(models: &[Model]) -> String {
                 or_dash(&target.context_tokens),
                 or_dash(&price("input")),
                 or_dash(&price("output")),
+                target.memory.as_ref().map_or_else(|| "-".to_owned(), |m| bytes(m.bytes)),
                 state,
             ]);
         }
     }
-    table(&["MODEL", "TARGET", ">CONTEXT", ">USD/M IN", ">USD/M OUT", "STATE"], &rows)
+    table(&["MODEL", "TARGET", ">CONTEXT", ">USD/M IN", ">USD/M OUT", ">MEMORY", "STATE"], &rows)
+}
+
+/// `loading 40 %, 3 waiting`; `idle, last used 2026-11-23T19:45:02Z`.
+fn memory_state(memory: &ModelMemory) -> String {
+    let mut state = memory.state.clone();
+    if let Some(percent) = memory.progress_percent {
+        state.push_str(&format!(" {percent} %"));
+    }
+    if memory.requests > 0 {
+        state.push_str(&format!(", {} in use", memory.requests));
+    }
+    if memory.waiting > 0 {
+        state.push_str(&format!(", {} waiting", memory.waiting));
+    }
+    match &memory.last_used {
+        Some(at) if memory.requests == 0 => state.push_str(&format!(", last used {at}")),
+        _ => {}
+    }
+    state
 }
 
 /// A model file and what its header says.

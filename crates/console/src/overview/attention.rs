@@ -56,6 +56,11 @@ fn state(notices: &mut Vec<Notice>, view: &View) {
             "The server is shutting down: requests under way finish, new ones are refused.".into(),
         ),
         "starting" | "loading" => (Weight::Warn, "The server is starting: models are being loaded.".into()),
+        "broken" => (
+            Weight::Bad,
+            "The server is not ready: a preloaded model cannot be loaded, or an engine is stuck. GET /readyz says which."
+                .into(),
+        ),
         other => (Weight::Bad, format!("The server is {other}.")),
     };
     notices.push(Notice(weight, text));

@@ -31,6 +31,17 @@ fn guide() -> Model {
         context_tokens: Some(1024),
         price_usd_per_million: BTreeMap::new(),
         price_source: Some("declared machine-hour".into()),
+        memory: Some(ModelMemory {
+            state: "loaded".into(),
+            progress_percent: None,
+            bytes: 21_000_000,
+            keep_alive_seconds: None,
+            preload: true,
+            requests: 1,
+            waiting: 0,
+            last_used: Some("2026-11-23T09:00:00Z".into()),
+            loads: 1,
+        }),
         ..target("local", "bedplate-guide.gguf", ["0", "0"])
     };
     Model { name: "bedplate-guide".into(), aliases: vec![], targets: vec![place] }
@@ -93,7 +104,13 @@ fn status(state: &str) -> Status {
             running: 1,
             waiting: 0,
         }),
-        engine_memory: None,
+        engine_memory: Some(EngineMemory {
+            budget_bytes: 6_400_000_000,
+            used_bytes: 21_000_000,
+            loads: 1,
+            unloads: 0,
+            waiting: 0,
+        }),
     }
 }
 

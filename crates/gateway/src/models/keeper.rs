@@ -1,7 +1,7 @@
 //! Does what [`residency`] decides.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -68,7 +68,11 @@ pub(super) struct Slot {
     /// The last load failed because the file had changed.
     changed: bool,
     load_us: u64,
+    /// The engine's number of each adapter it has loaded: by file, scale and version.
+    pub adapters: Arc<tokio::sync::Mutex<Adapters>>,
 }
+
+type Adapters = HashMap<(PathBuf, u32, Option<Stamp>), u32>;
 
 impl Slot {
     /// Its engine's thread has ended: it never answers again.
@@ -217,6 +221,7 @@ impl Inner {
                 Some(slot) => {
                     slot.load_us = now().since(from);
                     slot.changed = changed;
+                    slot.adapters = Arc::default();
                     log(&key.path, &opened, slot.load_us);
                     match opened {
                         Ok(engine) if !changed && !inner.closed.load(Relaxed) => {
@@ -422,6 +427,7 @@ impl Inner {
                     failure: None,
                     changed: false,
                     load_us: 0,
+                    adapters: Arc::default(),
                 };
                 state.slots.insert(model, slot);
                 let declare = Event::Declare { model, need_bytes, keep_alive_us: us(wish.keep_alive) };

@@ -12,6 +12,7 @@
 //! engine; a file overwritten in place is noticed by its size and time at the
 //! next request, but takes the ground from under those in flight.
 
+mod adapter;
 mod file;
 mod keeper;
 mod show;
@@ -26,6 +27,7 @@ use residency::{Event, ModelId, WaiterId};
 use tokio::sync::oneshot;
 use units::Micros;
 
+pub use adapter::check_adapter;
 use keeper::Inner;
 pub use show::{Readiness, Shown};
 
@@ -56,6 +58,14 @@ pub struct Wish {
     pub preload: bool,
 }
 
+/// A LoRA adapter of a local model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    pub name: String,
+    pub path: PathBuf,
+    pub scale: f32,
+}
+
 /// Every local model of the process. Clones share them.
 #[derive(Clone)]
 pub struct Models {
@@ -69,6 +79,10 @@ pub struct Model {
     key: Arc<Key>,
     appraisal: Arc<Appraisal>,
 }
+
+/// Adapters that one loaded model may have had, all versions counted: each stays in
+/// memory, a few megabytes, until the model is unloaded.
+const ADAPTERS_MAX: usize = 256;
 
 /// The right to use a loaded model: as long as it lives the model stays.
 pub struct Lease {
@@ -193,6 +207,39 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         // A granted lease, if there is one, is dropped with the receiver.
         self.inner.leave(self.id);
+    }
+}
+
+impl Lease {
+    /// The engine's number of an adapter, which is loaded by the first request for
+    /// it and stays as long as the model; a file that was replaced is another one.
+    ///
+    /// # Errors
+    /// EN0008 for a file that does not fit, EN0004 when the model has had too many.
+    pub async fn adapter(&self, adapter: &Adapter) -> Result<u32, Report> {
+        let refused = |why: &str| Report::new("EN0004", why).at(adapter.path.display().to_string());
+        let adapters = self.inner.state().slots.get(&self.slot).map(|slot| Arc::clone(&slot.adapters));
+        let adapters = adapters.ok_or_else(|| refused("the model is going"))?;
+        let known = (adapter.path.clone(), adapter.scale.to_bits(), file::Stamp::of(&adapter.path));
+        // Held over the load: a second request for the same adapter waits for the first's.
+        let mut adapters = adapters.lock().await;
+        if let Some(number) = adapters.get(&known) {
+            return Ok(*number);
+        }
+        if adapters.len() >= ADAPTERS_MAX {
+            return Err(refused("the model has had too many versions of its adapters; unload it first"));
+        }
+        let (path, arch) = (adapter.path.clone(), self.info().arch.clone());
+        let checked = tokio::task::spawn_blocking(move || check_adapter(&path, &arch)).await;
+        checked.map_err(|_| refused("the adapter's check failed"))??;
+        let number = self.add_adapter(&adapter.path, adapter.scale).await.map_err(|error| {
+            Report::new("EN0008", "the file is not an adapter for this model")
+                .at(adapter.path.display().to_string())
+                .because(error.to_string())
+        })?;
+        observe::info!("adapter.loaded", adapter = adapter.name.as_str(), model = self.info().name.as_str());
+        adapters.insert(known, number);
+        Ok(number)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -107,11 +108,11 @@ async fn two_models_share_the_memory_of_one() {
     let refused = a.acquire(Duration::from_millis(50)).await.err().expect("there is no room");
     assert_eq!((refused.code.0, refused.status()), ("EN0007", 503));
     assert_eq!(shelf.shown("b.gguf").state, "loaded");
-    let (a, waiting) = (a.clone(), tokio::spawn(async move { a.acquire(PATIENCE).await.map(drop) }));
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { a.acquire(PATIENCE).await.map(drop) });
     works(&lease).await;
     drop(lease);
-    waiting.await.expect("no panic").expect("its turn comes");
-    drop(a);
+    waiting.join_all().await.remove(0).expect("its turn comes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,18 +120,15 @@ async fn requests_that_come_while_it_loads_are_served_by_one_load() {
     let shelf = Shelf::new(need() * 4);
     shelf.put("a.gguf", GUIDE);
     let a = shelf.declare("a.gguf", None, false).expect("a model");
-    let asked: Vec<_> = (0..16)
-        .map(|_| {
-            let a = a.clone();
-            tokio::spawn(async move { works(&a.acquire(PATIENCE).await.expect("it is loaded")).await })
-        })
-        .collect();
+    let mut asked = JoinSet::new();
+    for _ in 0..16 {
+        let a = a.clone();
+        asked.spawn(async move { works(&a.acquire(PATIENCE).await.expect("it is loaded")).await });
+    }
     // One of them leaves.
     let left = tokio::time::timeout(Duration::from_micros(1), a.acquire(PATIENCE)).await;
     drop(left);
-    for task in asked {
-        task.await.expect("it is answered");
-    }
+    asked.join_all().await;
     let shown = shelf.until("a.gguf", "idle");
     assert_eq!((shown.loads, shown.requests, shown.waiting), (1, 0, 0));
 }
@@ -177,6 +175,68 @@ async fn a_file_swapped_under_a_running_engine_is_a_new_model() {
     works(&new).await;
     shelf.put("a.gguf", GUIDE);
     works(&a.acquire(PATIENCE).await.expect("it is whole again")).await;
+}
+
+/// A LoRA adapter of rank 2 on the first layer's value projection of the guide.
+fn lora(arch: &str, strength: f32) -> Vec<u8> {
+    let header = gguf::Header::read(GUIDE, GUIDE.len() as u64).expect("it is a model");
+    let base = header.tensors.iter().find(|t| t.name == "blk.0.attn_v.weight").expect("a Llama has it");
+    let (width, out) = (base.dims[0], base.dims[1]);
+    let mut writer = gguf::write::Writer::new();
+    writer.text("general.architecture", arch).text("general.type", "adapter").text("adapter.type", "lora");
+    writer.f32("adapter.lora.alpha", 2.0);
+    let mut bytes = Vec::new();
+    let sizes = [
+        writer.tensor("blk.0.attn_v.weight.lora_a", &[width, 2], gguf::Kind::F32),
+        writer.tensor("blk.0.attn_v.weight.lora_b", &[2, out], gguf::Kind::F32),
+    ];
+    writer.finish(&mut bytes).expect("it is memory");
+    for size in sizes {
+        let numbers = (0..size / 4).flat_map(|n| (strength * (n % 7) as f32).to_le_bytes());
+        bytes.extend(numbers);
+        bytes.extend(gguf::write::padding(size));
+    }
+    bytes
+}
+
+async fn says(lease: &Lease, adapter: u32) -> String {
+    let request = chat::Request {
+        messages: vec![chat::Message::text(chat::Role::User, "What is a budget?")],
+        max_tokens: Some(12),
+        sampling: chat::Sampling { temperature: Some(0.0), ..chat::Sampling::default() },
+        ..chat::Request::default()
+    };
+    let caller = engine::Caller { adapter, ..engine::Caller::default() };
+    let mut generation = lease.submit_as(&request, &caller).expect("it takes the request");
+    let mut said = String::new();
+    while let Some(event) = generation.next().await {
+        if let chat::Event::Text { text, .. } = event {
+            said.push_str(&text);
+        }
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_adapter_is_loaded_once_and_only_for_those_who_ask_for_it() {
+    let shelf = Shelf::new(need() * 4);
+    shelf.put("a.gguf", GUIDE);
+    shelf.put("strong.gguf", &lora("llama", 0.5));
+    shelf.put("foreign.gguf", &lora("qwen2", 0.5));
+    let adapter = |name: &str| Adapter { name: name.into(), path: shelf.path(name), scale: 1.0 };
+    let a = shelf.declare("a.gguf", None, false).expect("a model");
+    let lease = a.acquire(PATIENCE).await.expect("it is loaded");
+    let plain = says(&lease, 0).await;
+    let strong = lease.adapter(&adapter("strong.gguf")).await.expect("it fits");
+    assert_eq!(lease.adapter(&adapter("strong.gguf")).await, Ok(strong), "once");
+    assert_ne!(says(&lease, strong).await, plain, "it counts");
+    assert_eq!(says(&lease, 0).await, plain, "nobody else notices");
+    let refused = lease.adapter(&adapter("foreign.gguf")).await.expect_err("another architecture");
+    assert_eq!(refused.code.0, "EN0008");
+    // Replaced, it is another adapter.
+    shelf.put("strong.gguf", &lora("llama", 0.25));
+    let other = lease.adapter(&adapter("strong.gguf")).await.expect("it fits");
+    assert_ne!(other, strong);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
