@@ -18,7 +18,7 @@ pub struct Quantize {
     /// The weights' new type; auto: the smallest within the limits, measured on the text of --eval.
     #[arg(long, value_enum)]
     pub to: Target,
-    /// A text like those that the model will read: what matters for it is kept truer.
+    /// A text like those that the model will read; what matters for it is kept truer. At most 32,768 tokens are read.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
     /// A text to compare the result with the input on [auto: that of --imatrix unless told].
