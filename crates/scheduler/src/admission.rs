@@ -61,8 +61,11 @@ enum Placed {
 impl Scheduler {
     /// Starts what fits, those whose turn it is first.
     pub(crate) fn admit(&mut self, now: Micros, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
-        let mut later = BTreeSet::new();
-        while let Some(at) = self.next(now, &later) {
+        // Each once: who is preempted for another does not come back in this step.
+        let reads = |w: &&Waiting| self.jobs.get(&w.choice.job).is_some_and(|s| !s.paused);
+        let mut open: BTreeSet<_> = self.waiting.iter().filter(reads).map(Waiting::name).collect();
+        while let Some(at) = self.next(now, &open) {
+            open.remove(&self.waiting[at].name());
             if let Some(why) = self.refusal(&self.waiting[at].choice) {
                 let choice = self.waiting.remove(at).choice;
                 if let Some(shared) = self.jobs.remove(&choice.job) {
@@ -71,12 +74,8 @@ impl Scheduler {
                 out.push(Output::Done { job: choice.job, failed: Some(why) });
                 continue;
             }
-            let name = self.waiting[at].name();
             match self.place(at, kernel, out) {
-                Placed::Started => {}
-                Placed::Later => {
-                    later.insert(name);
-                }
+                Placed::Started | Placed::Later => {}
                 Placed::Full => return,
             }
         }
@@ -84,7 +83,7 @@ impl Scheduler {
 
     /// Whose turn it is: the highest class, then the tenant that has had least,
     /// what it is about to have included; then the oldest.
-    fn next(&self, now: Micros, later: &BTreeSet<(JobId, u32)>) -> Option<usize> {
+    fn next(&self, now: Micros, open: &BTreeSet<(JobId, u32)>) -> Option<usize> {
         let mut pending: BTreeMap<Tenant, u64> = BTreeMap::new();
         for choice in &self.running {
             if let Some(shared) = self.jobs.get(&choice.job) {
@@ -99,7 +98,7 @@ impl Scheduler {
             let counter = self.fair.counter(shared.tenant) + self.fair.weighed(shared.tenant, pending);
             Some((Reverse(class), counter, shared.arrival, w.choice.index))
         };
-        let open = self.waiting.iter().enumerate().filter(|(_, w)| !later.contains(&w.name()));
+        let open = self.waiting.iter().enumerate().filter(|(_, w)| open.contains(&w.name()));
         open.min_by_key(|(_, w)| order(w)).map(|(at, _)| at)
     }
 

@@ -51,37 +51,26 @@ impl Scheduler {
     /// A step computes with one set of adapters; those that have work take turns
     /// by the rows they have had.
     fn choose_adapter(&mut self, kernel: &mut impl Kernel) -> Option<u32> {
-        loop {
-            let mut ready: Vec<u32> =
-                self.running.iter().filter(|c| self.is_ready(c)).map(|c| self.adapter_of(c)).collect();
-            ready.sort_unstable();
-            ready.dedup();
-            self.adapters.retain(|adapter, _| ready.contains(adapter));
-            // Whoever comes back starts where the least is.
-            let least = self.adapters.values().copied().min().unwrap_or(0);
-            for adapter in &ready {
-                self.adapters.entry(*adapter).or_insert(least);
-            }
-            let adapter = *self.adapters.iter().min_by_key(|(_, rows)| **rows)?.0;
-            match kernel.adapt(adapter) {
-                Ok(()) => return Some(adapter),
-                Err(why) => {
-                    for choice in &self.running {
-                        if let Some(s) = self.jobs.get_mut(&choice.job).filter(|s| s.adapter == adapter) {
-                            s.failed = Some(why.clone());
-                            s.cancel.cancel();
-                        }
-                    }
-                    self.adapters.remove(&adapter);
-                    if ready.len() <= 1 {
-                        return None;
-                    }
-                    // Their jobs end at the next step; this one goes on without them.
-                    let other = ready.into_iter().find(|a| *a != adapter)?;
-                    return kernel.adapt(other).ok().map(|()| other);
-                }
-            }
+        let mut ready: Vec<u32> =
+            self.running.iter().filter(|c| self.is_ready(c)).map(|c| self.adapter_of(c)).collect();
+        ready.sort_unstable();
+        ready.dedup();
+        self.adapters.retain(|adapter, _| ready.contains(adapter));
+        // Whoever comes back starts where the least is.
+        let least = self.adapters.values().copied().min().unwrap_or(0);
+        for adapter in &ready {
+            self.adapters.entry(*adapter).or_insert(least);
         }
+        while let Some((adapter, _)) = self.adapters.iter().min_by_key(|(_, rows)| **rows) {
+            let adapter = *adapter;
+            let Err(why) = kernel.adapt(adapter) else { return Some(adapter) };
+            // Its jobs end with this step, which goes on without them.
+            for shared in self.jobs.values_mut().filter(|s| s.adapter == adapter) {
+                shared.failed = Some(why.clone());
+            }
+            self.adapters.remove(&adapter);
+        }
+        None
     }
 
     fn compose_writers(&mut self, adapter: u32) -> Vec<Owner> {

@@ -57,8 +57,8 @@ pub(crate) struct Fit {
 impl Default for Fit {
     fn default() -> Fit {
         let mut covariance = [[0.0; 3]; 3];
-        for (i, scale) in [1e8, 1e8, 1e8].into_iter().enumerate() {
-            covariance[i][i] = scale;
+        for (i, row) in covariance.iter_mut().enumerate() {
+            row[i] = 1e8;
         }
         Fit { weights: [0.0; 3], covariance, steps: 0, error: 0.0, outliers: 0 }
     }
@@ -88,14 +88,13 @@ impl Fit {
         let px: [f64; 3] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
         let gain = FORGET + dot(&x, &px);
         let miss = 1.0 - dot(&self.weights, &x);
-        for i in 0..3 {
-            self.weights[i] += px[i] / gain * miss;
+        for (weight, p) in self.weights.iter_mut().zip(px) {
+            *weight += p / gain * miss;
         }
-        for i in 0..3 {
-            for j in 0..3 {
-                let p = (self.covariance[i][j] - px[i] * px[j] / gain) / FORGET;
+        for (row, pi) in self.covariance.iter_mut().zip(px) {
+            for (c, pj) in row.iter_mut().zip(px) {
                 // Directions that no step shows would grow without end.
-                self.covariance[i][j] = p.clamp(-1e12, 1e12);
+                *c = ((*c - pi * pj / gain) / FORGET).clamp(-1e12, 1e12);
             }
         }
     }

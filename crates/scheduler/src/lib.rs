@@ -51,4 +51,6 @@ pub use tier::{BlockKey, BlockStore};
 pub use vocab::Vocab;
 
 #[cfg(test)]
+mod fair_tests;
+#[cfg(test)]
 mod tests;

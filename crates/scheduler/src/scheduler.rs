@@ -276,8 +276,10 @@ impl Scheduler {
         self.admit(now, kernel, out);
         let owners = self.compose(kernel);
         if self.rows.is_empty() {
-            let saved = self.save_some(kernel, 16);
-            let outcome = if saved { Outcome::Ran } else { Outcome::Idle };
+            let told = out.len();
+            self.close(kernel, out);
+            let busy = self.save_some(kernel, 16) || out.len() > told;
+            let outcome = if busy { Outcome::Ran } else { Outcome::Idle };
             return Step { outcome, rows: Vec::new(), shape: Shape::default() };
         }
         let rows: Vec<(JobId, u32)> = owners.iter().map(|o| (self.running[o.at].job, o.rows)).collect();
