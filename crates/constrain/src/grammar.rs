@@ -129,8 +129,12 @@ impl Writer<'_> {
             Item::Space => "/[ \\n]{0,4}/".to_owned(),
             Item::Free { without, not_first } => self.free(without, *not_first),
             Item::Until { mark, without } => {
-                let text = self.free(without, None);
-                match self.vocabulary.mark(mark) {
+                let token = self.vocabulary.mark(mark);
+                // Spelled out, it would be read as the mark as well.
+                let spelled = token.map(|_| mark.clone());
+                let without: Vec<String> = without.iter().cloned().chain(spelled).collect();
+                let text = self.free(&without, None);
+                match token {
                     Some(token) => format!("{text} <[{token}]>"),
                     None => self.rule("until", &format!("[suffix={}]", quoted(mark)), &text),
                 }
@@ -143,15 +147,17 @@ impl Writer<'_> {
             Item::Repeat { item, separator, min, max } => {
                 let inner = self.sequence(item)?;
                 let inner = self.rule("item", "", &inner);
-                match (*min, max.saturating_sub(1)) {
-                    (0, more) => format!("({inner} ({} {inner}){{0,{more}}})?", quoted(separator)),
-                    (min, more) => format!("{inner} ({} {inner}){{{},{more}}}", quoted(separator), min - 1),
-                }
+                let more = format!("({} {inner})", quoted(separator));
+                let list = match (min.saturating_sub(1), max.saturating_sub(1)) {
+                    (_, 0) => inner,
+                    (least, most) => format!("{inner} {more}{{{least},{most}}}"),
+                };
+                if *min == 0 { format!("({list})?") } else { list }
             }
         })
     }
 
-    /// A terminal for text. Marks that are tokens are in no text anyway.
+    /// A terminal for text in which no mark is spelled out.
     fn free(&mut self, without: &[String], not_first: Option<char>) -> String {
         self.count += 1;
         let name = format!("FREE{}", self.count);
@@ -159,8 +165,10 @@ impl Writer<'_> {
             Some(c) => format!("/(?s:\\s*([^\\s{}].*)?)/", escaped(&c.to_string())),
             None => "/(?s:.*)/".to_owned(),
         };
-        for mark in without.iter().filter(|m| self.vocabulary.mark(m).is_none()) {
-            write!(body, " & ~/(?s:.*){}(?s:.*)/", escaped(mark)).expect("a string takes all");
+        // One complement of them all: each apart multiplies the lexer's states.
+        let marks: Vec<String> = without.iter().map(|m| escaped(m)).collect();
+        if !marks.is_empty() {
+            write!(body, " & ~/(?s:.*)({})(?s:.*)/", marks.join("|")).expect("a string takes all");
         }
         writeln!(self.rules, "{name}: {body}").expect("a string takes all");
         name

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use chat::{Message, Part, Reasoning, Request, Role, ToolChoice};
+use chat::{Format, Message, Part, Reasoning, Request, Role, ToolChoice};
 use constrain::Vocabulary;
 use scheduler::{Constraint, Sampling, Token};
 use serde_json::{Map, Value as Json, json};
@@ -140,6 +140,7 @@ impl Prompter {
             starts_thinking: opened,
             tools: if with_tools { structured::known(request) } else { Arc::default() },
             one_call: request.parallel_tool_calls == Some(false),
+            json: request.format != Format::Text,
             id_prefix: String::new(),
         });
         let constraint = self.constraint(model, request, family, think)?;

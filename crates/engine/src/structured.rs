@@ -157,3 +157,6 @@ fn call(tool: &Tool, loose: bool) -> Result<Call, Error> {
     }
     Ok(Call { name, schema: schema.to_string() })
 }
+
+#[cfg(test)]
+mod tests;

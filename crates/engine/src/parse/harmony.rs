@@ -6,7 +6,7 @@
 
 use constrain::Item;
 
-use super::json::arguments;
+use super::json::{End as JsonEnd, Scan, arguments};
 use super::sink::Sink;
 use super::{Call, Reader, first, overlap};
 
@@ -18,7 +18,7 @@ const CALL: &str = "<|call|>";
 const CONSTRAIN: &str = "<|constrain|>";
 const ENDS: [&str; 5] = [END, CALL, "<|return|>", START, CHANNEL];
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum State {
     /// Before the first mark, or after a message.
     Between,
@@ -26,18 +26,22 @@ enum State {
     Header,
     Analysis,
     Text,
-    /// The arguments of a call, and the bytes in which no end was found.
-    Call(String, usize),
+    /// An answer that is JSON, up to its end.
+    Json(Scan),
+    /// The arguments of a call: JSON, and the bytes after it in which no end was found.
+    Call(String, Scan, usize),
 }
 
 pub(super) struct Harmony {
     tools: bool,
+    json: bool,
     state: State,
 }
 
 impl Harmony {
-    pub(super) fn new(tools: bool) -> Harmony {
-        Harmony { tools, state: State::Between }
+    /// `json`: the final answer is.
+    pub(super) fn new(tools: bool, json: bool) -> Harmony {
+        Harmony { tools, json, state: State::Between }
     }
 
     /// What a message is, by its header.
@@ -48,8 +52,11 @@ impl Harmony {
         let recipient =
             before.split_whitespace().chain(after.split_whitespace()).find_map(|w| w.strip_prefix("to="));
         match recipient {
-            Some(to) if self.tools => State::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned(), 0),
+            Some(to) if self.tools => {
+                State::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned(), Scan::default(), 0)
+            }
             _ if channel == "analysis" => State::Analysis,
+            _ if self.json => State::Json(Scan::default()),
             _ => State::Text,
         }
     }
@@ -90,7 +97,7 @@ impl Harmony {
                 }
             },
             State::Analysis | State::Text => {
-                let thinking = self.state == State::Analysis;
+                let thinking = matches!(self.state, State::Analysis);
                 let mut say = |text: &str| if thinking { sink.reasoning(text) } else { sink.text(text) };
                 let Some((at, _)) = first(buffer, &ENDS) else {
                     return rest(buffer, end, &ENDS, say);
@@ -101,12 +108,33 @@ impl Harmony {
                 self.state = State::Between;
                 true
             }
-            State::Call(name, seen) => {
-                let from =
-                    (0..=seen.saturating_sub(16)).rev().find(|i| buffer.is_char_boundary(*i)).unwrap_or(0);
+            State::Json(scan) => {
+                let (take, over) = match scan.end(buffer) {
+                    JsonEnd::More => (buffer.len(), false),
+                    JsonEnd::At(at) => (at, true),
+                    JsonEnd::Not => (0, true),
+                };
+                scan.forget();
+                sink.text(&buffer[..take]);
+                buffer.drain(..take);
+                if over {
+                    self.state = State::Text;
+                }
+                over
+            }
+            State::Call(name, scan, seen) => {
+                // A mark inside of the JSON is a word of it. JSON that is broken
+                // ends at the first mark.
+                if *seen == 0 {
+                    match scan.end(buffer) {
+                        JsonEnd::More if !end => return false,
+                        JsonEnd::At(at) => *seen = at,
+                        _ => {}
+                    }
+                }
+                let from = (0..=*seen).rev().find(|i| buffer.is_char_boundary(*i)).unwrap_or(0);
                 let found = first(&buffer[from..], &ENDS).map(|(at, _)| from + at);
                 let Some(at) = found.or(end.then_some(buffer.len())) else {
-                    *seen = buffer.len();
                     return false;
                 };
                 let name = std::mem::take(name);
@@ -145,13 +173,18 @@ impl Reader for Harmony {
     }
 }
 
+/// The marks that end a message, but for one.
+fn others(but: &str) -> Vec<String> {
+    ENDS.iter().filter(|m| **m != but).map(|m| (*m).to_owned()).collect()
+}
+
 /// The thinking that may come first, and where the next message begins.
 fn analysis() -> Item {
     Item::Optional(vec![
         Item::Mark(CHANNEL.into()),
         Item::Text("analysis".into()),
         Item::Mark(MESSAGE.into()),
-        Item::Until { mark: END.into(), without: Vec::new() },
+        Item::Until { mark: END.into(), without: others(END) },
         Item::Mark(START.into()),
         Item::Text("assistant".into()),
     ])
@@ -176,7 +209,7 @@ pub(super) fn turn(calls: &[Call], must: bool) -> Vec<Item> {
     };
     let mut options: Vec<Vec<Item>> = calls.iter().map(body).collect();
     if !must {
-        let without = ENDS.iter().chain(&[MESSAGE]).map(|m| (*m).to_owned()).collect();
+        let without = others("");
         options.push(vec![
             Item::Mark(CHANNEL.into()),
             Item::Text("final".into()),

@@ -46,6 +46,11 @@ impl Scan {
         }
         End::More
     }
+
+    /// The text that was seen is gone; what comes next follows it.
+    pub(super) fn forget(&mut self) {
+        self.at = 0;
+    }
 }
 
 /// `{"name": .., "arguments" or "parameters": {..}}`; `None` when it is no call.

@@ -1,4 +1,7 @@
 //! Families that write plain text, with marks around thinking and calls.
+//!
+//! Thinking stands where nothing was said yet: in the middle of an answer its
+//! mark is a word, as it is inside of a JSON text.
 
 use super::sink::Sink;
 use super::{Reader, first, overlap};
@@ -46,6 +49,8 @@ pub(super) struct Marked {
     think: Option<(&'static str, &'static str)>,
     calls: Option<Box<dyn Calls>>,
     state: State,
+    /// Once an answer has begun nothing is looked for in it.
+    plain: bool,
 }
 
 impl Marked {
@@ -53,9 +58,10 @@ impl Marked {
         think: Option<(&'static str, &'static str)>,
         starts_thinking: bool,
         calls: Option<Box<dyn Calls>>,
+        plain: bool,
     ) -> Marked {
         let state = if starts_thinking && think.is_some() { State::Thinking } else { State::Fresh(false) };
-        Marked { think, calls, state }
+        Marked { think, calls, state, plain }
     }
 
     /// True when it took something, or changed its mind about what it sees.
@@ -84,12 +90,19 @@ impl Marked {
         if buffer.is_empty() {
             return false;
         }
-        let opens = self.calls.as_ref().map_or(&[][..], |c| c.opens_at_start());
+        if let Some((open, _)) = self.think.filter(|(open, _)| buffer.starts_with(open)) {
+            buffer.drain(..open.len());
+            sink.mark();
+            self.state = State::Thinking;
+            return true;
+        }
+        let opens = self.calls.as_ref().map_or(Vec::new(), |c| [c.opens(), c.opens_at_start()].concat());
         if opens.iter().any(|o| buffer.starts_with(o)) {
             self.state = State::Call;
             return true;
         }
-        if !end && opens.iter().any(|o| o.starts_with(buffer.as_str())) {
+        let mut possible = opens.iter().copied().chain(self.think.map(|(open, _)| open));
+        if !end && possible.any(|o| o.starts_with(buffer.as_str())) {
             return false;
         }
         self.state = State::Text;
@@ -97,10 +110,9 @@ impl Marked {
     }
 
     fn in_text(&mut self, buffer: &mut String, end: bool, sink: &mut Sink) -> bool {
-        let mut marks: Vec<&str> = self.calls.as_ref().map_or(Vec::new(), |c| c.opens().to_vec());
-        marks.extend(self.think.map(|(open, _)| open));
-        let Some((at, mark)) = first(buffer, &marks) else {
-            let keep = if end { 0 } else { overlap(buffer, &marks) };
+        let marks = self.calls.as_ref().filter(|_| !self.plain).map_or(&[][..], |c| c.opens());
+        let Some((at, _)) = first(buffer, marks) else {
+            let keep = if end { 0 } else { overlap(buffer, marks) };
             let take = buffer.len() - keep;
             sink.text(&buffer[..take]);
             buffer.drain(..take);
@@ -108,13 +120,7 @@ impl Marked {
         };
         sink.text(&buffer[..at]);
         buffer.drain(..at);
-        if self.think.is_some_and(|(open, _)| open == mark) {
-            buffer.drain(..mark.len());
-            sink.mark();
-            self.state = State::Thinking;
-        } else {
-            self.state = State::Call;
-        }
+        self.state = State::Call;
         true
     }
 

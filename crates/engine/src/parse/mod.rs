@@ -171,6 +171,8 @@ pub(crate) struct SplitOptions {
     pub tools: Arc<[Known]>,
     /// Calls after the first are dropped.
     pub one_call: bool,
+    /// The answer is held to JSON: a mark inside of it is only text.
+    pub json: bool,
     /// Begins the ids of calls.
     pub id_prefix: String,
 }
@@ -211,10 +213,10 @@ impl Splitter {
             Family::DeepSeek { .. } => Some(Box::new(deepseek::DeepSeek::default())),
         };
         let reader: Option<Box<dyn Reader>> = match options.family {
-            Family::Harmony => Some(Box::new(harmony::Harmony::new(tools))),
+            Family::Harmony => Some(Box::new(harmony::Harmony::new(tools, options.json))),
             _ if calls.is_some() || options.thinking => {
                 let think = options.thinking.then(|| options.family.think());
-                Some(Box::new(Marked::new(think, options.starts_thinking, calls)))
+                Some(Box::new(Marked::new(think, options.starts_thinking, calls, options.json)))
             }
             _ => None,
         };

@@ -25,6 +25,7 @@ fn options(family: Family, starts_thinking: bool) -> SplitOptions {
         starts_thinking,
         tools: tools(),
         one_call: false,
+        json: false,
         id_prefix: "c".into(),
     }
 }
