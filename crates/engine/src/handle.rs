@@ -15,11 +15,11 @@ use scheduler::{
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
 
+use crate::disk::Disk;
 use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
 use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
-use crate::disk::Disk;
 use crate::worker::{
     Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Vectors, Worker, clock, wake,
 };
@@ -45,11 +45,15 @@ pub struct Options {
     /// Bytes of keys and values kept in memory beside the cells.
     pub kv_memory_bytes: usize,
     /// Where keys and values survive a restart.
-    pub kv_disk: Option<Arc<dyn BlockStore>>,
+    pub kv_disk: Option<KvDisks>,
     /// Flash attention: better where contexts have nothing in common, worse
     /// where many share a long prefix. `None`: see [`load::flash`].
     pub flash: Option<bool>,
 }
+
+/// Gives the block store of a fingerprint: of everything that keys and values
+/// depend on beside the tokens. `None`: nothing is kept on disk.
+pub type KvDisks = Arc<dyn Fn(&str) -> Option<Arc<dyn BlockStore>> + Send + Sync>;
 
 /// Who asks, as far as the engine needs to know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +75,9 @@ pub struct Caller {
 pub enum Health {
     Ready,
     /// A step has not ended, or nothing was computed though something waits, for this long.
-    Stalled { for_us: u64 },
+    Stalled {
+        for_us: u64,
+    },
     /// The thread has ended.
     Dead,
 }
@@ -242,20 +248,21 @@ impl Engine {
         };
         let board = Arc::new(Board::default());
         let (commands, receiver) = std::sync::mpsc::channel();
+        let print = load::kv_fingerprint(&info.fingerprint, &options);
+        let disk = options.kv_disk.as_ref().filter(|_| caps.parts).and_then(|disks| disks(&print));
         let limits = Limits {
             running: options.n_seq_max,
             token_gap_us: options.token_gap_us,
             memory_bytes: options.kv_memory_bytes,
-            disk: options.kv_disk.is_some(),
+            disk: disk.is_some(),
             ..Limits::default()
         };
         let mut scheduler = Scheduler::new(caps, limits);
-        let disk = options.kv_disk.as_ref().filter(|_| caps.parts);
         disk.iter().flat_map(|disk| disk.keys()).for_each(|(key, _)| scheduler.stored(key));
         let known = scheduler.known();
         let worker = Worker {
             scheduler,
-            disk: disk.map(|disk| Disk::open(disk, &commands)).transpose()?,
+            disk: disk.map(|disk| Disk::open(&disk, &commands)).transpose()?,
             kernel,
             vocab: Arc::new(model.pieces()),
             commands: receiver,

@@ -27,10 +27,8 @@ mod worker;
 pub use appraise::{Appraisal, appraise};
 pub use error::Error;
 pub use eval::{Comparison, Reading, Reference, Score, TOP};
-pub use handle::{Caller, Engine, Generation, Health, ModelInfo, Options, Stats};
-pub use llama::{
-    Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of,
-};
+pub use handle::{Caller, Engine, Generation, Health, KvDisks, ModelInfo, Options, Stats};
+pub use llama::{Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of};
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
 pub use worker::Vectors;
@@ -39,5 +37,7 @@ pub use worker::Vectors;
 mod hostile;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod reuse_tests;
 #[cfg(test)]
 mod tests;

@@ -106,3 +106,12 @@ pub(crate) fn fingerprint(path: &Path, header: &Header) -> Result<String, Error>
 pub(crate) fn flash(options: &Options) -> Option<bool> {
     options.flash
 }
+
+/// What computes keys and values. To be changed with the pin in `Cargo.toml`:
+/// saved ones of another version are not looked at.
+const ENGINE_BUILD: &str = "llama-cpp-sys-2 0.1.161";
+
+/// Everything that saved keys and values depend on beside the tokens.
+pub(crate) fn kv_fingerprint(model: &str, options: &Options) -> String {
+    format!("{ENGINE_BUILD}; model {model}; f16; flash {:?}", flash(options))
+}

@@ -6,16 +6,15 @@
 //! nothing to compute the thread sleeps in its command queue.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chat::{Axis, Event, Finish, Usage};
 use scheduler::{
-    BlockKey, CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Standing, Tenant, Token,
-    Vocab,
+    BlockKey, CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Standing, Tenant, Token, Vocab,
 };
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
@@ -36,7 +35,11 @@ pub(crate) enum Command {
     /// Blocks that the disk does not have any more.
     Dropped(Vec<BlockKey>),
     /// Load an adapter's checked file; its number.
-    Adapter { path: PathBuf, scale: f32, reply: oneshot::Sender<Result<u32, Error>> },
+    Adapter {
+        path: PathBuf,
+        scale: f32,
+        reply: oneshot::Sender<Result<u32, Error>>,
+    },
     /// A reader made room, left, or the engine closes.
     Wake,
     Close,

@@ -319,7 +319,12 @@ impl Kernel for LlamaKernel {
         let mut scales: Vec<f32> = chosen.iter().map(|a| a.scale).collect();
         // SAFETY: both arrays have the length that is passed, and are copied.
         let code = unsafe {
-            sys::llama_set_adapters_lora(self.ctx.as_ptr(), ptrs.as_mut_ptr(), ptrs.len(), scales.as_mut_ptr())
+            sys::llama_set_adapters_lora(
+                self.ctx.as_ptr(),
+                ptrs.as_mut_ptr(),
+                ptrs.len(),
+                scales.as_mut_ptr(),
+            )
         };
         if code != 0 {
             return Err("llama.cpp refused the adapter".into());
