@@ -48,7 +48,9 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
         prepared.admitted.begin(target);
         let result = match &target.place {
             Place::Remote(to) => remote(worker, prepared, target, to).await,
-            Place::Engine { model, adapter, .. } => compute(prepared, model, adapter.as_deref()).await,
+            Place::Engine { model, adapter, .. } => {
+                compute(prepared, model, adapter.as_deref(), others(plan, planned.target)).await
+            }
         };
         let trouble = match result {
             Ok(reply) => {
@@ -111,8 +113,9 @@ async fn compute(
     prepared: &mut Prepared,
     model: &Model,
     adapter: Option<&Adapter>,
+    others: bool,
 ) -> Result<Reply, Trouble> {
-    let lease = lease(&mut prepared.admitted, model).await?;
+    let lease = lease(&mut prepared.admitted, model, others).await?;
     // An answer without the adapter would be a wrong one, so there is none.
     let adapter = match adapter {
         Some(adapter) => lease.adapter(adapter).await.map_err(Trouble::elsewhere)?,
@@ -121,9 +124,22 @@ async fn compute(
     local::submit(prepared, lease, adapter)
 }
 
-pub(crate) async fn lease(account: &mut Account, model: &Model) -> Result<Lease, Trouble> {
+/// Whether the plan has another target than this one.
+pub(crate) fn others(plan: &Plan, target: usize) -> bool {
+    plan.attempts.iter().any(|planned| planned.target != target)
+}
+
+/// How long a request waits for a model to be loaded when another target could
+/// answer it: what loading 8 B parameters from a cold disk takes.
+const LOAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The right to use a local model, as soon as it is in memory.
+pub(crate) async fn lease(account: &mut Account, model: &Model, others: bool) -> Result<Lease, Trouble> {
     let from = runtime::clock::monotonic_us();
-    let patience = account.time_left();
+    let mut patience = account.time_left();
+    if others {
+        patience = patience.min(LOAD_PATIENCE);
+    }
     let lease = account.during(pin!(overdue()), model.acquire(patience)).await;
     if runtime::clock::monotonic_us().saturating_sub(from) > 1_000 {
         account.step("load", from, String::new());

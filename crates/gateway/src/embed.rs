@@ -30,7 +30,8 @@ pub(crate) async fn embed(
         let target = &route.targets[first.target];
         let Place::Engine { model, .. } = &target.place else { break };
         prepared.admitted.begin(target);
-        match compute(&mut prepared.admitted, &prepared.asked, model).await {
+        let others = dispatch::others(&plan, first.target);
+        match compute(&mut prepared.admitted, &prepared.asked, model, others).await {
             Ok(body) => {
                 target.breaker().succeed();
                 return stream::finish(prepared.admitted, body, &[]).await;
@@ -54,7 +55,12 @@ pub(crate) async fn embed(
     answer(prepared, reply).await
 }
 
-async fn compute(admitted: &mut Admitted, asked: &Asked, model: &Model) -> Result<Bytes, Trouble> {
+async fn compute(
+    admitted: &mut Admitted,
+    asked: &Asked,
+    model: &Model,
+    others: bool,
+) -> Result<Bytes, Trouble> {
     let (request, _rest) =
         dialects::openai::embeddings::decode(&asked.body).map_err(|e| Trouble::final_(e.into()))?;
     let mut texts = Vec::with_capacity(request.input.len());
@@ -69,7 +75,7 @@ async fn compute(admitted: &mut Admitted, asked: &Asked, model: &Model) -> Resul
             }
         }
     }
-    let engine = dispatch::lease(admitted, model).await?;
+    let engine = dispatch::lease(admitted, model, others).await?;
     let from = runtime::clock::monotonic_us();
     let vectors = engine.embed(texts).await.map_err(|e| local::trouble(&e))?;
     let live = admitted.live();

@@ -4,7 +4,7 @@ use chat::{Event, Response};
 use dialects::Dialect;
 use engine::{Caller, Generation};
 
-use crate::account::Account;
+use crate::account::{Account, Admitted};
 use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
@@ -21,6 +21,12 @@ pub(crate) fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Re
     prepared.admitted.input_tokens = u64::from(generation.prompt_tokens());
     prepared.admitted.live().status = 200;
     Ok(Reply::Engine(generation, engine))
+}
+
+/// Teams take turns, and reuse only what they computed themselves (TRAPS X9).
+fn caller(admitted: &Admitted) -> Caller {
+    let team = u128::from_be_bytes(*admitted.principal.team.0.as_bytes());
+    Caller { tenant: team, scope: team, weight: 1, ..Caller::default() }
 }
 
 /// A full queue or a failed engine may be answered elsewhere; a request that

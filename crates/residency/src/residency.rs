@@ -26,6 +26,9 @@ pub struct Limits {
 const FAILED_BASE_US: i64 = 2_000_000;
 const FAILED_MAX_US: i64 = 120_000_000;
 
+/// A load that took longer than this was slow for another reason than its size.
+const LINGER_MAX_US: u64 = 300_000_000;
+
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
@@ -259,10 +262,9 @@ impl Residency {
                 }
             }
             Event::Loaded { model } => {
-                let most = self.limits.wait_max_us;
                 let Some(entry) = self.models.get_mut(&model) else { return };
                 let Phase::Loading { since } = entry.phase else { return };
-                entry.phase = Phase::Loaded { since: now, linger_us: now.since(since).min(most) };
+                entry.phase = Phase::Loaded { since: now, linger_us: now.since(since).min(LINGER_MAX_US) };
                 entry.failures = 0;
                 entry.granted = now;
                 self.draining.remove(&model);
@@ -410,11 +412,11 @@ impl Residency {
             let Phase::Loaded { since, linger_us } = entry.phase else { continue };
             let busy = entry.leases > 0 || !entry.waiters.is_empty();
             let until = since.plus_us(i64::try_from(linger_us).unwrap_or(i64::MAX));
-            if busy && !urgent {
+            if now < until && !entry.retired {
+                lingering = Some(lingering.map_or(until, |l| l.min(until)));
                 continue;
             }
-            if now < until && !urgent && !entry.retired {
-                lingering = Some(lingering.map_or(until, |l| l.min(until)));
+            if busy && !urgent {
                 continue;
             }
             victims.push((!entry.retired, busy, entry.granted, *id, entry.need));
