@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use constrain::{Grammar, Item, Piece, Vocabulary};
-use scheduler::{Constraint, Random};
+use scheduler::Random;
 
 /// 150,000 tokens as a byte-level BPE has them: bytes, words, words with a space.
 fn pieces() -> (Vec<Piece>, Vec<u32>) {

@@ -159,4 +159,6 @@ fn call(tool: &Tool, loose: bool) -> Result<Call, Error> {
 }
 
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod tests;
