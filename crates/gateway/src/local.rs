@@ -11,7 +11,7 @@ use crate::reply::{Reply, Trouble};
 
 /// Hands the request to the engine. It waits in the engine's own queue.
 pub(crate) fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Result<Reply, Trouble> {
-    let caller = Caller { adapter, ..Caller::default() };
+    let caller = Caller { adapter, ..caller(&prepared.admitted) };
     let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
     let submitted = match prepared.asked.dialect {
         Dialect::OpenaiCompletions => engine.complete_as(request, &caller),
