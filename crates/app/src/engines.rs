@@ -4,9 +4,13 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
+use engine::KvDisks;
 use gateway::models::Models;
+use kv_disk::KvDisk;
 use observe::EngineMetrics;
+use seal::{KeyRing, Purpose};
 
 /// The built-in model: small, true, and in the binary.
 pub const GUIDE: &str = "bedplate-guide";
@@ -16,19 +20,65 @@ static GUIDE_BYTES: &[u8] = include_bytes!("../../../models/guide/bedplate-guide
 pub fn observe(models: &Models, metrics: &EngineMetrics) {
     models.each_loaded(|engine| {
         let (name, stats) = (engine.info().name.clone(), engine.stats());
-        let set = |family: &observe::Family<observe::Gauge>, n: u64| {
-            family.with(&[&name]).set(i64::try_from(n).unwrap_or(i64::MAX));
+        let set = |family: &observe::Family<observe::Gauge>, labels: &[&str], n: u64| {
+            family.with(labels).set(i64::try_from(n).unwrap_or(i64::MAX));
         };
-        set(&metrics.requests_running, stats.running);
-        set(&metrics.requests_waiting, stats.queued);
-        set(&metrics.kv_cache_usage, stats.kv_used * 1_000_000 / stats.kv_total.max(1));
-        let raise = |family: &observe::Family<observe::Counter>, n: u64| {
-            let counter = family.with(&[&name]);
+        let raise = |family: &observe::Family<observe::Counter>, labels: &[&str], n: u64| {
+            let counter = family.with(labels);
             counter.add(n.saturating_sub(counter.value()));
         };
-        raise(&metrics.prompt_tokens, stats.prompt_tokens);
-        raise(&metrics.generation_tokens, stats.generated_tokens);
+        let model = &[name.as_str()][..];
+        set(&metrics.requests_running, model, stats.running);
+        set(&metrics.requests_waiting, model, stats.queued);
+        set(&metrics.kv_cache_usage, model, stats.kv_used * 1_000_000 / stats.kv_total.max(1));
+        set(&metrics.kv_memory_bytes, model, stats.kv_memory_bytes);
+        raise(&metrics.prompt_tokens, model, stats.prompt_tokens);
+        raise(&metrics.generation_tokens, model, stats.generated_tokens);
+        raise(&metrics.prefix_cache_queries, model, stats.prompt_tokens + stats.reused_tokens);
+        raise(&metrics.prefix_cache_hits, model, stats.reused_tokens);
+        raise(&metrics.preemptions, model, stats.preempted);
+        let free = stats.kv_total.saturating_sub(stats.kv_used + stats.kv_kept);
+        for (state, cells) in [("used", stats.kv_used), ("kept", stats.kv_kept), ("free", free)] {
+            set(&metrics.kv_cells, &[&name, state], cells);
+        }
+        let (memory, disk) = (stats.reused_from_memory, stats.reused_from_disk);
+        let cells = stats.reused_tokens.saturating_sub(memory + disk);
+        for (tier, tokens) in [("cells", cells), ("memory", memory), ("disk", disk)] {
+            raise(&metrics.reused_tokens, &[&name, tier], tokens);
+        }
+        let wrong = stats.guessed.saturating_sub(stats.guessed_right);
+        for (right, tokens) in [("true", stats.guessed_right), ("false", wrong)] {
+            raise(&metrics.guessed_tokens, &[&name, right], tokens);
+        }
+        let cost = stats.step_time;
+        for (part, us) in [("step", cost.base_us), ("row", cost.row_us), ("context", cost.context_us)] {
+            set(&metrics.step_cost, &[&name, part], us as u64);
+        }
     });
+}
+
+/// Where engines keep keys and values over a restart: a folder of the data
+/// directory, encrypted, of at most this many bytes over all models.
+pub fn kv_disks(data: &Path, keys: &KeyRing, quota_bytes: u64) -> Option<KvDisks> {
+    if quota_bytes == 0 {
+        return None;
+    }
+    let options = kv_disk::Options {
+        folder: data.join("kv"),
+        key: keys.key(Purpose::Kv),
+        fingerprint: "",
+        quota_bytes,
+    };
+    match KvDisk::open(options) {
+        Ok(disk) => Some(Arc::new(move |fingerprint: &str| {
+            Some(Arc::new(disk.sibling(fingerprint)) as Arc<dyn scheduler::BlockStore>)
+        })),
+        Err(error) => {
+            // A cache that cannot be kept is no reason not to serve.
+            observe::warn!("kv.disk", why = error.to_string().as_str());
+            None
+        }
+    }
 }
 
 /// Compute threads: all cores; the short spin of [`with_openmp`] lets a busy

@@ -46,6 +46,7 @@ pub struct Beginning {
 
 impl Process {
     pub fn new(b: Beginning) -> Arc<Process> {
+        let engine_memory = b.engine.budget_bytes;
         Arc::new_cyclic(|me: &Weak<Process>| Process {
             data: b.data,
             store: b.store,
@@ -58,7 +59,7 @@ impl Process {
                     }
                 })
             },
-            engine_memory: b.engine.budget_bytes,
+            engine_memory,
             with_engine: b.with_engine,
             roles: b.roles,
             started: runtime::clock::now(),

@@ -63,7 +63,13 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         engine: gateway::models::Config {
             budget_bytes: args.engine_memory.unwrap_or_else(engines::memory_default),
             swap_wait: Duration::from_secs(args.engine_swap_wait),
-            threads: engines::threads(),
+            engine: engine::Options {
+                threads: engines::threads(),
+                token_gap_us: args.engine_token_gap.saturating_mul(1000),
+                kv_memory_bytes: usize::try_from(args.kv_memory).unwrap_or(usize::MAX),
+                kv_disk: engines::kv_disks(&data, &keys, args.kv_disk),
+                ..engine::Options::default()
+            },
         },
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,

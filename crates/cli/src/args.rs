@@ -99,6 +99,15 @@ pub struct Serve {
     /// A model that waited this many seconds for memory goes before the requests of others.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub engine_swap_wait: u64,
+    /// While answers are written, prompts are computed in parts that keep two tokens about this many milliseconds apart.
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    pub engine_token_gap: u64,
+    /// Memory of each local model for keys and values of prompts that may come again.
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "256MiB", env = "BEDPLATE_KV_MEMORY")]
+    pub kv_memory: u64,
+    /// Disk for the same, encrypted, which survives a restart; 0 for none.
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "4GiB", env = "BEDPLATE_KV_DISK")]
+    pub kv_disk: u64,
     /// Where the master key comes from: the key file, $BEDPLATE_MASTER_KEY, or the passphrase in $BEDPLATE_PASSPHRASE.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,

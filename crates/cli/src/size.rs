@@ -18,6 +18,11 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a size is a whole number and a unit: 512MiB, 8GiB".into())
 }
 
+/// The same, or 0 for none.
+pub(crate) fn parse_or_none(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" { Ok(0) } else { parse(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;

@@ -141,6 +141,18 @@ pub struct EngineMetrics {
     pub generation_tokens: Family<Counter>,
     pub prefix_cache_queries: Family<Counter>,
     pub prefix_cache_hits: Family<Counter>,
+    /// Prompt tokens that were not computed, by model and where they were: cells, memory or disk.
+    pub reused_tokens: Family<Counter>,
+    pub preemptions: Family<Counter>,
+    /// Tokens computed ahead, by model and whether the guess was right.
+    pub guessed_tokens: Family<Counter>,
+    /// Cells of the KV cache, by model and state: used, kept or free.
+    pub kv_cells: Family<Gauge>,
+    /// Keys and values in memory beside the cells.
+    pub kv_memory_bytes: Family<Gauge>,
+    /// What a step costs, in microseconds, by model and part: the step, each row,
+    /// each thousand tokens attended to.
+    pub step_cost: Family<Gauge>,
     /// By model and finish reason.
     pub request_success: Family<Counter>,
     pub time_to_first_token: Family<Histogram>,
@@ -172,6 +184,42 @@ impl EngineMetrics {
                 "Prompt tokens found in the prefix cache.",
                 1,
                 MODEL,
+            ),
+            reused_tokens: r.counters(
+                "bedplate_engine_reused_tokens_total",
+                "Prompt tokens that were not computed again, by where they were.",
+                1,
+                &["model_name", "tier"],
+            ),
+            preemptions: r.counters(
+                "vllm:num_preemptions_total",
+                "Sequences that gave up their cells.",
+                1,
+                MODEL,
+            ),
+            guessed_tokens: r.counters(
+                "bedplate_engine_guessed_tokens_total",
+                "Tokens computed ahead, and whether the guess was right.",
+                1,
+                &["model_name", "right"],
+            ),
+            kv_cells: r.gauges(
+                "bedplate_engine_kv_cells",
+                "Cells of the KV cache: used by requests, kept for later prompts, free.",
+                1,
+                &["model_name", "state"],
+            ),
+            kv_memory_bytes: r.gauges(
+                "bedplate_engine_kv_memory_bytes",
+                "Keys and values in memory beside the cells.",
+                1,
+                MODEL,
+            ),
+            step_cost: r.gauges(
+                "bedplate_engine_step_cost_microseconds",
+                "Learned cost of a step: of any step, of each row, of each thousand tokens attended to.",
+                1,
+                &["model_name", "part"],
             ),
             request_success: r.counters(
                 "vllm:request_success_total",

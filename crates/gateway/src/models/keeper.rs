@@ -137,7 +137,7 @@ impl Inner {
     }
 
     pub fn options(&self, key: &Key) -> Options {
-        Options { n_ctx: key.context_tokens, threads: self.config.threads, ..Options::default() }
+        Options { n_ctx: key.context_tokens, ..self.config.engine.clone() }
     }
 
     /// Says what has happened, and does what follows from it.

@@ -32,14 +32,14 @@ use keeper::Inner;
 pub use show::{Readiness, Shown};
 
 /// What all models of a process share.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Config {
     /// For the estimates of all models in memory together.
     pub budget_bytes: u64,
     /// A model that waited longer for memory goes before the requests of others.
     pub swap_wait: Duration,
-    /// Compute threads of each engine.
-    pub threads: u32,
+    /// How every engine is run; the context is each model's own.
+    pub engine: engine::Options,
 }
 
 /// How a model is loaded: the same file with another context is another engine.

@@ -28,7 +28,8 @@ impl Shelf {
     fn new(budget_bytes: u64) -> Shelf {
         let changes = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&changes);
-        let config = Config { budget_bytes, swap_wait: Duration::from_secs(1), threads: 1 };
+        let engine = engine::Options { threads: 1, ..engine::Options::default() };
+        let config = Config { budget_bytes, swap_wait: Duration::from_secs(1), engine };
         let models = Models::start(config, move || {
             counted.fetch_add(1, SeqCst);
         });
