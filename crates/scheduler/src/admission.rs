@@ -3,10 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use units::Micros;
-
 use crate::cells::BLOCK;
-use crate::choice::Choice;
+use crate::choice::{Choice, Shared};
 use crate::fair::Tenant;
 use crate::job::{Class, JobId, Output};
 use crate::kernel::{Kernel, SeqId};
@@ -60,11 +58,11 @@ enum Placed {
 
 impl Scheduler {
     /// Starts what fits, those whose turn it is first.
-    pub(crate) fn admit(&mut self, now: Micros, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
+    pub(crate) fn admit(&mut self, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
         // Each once: who is preempted for another does not come back in this step.
         let reads = |w: &&Waiting| self.jobs.get(&w.choice.job).is_some_and(|s| !s.paused);
         let mut open: BTreeSet<_> = self.waiting.iter().filter(reads).map(Waiting::name).collect();
-        while let Some(at) = self.next(now, &open) {
+        while let Some(at) = self.next(&open) {
             open.remove(&self.waiting[at].name());
             if let Some(why) = self.refusal(&self.waiting[at].choice) {
                 let choice = self.waiting.remove(at).choice;
@@ -83,7 +81,7 @@ impl Scheduler {
 
     /// Whose turn it is: the highest class, then the tenant that has had least,
     /// what it is about to have included; then the oldest.
-    fn next(&self, now: Micros, open: &BTreeSet<(JobId, u32)>) -> Option<usize> {
+    fn next(&self, open: &BTreeSet<(JobId, u32)>) -> Option<usize> {
         let mut pending: BTreeMap<Tenant, u64> = BTreeMap::new();
         for choice in &self.running {
             if let Some(shared) = self.jobs.get(&choice.job) {
@@ -92,14 +90,20 @@ impl Scheduler {
         }
         let order = |w: &Waiting| {
             let shared = self.jobs.get(&w.choice.job)?;
-            let aged = shared.class as u64 + now.since(shared.since) / AGING_US;
-            let class = aged.min(Class::High as u64);
+            let class = self.aged(shared);
             let pending = pending.get(&shared.tenant).copied().unwrap_or(0);
             let counter = self.fair.counter(shared.tenant) + self.fair.weighed(shared.tenant, pending);
             Some((Reverse(class), counter, shared.arrival, w.choice.index))
         };
         let open = self.waiting.iter().enumerate().filter(|(_, w)| open.contains(&w.name()));
         open.min_by_key(|(_, w)| order(w)).map(|(at, _)| at)
+    }
+
+    /// A job's class, and one more for each time it has waited long: what it has
+    /// won by waiting is not taken from it when it runs.
+    fn aged(&self, shared: &Shared) -> u64 {
+        let class = shared.class as u64 + self.now.since(shared.since) / AGING_US;
+        class.min(Class::High as u64)
     }
 
     fn refusal(&self, choice: &Choice) -> Option<String> {
@@ -173,7 +177,7 @@ impl Scheduler {
     /// then it is computed once, and shared.
     fn is_coming(&self, choice: &Choice, have: u32) -> bool {
         let wanted = &choice.tokens[..choice.tokens.len() - 1];
-        let class = |job: JobId| self.jobs.get(&job).map(|s| s.class);
+        let class = |job: JobId| self.jobs.get(&job).map(|s| self.aged(s));
         self.caps.parts
             && self.running.iter().any(|c| {
                 c.root == choice.root
@@ -206,7 +210,7 @@ impl Scheduler {
         let Some(shared) = self.jobs.get(&job) else { return false };
         let growth = shared.max_tokens.min(GROWTH).saturating_mul(slots);
         let cells = (choice.tokens.len() as u32 - start).saturating_add(growth);
-        let (tenant, class) = (shared.tenant, shared.class);
+        let (tenant, class) = (shared.tenant, self.aged(shared));
         loop {
             let running: u32 = self.running.iter().map(Choice::slots).sum();
             if running + slots <= self.limits.running {
@@ -232,7 +236,7 @@ impl Scheduler {
     /// A running choice that should make way for one of this tenant and class:
     /// one whose reader is behind, or of a lower class, or of a tenant that has had much more, or that runs
     /// several where this tenant runs none.
-    fn owes(&self, tenant: Tenant, class: Class, source: Option<SeqId>) -> Option<usize> {
+    fn owes(&self, tenant: Tenant, class: u64, source: Option<SeqId>) -> Option<usize> {
         let mut runs: BTreeMap<Tenant, u32> = BTreeMap::new();
         for choice in &self.running {
             if let Some(shared) = self.jobs.get(&choice.job) {
@@ -244,7 +248,8 @@ impl Scheduler {
             let several = !runs.contains_key(&tenant) && runs.get(&s.tenant).is_some_and(|n| *n > 1);
             let ahead = s.tenant != tenant && self.fair.ahead(s.tenant, tenant) > GAP;
             // Whoever does not read what was written keeps nobody waiting.
-            s.paused || s.class < class || (s.class == class && (several || ahead))
+            let own = self.aged(s);
+            s.paused || own < class || (own == class && (several || ahead))
         };
         let candidates = self.running.iter().enumerate();
         let candidates = candidates.filter(|(_, c)| Some(c.seq) != source && owes(c));
@@ -252,9 +257,9 @@ impl Scheduler {
     }
 
     /// The running choice that costs least to stop: the smallest goes first.
-    fn rank(&self, at: usize, choice: &Choice) -> (Class, bool, Reverse<u128>, Reverse<usize>) {
+    fn rank(&self, at: usize, choice: &Choice) -> (u64, bool, Reverse<u128>, Reverse<usize>) {
         let shared = self.jobs.get(&choice.job);
-        let class = shared.map_or(Class::Low, |s| s.class);
+        let class = shared.map_or(0, |s| self.aged(s));
         let reads = shared.is_none_or(|s| !s.paused);
         let counter = shared.map_or(u128::MAX, |s| self.fair.counter(s.tenant));
         (class, reads, Reverse(counter), Reverse(at))

@@ -106,6 +106,8 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub struct Scheduler {
     pub(crate) caps: Caps,
+    /// Of the current step.
+    pub(crate) now: Micros,
     pub(crate) limits: Limits,
     pub(crate) waiting: Vec<Waiting>,
     /// In the order of admission: the last is the youngest.
@@ -148,6 +150,7 @@ impl Scheduler {
         };
         Scheduler {
             caps,
+            now: Micros(0),
             limits,
             waiting: Vec::new(),
             running: Vec::new(),
@@ -271,9 +274,10 @@ impl Scheduler {
         vocab: &Vocab,
         out: &mut Vec<Output>,
     ) -> Step {
-        self.drop_ended(now, kernel, out);
+        self.now = now;
+        self.drop_ended(kernel, out);
         self.make_room(kernel);
-        self.admit(now, kernel, out);
+        self.admit(kernel, out);
         let owners = self.compose(kernel);
         if self.rows.is_empty() {
             let told = out.len();
@@ -354,7 +358,8 @@ impl Scheduler {
         self.cells.used() + self.running.iter().map(Choice::rows_left).sum::<u32>()
     }
 
-    fn drop_ended(&mut self, now: Micros, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
+    fn drop_ended(&mut self, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
+        let now = self.now;
         let late = |s: &Shared| s.deadline.is_some_and(|d| now >= d);
         let over = |s: &Shared| s.cancel.is_cancelled() || late(s);
         if !self.jobs.values().any(over) {

@@ -6,7 +6,7 @@
 //! Its steps take no time, but it says how long they would have: the planner
 //! runs the production scheduler against a machine that is not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::fit::StepTime;
 use crate::{Caps, Kernel, Row, SeqId, StepError, Token};
@@ -19,6 +19,8 @@ pub struct Simulated {
     /// The cells of each sequence: (cell, token).
     seqs: BTreeMap<SeqId, Vec<(u64, Token)>>,
     next_cell: u64,
+    /// How many sequences see each cell.
+    viewers: HashMap<u64, u32>,
     logits: Vec<Vec<f32>>,
     adapter: u32,
     /// What the next steps do instead of succeeding, and after how many rows.
@@ -38,6 +40,7 @@ impl Simulated {
             vocab,
             seqs: BTreeMap::new(),
             next_cell: 0,
+            viewers: HashMap::new(),
             logits: Vec::new(),
             adapter: 0,
             faults: Vec::new(),
@@ -49,10 +52,24 @@ impl Simulated {
 
     /// Cells in use; shared ones count once.
     pub fn cells_used(&self) -> usize {
-        let mut cells: Vec<u64> = self.seqs.values().flatten().map(|(cell, _)| *cell).collect();
-        cells.sort_unstable();
-        cells.dedup();
-        cells.len()
+        self.viewers.len()
+    }
+
+    fn append(&mut self, seq: SeqId, token: Token) {
+        self.seqs.entry(seq).or_default().push((self.next_cell, token));
+        self.viewers.insert(self.next_cell, 1);
+        self.next_cell += 1;
+    }
+
+    fn forget(&mut self, cells: &[(u64, Token)]) {
+        for (cell, _) in cells {
+            if let Some(viewers) = self.viewers.get_mut(cell) {
+                *viewers -= 1;
+                if *viewers == 0 {
+                    self.viewers.remove(cell);
+                }
+            }
+        }
     }
 
     fn logits_after(&self, seq: SeqId) -> Vec<f32> {
@@ -93,12 +110,11 @@ impl Kernel for Simulated {
         self.elapsed_us += self.cost.predict(rows.len() as u32, context) as u64;
         self.logits.clear();
         for row in &rows[..last] {
-            let seq = self.seqs.entry(row.seq).or_default();
-            if row.seq >= self.caps.seq_max || row.pos as usize != seq.len() || row.token >= self.vocab {
-                return Err(StepError::Fatal(format!("{row:?} does not follow {} tokens", seq.len())));
+            let held = self.len(row.seq);
+            if row.seq >= self.caps.seq_max || row.pos != held || row.token >= self.vocab {
+                return Err(StepError::Fatal(format!("{row:?} does not follow {held} tokens")));
             }
-            seq.push((self.next_cell, row.token));
-            self.next_cell += 1;
+            self.append(row.seq, row.token);
             let logits = if row.logits { self.logits_after(row.seq) } else { Vec::new() };
             self.logits.push(logits);
         }
@@ -116,18 +132,26 @@ impl Kernel for Simulated {
     fn share(&mut self, from: SeqId, to: SeqId, len: u32) {
         let shared = self.seqs.get(&from).map(|s| s[..len as usize].to_vec()).unwrap_or_default();
         assert!(self.len(to) == 0, "sequence {to} is not empty");
+        for (cell, _) in &shared {
+            *self.viewers.entry(*cell).or_default() += 1;
+        }
         self.seqs.insert(to, shared);
     }
 
     fn truncate(&mut self, seq: SeqId, from: u32) -> bool {
-        if let Some(cells) = self.seqs.get_mut(&seq) {
-            cells.truncate(from as usize);
+        let held = self.len(seq);
+        if from < held
+            && let Some(cells) = self.seqs.get_mut(&seq)
+        {
+            let gone = cells.split_off(from as usize);
+            self.forget(&gone);
         }
         true
     }
 
     fn clear(&mut self, seq: SeqId) {
-        self.seqs.remove(&seq);
+        let gone = self.seqs.remove(&seq).unwrap_or_default();
+        self.forget(&gone);
     }
 
     fn len(&self, seq: SeqId) -> u32 {
@@ -149,11 +173,7 @@ impl Kernel for Simulated {
         if *at != from || *count as usize != tokens.len() || self.len(seq) != from || tokens.len() > room {
             return false;
         }
-        let held = self.seqs.entry(seq).or_default();
-        for token in tokens {
-            held.push((self.next_cell, *token));
-            self.next_cell += 1;
-        }
+        tokens.iter().for_each(|token| self.append(seq, *token));
         true
     }
 
