@@ -6,11 +6,18 @@
 //! randomness but the jobs' seeds. The engine drives it with llama.cpp, tests
 //! and the planner with [`simulated::Simulated`].
 //!
-//! A step computes one token for every choice that is writing, then fills what
-//! is left of the budget with prompt, oldest first: writers never wait for a
-//! prompt longer than one step. Choices of one job share their prompt's cells.
-//! When cells run out the youngest choice gives up its own and is computed
-//! again later from its tokens, so that no request fails because another grew.
+//! A step computes one token for every choice that is writing, then prompts, in
+//! chunks that keep the predicted step within the target between two tokens;
+//! tenants take turns by what they have had. What finished stays in cells until
+//! they are needed, so a prompt that begins like another, running or finished, is
+//! not computed twice; its blocks go on to memory and disk. When cells run out,
+//! whoever has had most of the lowest class gives up its own and goes on later
+//! from there: no request fails because another grew.
+//!
+//! - `admission` who starts, from where, and whose cells it gets
+//! - `compose` what goes into a step; `draft` guesses ahead where that pays
+//! - `fair` whose turn it is; `fit` what a step costs
+//! - `cells` who holds what; `prefix` and `tiers` what is kept, and where
 //!
 //! Invariants: a sequence's cells are freed exactly once, whatever ends it;
 //! rows of a sequence are contiguous positions; a paused or slow reader costs
