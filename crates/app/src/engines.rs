@@ -118,18 +118,24 @@ pub fn guide_file(data: &Path) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs `then` in a process whose environment libgomp likes: it reads its
-/// settings when it is loaded, before `main`, so a process without them
-/// executes itself again with them.
+/// What the C library's allocator is told: one arena. Only the C++ side uses it,
+/// and every load is a new thread; with an arena each, 300 loads of the built-in
+/// model left 22 MB behind, with one arena less than 1 MB. Small allocations are
+/// cached by thread without it.
+const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
+
+/// Runs `then` in a process whose environment libgomp and the C library like:
+/// they read their settings when they are loaded, before `main`, so a process
+/// without them executes itself again with them.
 pub fn with_openmp(then: impl FnOnce() -> ExitCode) -> ExitCode {
-    let absent: Vec<_> =
-        engine::openmp_env().iter().filter(|(name, _)| cli::environment(name).is_none()).collect();
+    let wanted = engine::openmp_env().iter().copied().chain([ARENAS]);
+    let absent: Vec<_> = wanted.filter(|(name, _)| cli::environment(name).is_none()).collect();
     if absent.is_empty() {
         return then();
     }
     if let Ok(me) = std::env::current_exe() {
         // Only returns if it failed; then the defaults have to do.
-        let _ = Command::new(me).args(std::env::args_os().skip(1)).envs(absent.into_iter().copied()).exec();
+        let _ = Command::new(me).args(std::env::args_os().skip(1)).envs(absent).exec();
     }
     then()
 }
