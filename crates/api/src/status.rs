@@ -98,7 +98,8 @@ pub struct ModelMemory {
     pub state: String,
     /// Of a load under way.
     pub progress_percent: Option<u32>,
-    /// What it takes when loaded, exact before the load: weights, KV cache and buffers.
+    /// What it may take when loaded, known before: weights, KV cache, buffers, and
+    /// what it may keep of earlier prompts.
     pub bytes: u64,
     /// How long it stays when idle; absent: until another model needs the memory.
     pub keep_alive_seconds: Option<u64>,

@@ -444,7 +444,7 @@ impl Build<'_> {
             }
         };
         let about = model.appraisal();
-        let (need, have) = (about.memory.total(), self.parts.engine_memory);
+        let (need, have) = (model.need_bytes(), self.parts.engine_memory);
         if need > have && adapter.is_none() {
             // It stays a target, so that whoever asks is told just this.
             let report = engine::Error::Memory { need, have }.report();

@@ -140,6 +140,17 @@ impl Inner {
         Options { n_ctx: key.context_tokens, ..self.config.engine.clone() }
     }
 
+    /// Memory for keys and values beside the cells: what was asked for, and never
+    /// more than the model itself, so that a small one stays small.
+    fn kept_bytes(&self, appraisal: &Appraisal) -> u64 {
+        (self.config.engine.kv_memory_bytes as u64).min(appraisal.memory.total())
+    }
+
+    /// What the model may take in all when loaded.
+    pub fn need_bytes(&self, appraisal: &Appraisal) -> u64 {
+        appraisal.memory.total().saturating_add(self.kept_bytes(appraisal))
+    }
+
     /// Says what has happened, and does what follows from it.
     pub fn tell(self: &Arc<Inner>, event: Event) {
         self.step([event]);
@@ -184,7 +195,7 @@ impl Inner {
                         observe::warn!(
                             "model.not_preloaded",
                             file = slot.key.path.display().to_string().as_str(),
-                            memory_bytes = slot.appraisal.memory.total(),
+                            memory_bytes = self.need_bytes(&slot.appraisal),
                             why = "no free memory; the first request loads it"
                         );
                     }
@@ -203,12 +214,14 @@ impl Inner {
         let Some(slot) = state.slots.get_mut(&model) else { return };
         slot.progress.store(0, Relaxed);
         let (inner, key, stamp) = (Arc::clone(self), slot.key.clone(), slot.stamp);
+        let kept = usize::try_from(self.kept_bytes(&slot.appraisal)).unwrap_or(usize::MAX);
+        let options = Options { kv_memory_bytes: kept, ..self.options(&key) };
         let progress = Arc::clone(&slot.progress);
         state.busy += 1;
         self.spawn("load-model", move || {
             let from = now();
             let closing = Arc::clone(&inner);
-            let opened = Engine::open_with(&key.path, inner.options(&key), move |done| {
+            let opened = Engine::open_with(&key.path, options, move |done| {
                 progress.store((done * 1_000.0) as u32, Relaxed);
                 !closing.closed.load(Relaxed)
             });
@@ -325,7 +338,7 @@ impl Inner {
         let warm = wish.preload && !declared.wish.preload;
         declared.wish = wish;
         let Ok(model) = declared.current.clone() else { return };
-        let need_bytes = state.slots.get(&model).map_or(0, |s| s.appraisal.memory.total());
+        let need_bytes = state.slots.get(&model).map_or(0, |s| self.need_bytes(&s.appraisal));
         let declare = Event::Declare { model, need_bytes, keep_alive_us: us(wish.keep_alive) };
         let mut leftover = self.apply(&mut state, [declare]);
         if warm {
@@ -417,7 +430,7 @@ impl Inner {
             (Some(stamp), Ok(appraisal)) => {
                 state.next += 1;
                 let model = ModelId(state.next);
-                let need_bytes = appraisal.memory.total();
+                let need_bytes = self.need_bytes(&appraisal);
                 let slot = Slot {
                     key: key.clone(),
                     stamp,

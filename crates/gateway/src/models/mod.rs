@@ -165,6 +165,11 @@ impl Model {
     pub fn key(&self) -> &Key {
         &self.key
     }
+    /// What it may take in memory when loaded: weights, cells, buffers, and what
+    /// it may keep of earlier prompts.
+    pub fn need_bytes(&self) -> u64 {
+        self.inner.need_bytes(&self.appraisal)
+    }
 
     /// The model, loaded: at once when it is in memory, else when its turn has
     /// come, at most after `patience`. Dropping the future leaves the queue.

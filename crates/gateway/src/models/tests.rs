@@ -69,7 +69,7 @@ impl Shelf {
 fn need() -> u64 {
     let shelf = Shelf::new(u64::MAX);
     shelf.put("a.gguf", GUIDE);
-    shelf.declare("a.gguf", None, false).expect("it is a model").appraisal().memory.total()
+    shelf.declare("a.gguf", None, false).expect("it is a model").need_bytes()
 }
 
 async fn works(lease: &Lease) {
