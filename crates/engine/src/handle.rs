@@ -21,7 +21,8 @@ use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
 use crate::worker::{
-    Board, Command, Delivery, EmbedJob, Link, READ_AHEAD, Submission, Vectors, Worker, clock, wake,
+    Board, Command, Delivery, EmbedJob, EmbedPlace, Link, READ_AHEAD, Submission, Vectors, Worker, clock,
+    wake,
 };
 use crate::{Error, load};
 
@@ -468,6 +469,11 @@ impl Engine {
         if !inner.info.can_embed {
             return Err(Error::Unsupported(format!("model \"{}\" gives no vectors", inner.info.name)));
         }
+        let (queued, max) = (inner.board.embedding.load(Ordering::Relaxed) as usize, inner.queue_max);
+        if queued >= max {
+            return Err(Error::QueueFull { queued, max });
+        }
+        let place = EmbedPlace::take(&inner.board);
         let mut tokens = VecDeque::with_capacity(texts.len());
         for text in texts {
             let text = inner.model.tokenize(&text, true, false)?;
@@ -481,7 +487,7 @@ impl Engine {
             tokens.push_back(text);
         }
         let (reply, receiver) = oneshot::channel();
-        let job = EmbedJob { texts: tokens, done: Vec::new(), reply };
+        let job = EmbedJob { texts: tokens, done: Vec::new(), reply, _place: place };
         inner
             .commands
             .send(Command::Embed(job))

@@ -152,7 +152,8 @@ fn a_damaged_block_is_computed_again() {
     let expected = text(&complete(&first, &long("cat")), 0);
     drop(first);
     // As a broken block store might give them: cut, flipped, of others, empty.
-    let damage: [fn(&mut Vec<u8>, &[u8]); 4] = [
+    type Harm = fn(&mut Vec<u8>, &[u8]);
+    let damage: [Harm; 4] = [
         |block, _| block.truncate(block.len() / 2),
         |block, _| block[300] ^= 1,
         |block, other| *block = other.to_vec(),

@@ -58,6 +58,24 @@ pub(crate) struct EmbedJob {
     pub texts: VecDeque<Vec<Token>>,
     pub done: Vectors,
     pub reply: oneshot::Sender<Result<Vectors, Error>>,
+    pub _place: EmbedPlace,
+}
+
+/// A place in the queue for vectors, given back when the request is over.
+#[derive(Debug)]
+pub(crate) struct EmbedPlace(Arc<Board>);
+
+impl EmbedPlace {
+    pub(crate) fn take(board: &Arc<Board>) -> EmbedPlace {
+        board.embedding.fetch_add(1, Ordering::Relaxed);
+        EmbedPlace(Arc::clone(board))
+    }
+}
+
+impl Drop for EmbedPlace {
+    fn drop(&mut self) {
+        self.0.embedding.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a reader and the thread both see of a request.
@@ -101,6 +119,8 @@ pub(crate) struct Board {
     pub dead: AtomicBool,
     /// Requests submitted and not started.
     pub waiting: AtomicU64,
+    /// Requests for vectors that are not answered.
+    pub embedding: AtomicU64,
 }
 
 pub(crate) struct Worker {

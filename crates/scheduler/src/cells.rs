@@ -8,7 +8,7 @@
 //!
 //! Invariants: a block nobody sees is gone; only the last block of a sequence
 //! grows, and only while it is alone in seeing it; blocks end at multiples of
-//! [`BLOCK`]; a published block is full.
+//! [`BLOCK`]; a named block ends at one.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +39,7 @@ struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tail {
     pub(crate) start: u32,
+    pub(crate) end: u32,
     pub(crate) key: Option<BlockKey>,
     /// Nobody else sees it: freeing it frees cells.
     pub(crate) alone: bool,
@@ -190,19 +191,21 @@ impl Cells {
         }
     }
 
-    /// The full block number `index` of a sequence, if it stands in one piece.
+    /// The block of cells in which the block of tokens number `index` of a sequence
+    /// ends. Who sees all of it sees all before it, so it stands for the whole,
+    /// which may be in pieces where a sequence went on from a part of another.
     fn full(&self, seq: SeqId, index: u32) -> Option<usize> {
-        let mut start = 0;
+        let mut end = 0;
         for part in &self.seqs[seq as usize] {
-            if start == index * BLOCK {
-                return (part.len == BLOCK).then_some(part.block);
+            end += part.len;
+            if end == (index + 1) * BLOCK {
+                return (part.len == self.blocks[part.block].cells).then_some(part.block);
             }
-            start += part.len;
         }
         None
     }
 
-    /// Gives a full block its name. False: it has one, or is not in one piece.
+    /// Gives a full block its name. False: it has one, or is not full.
     pub(crate) fn publish(&mut self, seq: SeqId, index: u32, key: BlockKey) -> bool {
         let Some(block) = self.full(seq, index) else { return false };
         let block = &mut self.blocks[block];
@@ -219,9 +222,12 @@ impl Cells {
 
     /// Never frees the sequence's first `blocks` blocks to make room.
     pub(crate) fn pin(&mut self, seq: SeqId, blocks: u32) {
-        for index in 0..blocks {
-            if let Some(block) = self.full(seq, index) {
-                self.blocks[block].pinned = true;
+        let mut end = 0;
+        for at in 0..self.seqs[seq as usize].len() {
+            let part = self.seqs[seq as usize][at];
+            end += part.len;
+            if end <= blocks * BLOCK {
+                self.blocks[part.block].pinned = true;
             }
         }
     }
@@ -253,8 +259,10 @@ impl Cells {
     pub(crate) fn tail(&self, seq: SeqId) -> Option<Tail> {
         let part = self.seqs[seq as usize].last()?;
         let block = &self.blocks[part.block];
+        let end = self.len(seq);
         Some(Tail {
-            start: self.len(seq) - part.len,
+            start: end - part.len,
+            end,
             key: block.key,
             alone: block.viewers == 1,
             used: block.used,
@@ -283,6 +291,23 @@ mod tests {
         assert_eq!(cells.used(), 110, "the part that only the first saw is gone");
         cells.clear(1);
         assert_eq!(cells.used(), 0);
+    }
+
+    #[test]
+    fn a_block_that_begins_in_anothers_is_named_too() {
+        let mut cells = Cells::new(2);
+        cells.grow(0, 100);
+        cells.share(0, 1, 7);
+        cells.grow(1, 121);
+        assert!(cells.publish(1, 0, BlockKey(1)) && cells.publish(1, 1, BlockKey(2)));
+        assert_eq!(cells.viewer(BlockKey(1), 0), Some(1));
+        let tail = cells.tail(1).expect("it is not empty");
+        assert_eq!((tail.start, tail.end, tail.key), (64, 128, Some(BlockKey(2))));
+        cells.truncate(1, 64);
+        let tail = cells.tail(1).expect("it is not empty");
+        assert_eq!((tail.start, tail.end, tail.key), (7, 64, Some(BlockKey(1))));
+        cells.truncate(1, 7);
+        assert_eq!(cells.take_orphans(), [BlockKey(2), BlockKey(1)]);
     }
 
     #[test]

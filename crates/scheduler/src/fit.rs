@@ -1,10 +1,11 @@
 //! How long a step takes, learned from every step.
 //!
 //! `t = a + b·rows + d·context`: reading the weights once, computing a row, and
-//! reading the keys and values each row attends to. The fit is recursive least
-//! squares with forgetting, of the relative error, so that a step of one row
-//! counts as much as one of 512. It prices steps before they are run: for the
-//! chunk that keeps an inter-token target, for the ledger and for the planner.
+//! reading the keys and values each row attends to. The fit is least squares of
+//! the relative error, none of the three below zero, in which older steps count
+//! less; so a step of one row counts as much as one of 512. It prices steps before
+//! they are run: for the chunk that keeps an inter-token target, and for whoever
+//! plans with this machine.
 
 /// What a step costs.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -45,35 +46,24 @@ const FORGET: f64 = 0.98;
 /// A step this many times as long as predicted is an interruption, not a cost.
 const OUTLIER: f64 = 4.0;
 
-#[derive(Clone, Debug)]
+/// The sums of the normal equations, and what follows from them.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fit {
-    weights: [f64; 3],
-    covariance: [[f64; 3]; 3],
-    steps: u64,
-    error: f64,
+    squares: [[f64; 3]; 3],
+    products: [f64; 3],
+    told: StepTime,
     outliers: u32,
-}
-
-impl Default for Fit {
-    fn default() -> Fit {
-        let mut covariance = [[0.0; 3]; 3];
-        for (i, row) in covariance.iter_mut().enumerate() {
-            row[i] = 1e8;
-        }
-        Fit { weights: [0.0; 3], covariance, steps: 0, error: 0.0, outliers: 0 }
-    }
 }
 
 impl Fit {
     /// Learns from a step that took `us` microseconds.
     pub(crate) fn learn(&mut self, shape: Shape, us: u64) {
         let seen = us.max(1) as f64;
-        let told = self.told();
-        if told.is_known() {
-            let off = (told.predict(shape.rows, shape.context) - seen).abs() / seen;
-            self.error += (off - self.error) * 0.05;
+        if self.told.is_known() {
+            let predicted = self.told.predict(shape.rows, shape.context);
+            self.told.error += ((predicted - seen).abs() / seen - self.told.error) * 0.05;
             // Others use the cores; what lasts is learned, what passes is not.
-            if seen > OUTLIER * told.predict(shape.rows, shape.context) {
+            if seen > OUTLIER * predicted {
                 self.outliers += 1;
                 if self.outliers < 8 {
                     return;
@@ -82,37 +72,68 @@ impl Fit {
                 self.outliers = 0;
             }
         }
-        self.steps += 1;
         // Relative error: everything is divided by the time seen.
-        let x = [1.0 / seen, f64::from(shape.rows) / seen, shape.context as f64 / 1000.0 / seen];
-        let px: [f64; 3] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
-        let gain = FORGET + dot(&x, &px);
-        let miss = 1.0 - dot(&self.weights, &x);
-        for (weight, p) in self.weights.iter_mut().zip(px) {
-            *weight += p / gain * miss;
-        }
-        for (row, pi) in self.covariance.iter_mut().zip(px) {
-            for (c, pj) in row.iter_mut().zip(px) {
-                // Directions that no step shows would grow without end.
-                *c = ((*c - pi * pj / gain) / FORGET).clamp(-1e12, 1e12);
+        let x = [1.0, f64::from(shape.rows), shape.context as f64 / 1000.0].map(|v| v / seen);
+        for (row, xi) in self.squares.iter_mut().zip(x) {
+            for (sum, xj) in row.iter_mut().zip(x) {
+                *sum = *sum * FORGET + xi * xj;
             }
         }
-    }
-
-    /// What was learned; no part of a cost is below zero.
-    pub(crate) fn told(&self) -> StepTime {
-        StepTime {
-            base_us: self.weights[0].max(0.0),
-            row_us: self.weights[1].max(0.0),
-            context_us: self.weights[2].max(0.0),
-            steps: self.steps,
-            error: self.error,
+        for (sum, xi) in self.products.iter_mut().zip(x) {
+            *sum = *sum * FORGET + xi;
         }
+        let [base_us, row_us, context_us] = self.solve();
+        self.told = StepTime { base_us, row_us, context_us, steps: self.told.steps + 1, ..self.told };
     }
-}
 
-fn dot(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    pub(crate) fn told(&self) -> StepTime {
+        self.told
+    }
+
+    /// The best weights of which none is below zero: of the best for each choice
+    /// of those that are not zero. There are seven choices.
+    fn solve(&self) -> [f64; 3] {
+        let mut best = ([0.0; 3], 0.0);
+        for used in 1..8u32 {
+            let w = self.solve_for(used);
+            let gain: f64 = (0..3)
+                .map(|i| {
+                    w[i] * (2.0 * self.products[i] - (0..3).map(|j| self.squares[i][j] * w[j]).sum::<f64>())
+                })
+                .sum();
+            if w.iter().all(|w| *w >= 0.0) && gain > best.1 {
+                best = (w, gain);
+            }
+        }
+        best.0
+    }
+
+    /// Gaussian elimination over the weights whose bit is set; the others are zero.
+    fn solve_for(&self, used: u32) -> [f64; 3] {
+        let (mut a, mut b) = (self.squares, self.products);
+        for i in 0..3 {
+            // A little of each weight for itself, so that what no step shows stays small.
+            a[i][i] *= 1.0 + 1e-9;
+            if used & (1 << i) == 0 {
+                a[i] = [0.0; 3];
+                (a[i][i], b[i]) = (1.0, 0.0);
+            }
+        }
+        for i in 0..3 {
+            let pivot = a[i];
+            if pivot[i].abs() < f64::MIN_POSITIVE {
+                return [-1.0; 3];
+            }
+            for k in (0..3).filter(|k| *k != i) {
+                let factor = a[k][i] / pivot[i];
+                for (to, from) in a[k].iter_mut().zip(pivot) {
+                    *to -= factor * from;
+                }
+                b[k] -= factor * b[i];
+            }
+        }
+        std::array::from_fn(|i| b[i] / a[i][i])
+    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Scheduler {
         if self.limits.memory_bytes == 0 || self.prefix.in_memory(key) {
             return;
         }
-        let (from, to) = (tail.start, tail.start + BLOCK);
+        let (from, to) = (tail.end - BLOCK, tail.end);
         if let Some(bytes) = kernel.save(kept.seq, from, to) {
             self.prefix.keep(key, kept.tokens[from as usize..to as usize].to_vec(), bytes);
         }
