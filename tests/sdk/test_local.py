@@ -4,9 +4,12 @@ The model is retrained as the documentation grows: nothing here depends on its w
 """
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import openai
+import pydantic
 import pytest
 
 from conftest import user
@@ -201,6 +204,59 @@ async def test_an_async_client_that_leaves_frees_the_budget(new_access, server):
         return budget if float(budget["held_usd"]) == 0 and float(budget["spent_usd"]) > 0 else None
 
     assert until("the hold is settled", released)
+
+
+class Review(pydantic.BaseModel):
+    topic: Literal["budget", "key", "ledger"]
+    stars: int = pydantic.Field(ge=1, le=5)
+    words: list[pydantic.constr(max_length=8)] = pydantic.Field(max_length=2)
+
+
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_an_answer_is_parsed_into_a_pydantic_model(oai, temperature):
+    # The guide has never seen JSON: every token of it is the grammar's.
+    answer = oai.chat.completions.parse(
+        model=GUIDE, messages=BUDGET, response_format=Review, temperature=temperature, seed=3, max_tokens=300
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    review = answer.choices[0].message.parsed
+    assert review.stars in range(1, 6) and len(review.words) <= 2
+
+
+def schema(text):
+    return {"type": "json_schema", "json_schema": {"name": "s", "strict": True, "schema": text}}
+
+
+def test_a_stream_is_held_to_its_schema(oai):
+    wanted = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    chunks = greedy(oai, stream=True, response_format=schema(wanted), max_tokens=100)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks)
+    assert list(json.loads(text)) == ["n"]
+
+
+def test_a_json_object_begins_as_one(oai):
+    answer = greedy(oai, response_format={"type": "json_object"}, max_tokens=60)
+    assert answer.choices[0].message.content.startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "EN0010"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "EN0011"),
+    ],
+)
+def test_a_schema_that_cannot_be_held_is_refused(oai, wanted, code):
+    with pytest.raises(openai.BadRequestError) as refused:
+        greedy(oai, response_format=schema(wanted))
+    assert refused.value.code == code
+
+
+def test_a_template_without_tools_cannot_be_made_to_call(oai):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    with pytest.raises(openai.BadRequestError) as refused:
+        greedy(oai, tools=[tool], tool_choice="required")
+    assert refused.value.code == "EN0004"
 
 
 def test_what_the_engine_cannot_do_is_refused(oai):

@@ -147,7 +147,11 @@ impl Vocabulary {
 
 /// The library's words, as one of our kinds.
 fn refusal(text: &str) -> Error {
-    let why = reason(text);
+    let why = match text.contains("panic:") {
+        // The library's words are about its own code.
+        true => "it broke the compiler of grammars".to_owned(),
+        false => reason(text),
+    };
     let lower = text.to_ascii_lowercase();
     if lower.contains("unsatisfiable") || lower.contains("empty range") || lower.contains("regex is empty") {
         return Error::Contradiction(why);

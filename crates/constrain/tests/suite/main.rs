@@ -6,6 +6,7 @@ mod schemas;
 mod validator;
 
 use constrain::{Error, Grammar, Piece, Vocabulary};
+use scheduler::Random;
 use serde_json::Value;
 
 use schemas::Fate;
@@ -89,6 +90,80 @@ fn every_schema_gives_valid_answers_or_is_refused_before_admission() {
     );
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
     assert!(tally.cut * 10 < tally.answers, "the sampler ends most of its answers");
+}
+
+/// Replaces a part of a schema by what does not belong there.
+fn mutate(value: &mut Value, random: &mut Random, depth: usize) {
+    let junk = [
+        serde_json::json!(null),
+        serde_json::json!(-3),
+        serde_json::json!(2.5),
+        serde_json::json!("é{"),
+        serde_json::json!(true),
+        serde_json::json!(false),
+        serde_json::json!([]),
+        serde_json::json!({}),
+        serde_json::json!(["a", "a", 1]),
+        serde_json::json!({"type": "integer", "minimum": 3}),
+        serde_json::json!({"$ref": "#"}),
+        serde_json::json!(100_000),
+    ];
+    let mut pick = |n: usize| random.next_u32() as usize % n.max(1);
+    if depth == 0 || pick(6) == 0 {
+        *value = junk[pick(junk.len())].clone();
+        return;
+    }
+    let at = match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let at = pick(fields.len());
+            if pick(8) == 0 {
+                fields.insert(
+                    ["minLength", "maximum", "pattern", "items", "format"][pick(5)].into(),
+                    junk[pick(12)].clone(),
+                );
+                return;
+            }
+            fields.values_mut().nth(at)
+        }
+        Value::Array(list) if !list.is_empty() => {
+            let at = pick(list.len());
+            list.get_mut(at)
+        }
+        other => {
+            *other = junk[pick(junk.len())].clone();
+            return;
+        }
+    };
+    mutate(at.expect("it is within"), random, depth - 1);
+}
+
+#[test]
+fn broken_schemas_are_refused_or_held() {
+    let (pieces, ends) = sampler::bytes();
+    let v = sampler::vocabulary();
+    let schemas: Vec<Value> =
+        schemas::all().into_iter().map(|(_, s, _)| s).filter(|s| s.to_string().len() < 2000).collect();
+    let (mut held, mut refused) = (0, 0);
+    for seed in 0..600u64 {
+        let mut random = Random::new(seed, 1);
+        let mut schema = schemas[random.next_u32() as usize % schemas.len()].clone();
+        for _ in 0..1 + random.next_u32() % 3 {
+            mutate(&mut schema, &mut random, 5);
+        }
+        let Ok(state) = v.compile(&Grammar::JsonSchema(schema.to_string())) else {
+            refused += 1;
+            continue;
+        };
+        held += 1;
+        let Ok(Some(bytes)) = sampler::draw(&pieces, &ends, state, seed, TOKENS) else { continue };
+        let value: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+        if let Err(e) = validator::validate(&schema, &value) {
+            // The validator is stricter about what is no schema at all.
+            assert!(e.contains("not a ") || e.contains("leads nowhere"), "{schema}: {value}: {e}");
+        }
+    }
+    println!("{held} held, {refused} refused");
+    assert!(held > 50 && refused > 100, "{held} {refused}");
 }
 
 #[test]

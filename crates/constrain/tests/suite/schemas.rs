@@ -452,9 +452,13 @@ fn refused(add: &mut dyn FnMut(&str, Value)) {
     add("properties as a list", json!({"type": "object", "properties": [1]}));
     add("a broken pattern", json!({"type": "string", "pattern": "(["}));
     add("a negative count", json!({"type": "string", "minLength": -1}));
+    add("a minimum in words", json!({"type": "number", "minimum": "é".repeat(80)}));
     add("required as a text", json!({"type": "object", "required": "a"}));
     // Explosions.
     add("a million items", json!({"type": "array", "minItems": 1_000_000, "items": {"type": "integer"}}));
+    let slow = json!({"type": "string", "pattern": "^(a?b?){60}c[a-z]*(x|y){1,40}$", "minLength": 9, "maxLength": 90});
+    let slow: serde_json::Map<String, Value> = (0..1500).map(|i| (format!("p{i}"), slow.clone())).collect();
+    add("slow patterns", json!({"type": "object", "properties": slow}));
     let mut nested = json!({"type": "integer"});
     for _ in 0..110 {
         nested = json!({"items": nested});
