@@ -27,6 +27,23 @@ pub struct Team {
     pub live_keys: u32,
 }
 
+/// A person or a service, to whom keys can belong.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUser {
+    /// Unique in the deployment: letters, digits, `.`, `-` and `_`, at most 64.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    pub id: String,
+    pub name: String,
+    pub created: String,
+    /// Keys that are neither revoked nor expired.
+    pub live_keys: u32,
+}
+
 /// What a key may do beside inference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +65,9 @@ pub struct CreateKey {
     pub team: String,
     /// Unique in its team.
     pub name: String,
+    /// The name of the user it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     #[serde(default)]
     pub role: KeyRole,
     /// The models it may use; absent is every model.
@@ -67,6 +87,9 @@ pub struct Key {
     pub id: String,
     /// The team's name.
     pub team: String,
+    /// The name of the user it belongs to.
+    #[serde(default)]
+    pub user: Option<String>,
     pub name: String,
     pub role: KeyRole,
     pub models: Option<Vec<String>>,

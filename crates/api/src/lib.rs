@@ -20,7 +20,8 @@ mod secret;
 mod status;
 
 pub use access::{
-    CreateKey, CreateTeam, CreatedKey, Key, KeyRole, KeyVersion, RotateKey, SetProviderKey, Team,
+    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRole, KeyVersion, RotateKey, SetProviderKey, Team,
+    User,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};

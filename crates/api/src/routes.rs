@@ -6,8 +6,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreatedKey, Key, LedgerCheck, List, Manifest,
-    Model, Plan, Provider, Record, RecordSummary, RotateKey, SetProviderKey, Status, Team,
+    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, LedgerCheck, List,
+    Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, SetProviderKey, Status, Team, User,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +197,9 @@ pub const ROUTES: &[Route] = &[
     get("list_teams", "/api/v1/teams", Action::ReadTeams, "Teams", json::<List<Team>>()),
     Route { method: Method::Post, request: json::<CreateTeam>(), status: 201,
         ..get("create_team", "/api/v1/teams", Action::WriteTeams, "Create a team", json::<Team>()) },
+    get("list_users", "/api/v1/users", Action::ReadTeams, "Users, to whom keys can belong", json::<List<User>>()),
+    Route { method: Method::Post, request: json::<CreateUser>(), status: 201,
+        ..get("create_user", "/api/v1/users", Action::WriteTeams, "Create a user", json::<User>()) },
 ];
 
 /// A matched operation and its path parameters, in the order of the path,

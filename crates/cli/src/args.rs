@@ -51,6 +51,9 @@ pub enum Top {
     /// Teams: who shares keys, limits and budgets.
     #[command(subcommand)]
     Team(Team),
+    /// Users: people and services, to whom keys can belong.
+    #[command(subcommand)]
+    User(User),
     /// Budgets: limits on what may be spent.
     #[command(subcommand)]
     Budget(Budget),
@@ -202,6 +205,9 @@ pub struct KeyCreate {
     /// The team's name.
     #[arg(long)]
     pub team: String,
+    /// The user it belongs to.
+    #[arg(long)]
+    pub user: Option<String>,
     #[arg(long, value_enum, default_value_t = KeyRole::Inference)]
     pub role: KeyRole,
     /// A model it may use; repeat for more. All models unless told.
@@ -224,6 +230,14 @@ pub enum KeyRole {
     Viewer,
     /// Everything, keys included.
     Admin,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum User {
+    /// Create a user.
+    Create { name: String },
+    /// List users and how many live keys each has.
+    List,
 }
 
 #[derive(Clone, Debug, Subcommand)]

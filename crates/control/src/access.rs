@@ -1,14 +1,14 @@
-//! Teams and keys.
+//! Teams, users and keys.
 
 use policy::NewKey;
 use report::Report;
-use store::{Change, Key, KeyRole, KeyVersion, State, Team};
-use units::{KeyId, Micros, TeamId};
+use store::{Change, Key, KeyRole, KeyVersion, State, Team, User};
+use units::{KeyId, Micros, TeamId, UserId};
 
 use crate::call::{Call, Outcome, json};
 use crate::{Plane, missing};
 
-/// Names of teams and keys appear in ledger accounts and metric labels.
+/// Names of teams, users and keys appear in ledger accounts and metric labels.
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), Report> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=64).contains(&name.len()) && name.chars().all(plain) {
@@ -43,6 +43,37 @@ pub(crate) fn create_team(plane: &Plane, call: &Call) -> Outcome {
     json(&show_team(&plane.state()?, &team, call.now))
 }
 
+pub(crate) fn list_users(plane: &Plane, call: &Call) -> Outcome {
+    let state = plane.state()?;
+    let users: Vec<api::User> = state.users.iter().map(|u| show_user(&state, u, call.now)).collect();
+    json(&api::List::from(users))
+}
+
+pub(crate) fn create_user(plane: &Plane, call: &Call) -> Outcome {
+    let wanted: api::CreateUser = call.read()?;
+    check_name("user", &wanted.name)?;
+    let state = plane.state()?;
+    if state.users.iter().any(|u| u.name == wanted.name) {
+        return Err(Report::new("CT0004", format!("there is a user \"{}\" already", wanted.name)).into());
+    }
+    let id = UserId(runtime::new_id());
+    let user = User { id, org: call.principal.org, name: wanted.name, created: call.now };
+    plane.change(&[Change::PutUser(user.clone())])?;
+    json(&show_user(&plane.state()?, &user, call.now))
+}
+
+fn show_user(state: &State, user: &User, now: Micros) -> api::User {
+    let live = |k: &&Key| {
+        k.user == Some(user.id) && k.revoked.is_none() && k.expires.is_none_or(|expires| expires > now)
+    };
+    api::User {
+        id: user.id.to_string(),
+        name: user.name.clone(),
+        created: user.created.to_string(),
+        live_keys: state.keys.iter().filter(live).count() as u32,
+    }
+}
+
 pub(crate) fn list_keys(plane: &Plane, _call: &Call) -> Outcome {
     let state = plane.state()?;
     let keys: Vec<api::Key> = state.keys.iter().map(|k| show_key(&state, k)).collect();
@@ -55,6 +86,13 @@ pub(crate) fn create_key(plane: &Plane, call: &Call) -> Outcome {
     let state = plane.state()?;
     let team = state.teams.iter().find(|t| t.name == wanted.team);
     let team = team.ok_or_else(|| missing("team", &wanted.team, "`bedplate team create` makes one"))?;
+    let user = match &wanted.user {
+        None => None,
+        Some(name) => {
+            let found = state.users.iter().find(|u| u.name == *name && u.org == team.org);
+            Some(found.ok_or_else(|| missing("user", name, "`bedplate user create` makes one"))?.id)
+        }
+    };
     let live = |k: &&Key| k.team == team.id && k.name == wanted.name && k.revoked.is_none();
     if state.keys.iter().any(|k| live(&k)) {
         let what = format!("team \"{}\" has a key \"{}\" already", team.name, wanted.name);
@@ -83,7 +121,7 @@ pub(crate) fn create_key(plane: &Plane, call: &Call) -> Outcome {
     let key = Key {
         id: KeyId(runtime::new_id()),
         team: team.id,
-        user: None,
+        user,
         name: wanted.name,
         role,
         versions: vec![version],
@@ -175,6 +213,10 @@ fn show_key(state: &State, key: &Key) -> api::Key {
     api::Key {
         id: key.id.to_string(),
         team: team_name(state, key.team),
+        user: key.user.map(|id| {
+            let user = state.users.iter().find(|u| u.id == id);
+            user.map_or_else(|| id.to_string(), |u| u.name.clone())
+        }),
         name: key.name.clone(),
         role: match key.role {
             KeyRole::Inference => api::KeyRole::Inference,

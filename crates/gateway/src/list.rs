@@ -18,7 +18,8 @@ pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) 
     policy::allows(&principal, Action::ReadModels).map_err(|d| d.report())?;
     let body = if arrival.surface == Surface::ShowModel {
         let name = request.path().strip_prefix("/v1/models/").unwrap_or_default();
-        let name = percent_decode(name);
+        // Names with a slash or a colon arrive percent-encoded from the official clients.
+        let name = net::percent_decode(name);
         let card = cards(arrival, &principal).into_iter().find(|c| c.id == name);
         let card = card.ok_or_else(|| {
             Report::new("GW0005", format!("no model is named \"{name:.100}\"")).hint("see `GET /v1/models`")
@@ -50,27 +51,6 @@ fn cards(arrival: &Arrival, principal: &Principal) -> Vec<ModelCard> {
             display_name: name.to_string(),
         })
         .collect()
-}
-
-/// Names with a slash or a colon arrive percent-encoded from the official clients.
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok());
-        match (bytes[i], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                i += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Anthropic's `/v1/messages/count_tokens`: exact where the local engine will

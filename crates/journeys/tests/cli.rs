@@ -242,3 +242,22 @@ fn wrong_use_exits_2_and_refusals_exit_1_with_a_code() {
     }
     world.is_sound();
 }
+
+#[test]
+fn a_key_belongs_to_a_user_who_exists() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(binary);
+    let user = world.run(&["user", "create", "ada", "--json"]).exits(0).json();
+    assert_eq!((&user["name"], &user["live_keys"]), (&"ada".into(), &0.into()));
+    let again = world.run(&["user", "create", "ada"]).exits(1);
+    assert!(again.stderr.contains("CT0004"), "{again:#?}");
+    world.run(&["team", "create", "search"]).exits(0);
+    let create = ["key", "create", "laptop", "--team", "search", "--json", "--user"];
+    let created = world.run(&[&create[..], &["ada"]].concat()).exits(0).json();
+    assert_eq!(created["key"]["user"], "ada", "{created}");
+    let nobody = world.run(&[&create[..], &["eve"]].concat()).exits(1);
+    assert!(nobody.stderr.contains("CT0003") && nobody.stderr.contains("eve"), "{nobody:#?}");
+    let listed = world.run(&["user", "list"]).exits(0).stdout;
+    assert!(listed.lines().any(|l| l.starts_with("ada") && l.contains(" 1 ")), "{listed}");
+    world.is_sound();
+}

@@ -11,6 +11,7 @@
 
 mod body;
 mod error;
+mod percent;
 mod tls;
 
 pub mod client;
@@ -21,5 +22,6 @@ pub use bytes::Bytes;
 pub use client::{Client, Origin};
 pub use error::{Error, Phase};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri};
+pub use percent::percent_decode;
 pub use server::{Request, Response, ResponseBody, Sink};
 pub use tls::{ServerTls, Trust};

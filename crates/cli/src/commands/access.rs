@@ -4,7 +4,8 @@ use std::io::{BufRead, IsTerminal};
 use std::process::{Command, Stdio};
 
 use api::{
-    CreateKey, CreateTeam, CreatedKey, Key, KeyRole, List, Provider, RotateKey, Secret, SetProviderKey, Team,
+    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRole, List, Provider, RotateKey, Secret,
+    SetProviderKey, Team, User,
 };
 use report::Report;
 
@@ -22,6 +23,7 @@ pub(super) fn key(server: &Server, command: args::Key, json: bool) -> Result<(),
                 args.expires.as_deref().map(|text| duration::seconds("--expires", text)).transpose()?;
             let create = CreateKey {
                 team: args.team,
+                user: args.user,
                 name: args.name,
                 role: match args.role {
                     args::KeyRole::Inference => KeyRole::Inference,
@@ -85,6 +87,30 @@ fn key_table(keys: &[Key]) -> String {
         })
         .collect();
     table(&["ID", "TEAM", "NAME", "ROLE", "HINT", "MODELS", "STATE"], &rows)
+}
+
+pub(super) fn user(server: &Server, command: args::User, json: bool) -> Result<(), Failure> {
+    match command {
+        args::User::Create { name } => {
+            let user: User = server.post("/api/v1/users", &CreateUser { name })?;
+            show(json, &user, |user| format!("user {} ({})", user.name, user.id));
+        }
+        args::User::List => {
+            let users: List<User> = server.get("/api/v1/users")?;
+            show(json, &users, |users| {
+                let rows: Vec<Vec<String>> = users
+                    .data
+                    .iter()
+                    .map(|user| {
+                        let (name, keys) = (user.name.clone(), user.live_keys.to_string());
+                        vec![name, keys, short_time(&user.created), user.id.clone()]
+                    })
+                    .collect();
+                table(&["USER", ">LIVE KEYS", "CREATED", "ID"], &rows)
+            });
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn team(server: &Server, command: args::Team, json: bool) -> Result<(), Failure> {

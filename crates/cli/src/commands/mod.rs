@@ -32,6 +32,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Chat(args) => return chat::run(&Server::new(&global)?, &args, json),
         Top::Key(command) => access::key(&Server::new(&global)?, command, json)?,
         Top::Team(command) => access::team(&Server::new(&global)?, command, json)?,
+        Top::User(command) => access::user(&Server::new(&global)?, command, json)?,
         Top::Provider(command) => access::provider(&Server::new(&global)?, command, json)?,
         Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
