@@ -24,8 +24,11 @@ pub(super) struct DeepSeek {
 /// The name of the call, and where its arguments begin; `Ok(None)`: more decides.
 fn head(body: &str) -> Result<Option<(&str, usize)>, ()> {
     let Some((kind, after)) = body.split_once(SEPARATOR) else {
-        return if body.len() > HEAD_MAX { Err(()) } else { Ok(None) };
+        return if body.len() > HEAD_MAX + SEPARATOR.len() { Err(()) } else { Ok(None) };
     };
+    if kind.len() > HEAD_MAX {
+        return Err(());
+    }
     let start = body.len() - after.len();
     if kind.trim() != "function" {
         let name = kind.trim();
@@ -38,6 +41,9 @@ fn head(body: &str) -> Result<Option<(&str, usize)>, ()> {
     let Some((name, rest)) = after.split_once('\n') else {
         return if after.len() > HEAD_MAX { Err(()) } else { Ok(None) };
     };
+    if name.len() > HEAD_MAX {
+        return Err(());
+    }
     let fenced = rest.trim_start();
     if fenced.is_empty() || (fenced.len() < FENCE.len() && FENCE.starts_with(fenced)) {
         return Ok(None);
@@ -46,9 +52,9 @@ fn head(body: &str) -> Result<Option<(&str, usize)>, ()> {
         return Ok(Some((name.trim(), body.len() - fenced.len())));
     };
     match json.find(|c: char| !c.is_ascii_alphabetic()) {
-        Some(at) => Ok(Some((name.trim(), body.len() - json.len() + at))),
-        None if json.len() > HEAD_MAX => Err(()),
-        None => Ok(None),
+        Some(at) if at <= HEAD_MAX => Ok(Some((name.trim(), body.len() - json.len() + at))),
+        None if json.len() <= HEAD_MAX => Ok(None),
+        _ => Err(()),
     }
 }
 

@@ -28,8 +28,9 @@ enum State {
     Text,
     /// An answer that is JSON, up to its end.
     Json(Scan),
-    /// The arguments of a call: JSON, and the bytes after it in which no end was found.
-    Call(String, Scan, usize),
+    /// The arguments of a call: JSON until it ends or is none, and the bytes in
+    /// which no end of the message stands.
+    Call(String, Option<Scan>, usize),
 }
 
 pub(super) struct Harmony {
@@ -53,7 +54,7 @@ impl Harmony {
             before.split_whitespace().chain(after.split_whitespace()).find_map(|w| w.strip_prefix("to="));
         match recipient {
             Some(to) if self.tools => {
-                State::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned(), Scan::default(), 0)
+                State::Call(to.strip_prefix("functions.").unwrap_or(to).to_owned(), Some(Scan::default()), 0)
             }
             _ if channel == "analysis" => State::Analysis,
             _ if self.json => State::Json(Scan::default()),
@@ -125,16 +126,16 @@ impl Harmony {
             State::Call(name, scan, seen) => {
                 // A mark inside of the JSON is a word of it. JSON that is broken
                 // ends at the first mark.
-                if *seen == 0 {
-                    match scan.end(buffer) {
-                        JsonEnd::More if !end => return false,
-                        JsonEnd::At(at) => *seen = at,
-                        _ => {}
-                    }
+                match scan.as_mut().map(|scan| scan.end(buffer)) {
+                    Some(JsonEnd::More) if !end => return false,
+                    Some(JsonEnd::At(at)) => *seen = at,
+                    _ => {}
                 }
+                *scan = None;
                 let from = (0..=*seen).rev().find(|i| buffer.is_char_boundary(*i)).unwrap_or(0);
                 let found = first(&buffer[from..], &ENDS).map(|(at, _)| from + at);
                 let Some(at) = found.or(end.then_some(buffer.len())) else {
+                    *seen = (*seen).max(buffer.len().saturating_sub(16));
                     return false;
                 };
                 let name = std::mem::take(name);

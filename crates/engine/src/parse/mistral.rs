@@ -51,9 +51,9 @@ fn head(body: &str) -> Head<'_> {
     }
     if let Some(id) = after.strip_prefix(CALL_ID) {
         match id.find(['[', '{']) {
-            Some(at) => after = &id[at..],
-            None if id.len() > NAME_MAX => return Head::Not,
-            None => return Head::More,
+            Some(at) if at <= NAME_MAX => after = &id[at..],
+            None if id.len() <= NAME_MAX => return Head::More,
+            _ => return Head::Not,
         }
     }
     let at = body.len() - after.len();

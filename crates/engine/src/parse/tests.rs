@@ -166,6 +166,14 @@ fn a_long_call_costs_one_look_at_each_byte() {
     }
 }
 
+/// Found by fuzzing: once a body is no JSON, it is none when more of it comes.
+#[test]
+fn a_body_that_is_no_json_ends_at_the_first_mark() {
+    let text = "<|channel|>commentary to=functions.search<|message|>1{\"q\" x<|end|>\"}<|end|>";
+    let whole = split(options(Family::Harmony, false), text, &[]);
+    assert_eq!(split(options(Family::Harmony, false), text, &borders(text)), whole);
+}
+
 const FAMILIES: [Family; 8] = [
     Family::Unknown,
     Family::Hermes,
