@@ -27,6 +27,13 @@ const REFERENCES_MAX: usize = 128;
 const COUNT_MAX: u64 = 1 << 16;
 /// Longest pattern.
 const PATTERN_MAX: usize = 4096;
+/// Most patterns and formats: each costs up to a millisecond.
+const PATTERNS_MAX: usize = 512;
+/// Most patterns of property names: each pair is compared.
+const NAME_PATTERNS_MAX: usize = 32;
+/// Largest common multiple of all `multipleOf`, in units of their last decimal:
+/// it is the states of an automaton, and 10 million of them take a minute.
+const MULTIPLE_MAX: u64 = 10_000;
 /// Integers beyond are not the same number in every client (RFC 8259, section 6).
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
@@ -92,7 +99,14 @@ pub(crate) fn prepare(text: &str) -> Result<Value, Error> {
     }
     let root: Value =
         serde_json::from_str(text).map_err(|e| Error::Invalid(format!("the schema is not JSON: {e}")))?;
-    let mut walk = Walk { root: &root, seen: BTreeSet::new(), schemas: 0 };
+    let mut walk = Walk {
+        root: &root,
+        seen: BTreeSet::new(),
+        schemas: 0,
+        patterns: 0,
+        name_patterns: 0,
+        multiples: Vec::new(),
+    };
     walk.schema(&root, "#", 0)?;
     productive::check(&root, &walk.seen)?;
     let mut narrowed = root.clone();
@@ -118,6 +132,10 @@ struct Walk<'a> {
     /// References that were followed.
     seen: BTreeSet<String>,
     schemas: usize,
+    patterns: usize,
+    name_patterns: usize,
+    /// The `multipleOf` so far, as a count of units and the unit's decimals.
+    multiples: Vec<(u64, u32)>,
 }
 
 impl<'a> Walk<'a> {
@@ -135,6 +153,7 @@ impl<'a> Walk<'a> {
             _ => return Err(Error::Invalid(format!("{at} is not a schema"))),
         };
         for (keyword, value) in fields {
+            self.count(keyword, value, at)?;
             self.keyword(fields, keyword, value, at)?;
             for (child, at) in children(keyword, value, at) {
                 self.schema(child, &at, depth + 1)?;
@@ -144,6 +163,34 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is bounded over the whole schema.
+    fn count(&mut self, keyword: &str, value: &Value, at: &str) -> Result<(), Error> {
+        match keyword {
+            "pattern" | "format" => self.patterns += 1,
+            "patternProperties" => self.name_patterns += value.as_object().map_or(0, Map::len),
+            "multipleOf" => {
+                let of = value.as_f64().filter(|v| *v > 0.0).and_then(|_| decimal(&value.to_string()));
+                let Some(of) = of else {
+                    return Err(unsupported(keyword, at, "it is no plain number above zero"));
+                };
+                self.multiples.push(of);
+                if common_multiple(&self.multiples).is_none_or(|m| m > MULTIPLE_MAX) {
+                    let why = format!("it and the others have no common multiple below {MULTIPLE_MAX} units");
+                    return Err(unsupported(keyword, at, &why));
+                }
+            }
+            _ => {}
+        }
+        let limits = [
+            ("number of patterns and formats", self.patterns, PATTERNS_MAX),
+            ("number of patterns of names", self.name_patterns, NAME_PATTERNS_MAX),
+        ];
+        match limits.into_iter().find(|(_, size, max)| size > max) {
+            Some((what, size, max)) => Err(Error::TooLarge { what, size, max }),
+            None => Ok(()),
+        }
     }
 
     fn reference(&mut self, value: &Value, at: &str, depth: usize) -> Result<(), Error> {
@@ -239,6 +286,28 @@ fn exact(value: &Value, keyword: &str, at: &str) -> Result<(), Error> {
         Value::Object(fields) => fields.values().try_for_each(|v| exact(v, keyword, at)),
         _ => Ok(()),
     }
+}
+
+/// `2.50` as 25 units of one decimal; `None` when it has an exponent or too many digits.
+fn decimal(text: &str) -> Option<(u64, u32)> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let part = part.trim_end_matches('0');
+    if part.len() > 9 {
+        return None;
+    }
+    format!("{whole}{part}").parse().ok().map(|units| (units, part.len() as u32))
+}
+
+fn common_multiple(of: &[(u64, u32)]) -> Option<u64> {
+    let decimals = of.iter().map(|(_, d)| *d).max().unwrap_or(0);
+    of.iter().try_fold(1u64, |sum, (units, d)| {
+        let units = units.checked_mul(10u64.checked_pow(decimals - d)?)?;
+        let (mut a, mut b) = (sum, units);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        (sum / a).checked_mul(units)
+    })
 }
 
 /// The schemas directly inside of a keyword's value, and where they stand.

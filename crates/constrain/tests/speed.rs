@@ -21,7 +21,7 @@ fn pieces() -> (Vec<Piece>, Vec<u32>) {
     ];
     let mut seen = std::collections::BTreeSet::new();
     while words.len() < 150_000 {
-        let mut word = if random.next_u32() % 3 == 0 { b" ".to_vec() } else { Vec::new() };
+        let mut word = if random.next_u32().is_multiple_of(3) { b" ".to_vec() } else { Vec::new() };
         for _ in 0..2 + random.next_u32() % 4 {
             word.extend(syllables[random.next_u32() as usize % syllables.len()].as_bytes());
         }

@@ -47,6 +47,7 @@ fn scalars(add: &mut dyn FnMut(&str, Value)) {
     add("at least", json!({"type": "number", "minimum": 3.5}));
     add("negative", json!({"type": "number", "exclusiveMaximum": 0}));
     add("multiple of 5", json!({"type": "integer", "multipleOf": 5, "minimum": 0, "maximum": 100}));
+    add("cents", json!({"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 99.99}));
     add("multiple of 0.5", json!({"type": "number", "multipleOf": 0.5, "minimum": 0, "maximum": 10}));
     for value in
         [json!(1), json!("x"), json!(null), json!(true), json!(1.5), json!([1, "a"]), json!({"a": {"b": []}})]
@@ -459,6 +460,15 @@ fn refused(add: &mut dyn FnMut(&str, Value)) {
     let slow = json!({"type": "string", "pattern": "^(a?b?){60}c[a-z]*(x|y){1,40}$", "minLength": 9, "maxLength": 90});
     let slow: serde_json::Map<String, Value> = (0..1500).map(|i| (format!("p{i}"), slow.clone())).collect();
     add("slow patterns", json!({"type": "object", "properties": slow}));
+    add("multiples of a large number", json!({"type": "integer", "multipleOf": 9_999_991}));
+    add(
+        "multiples with a large common one",
+        json!({"allOf": [{"type": "integer", "multipleOf": 997}, {"multipleOf": 991}]}),
+    );
+    add("multiples of a hair", json!({"type": "number", "multipleOf": 1e-8}));
+    let names: serde_json::Map<String, Value> =
+        (0..300).map(|i| (format!("^k{i}[a-z]*x{{1,50}}$"), json!(true))).collect();
+    add("300 patterns of names", json!({"type": "object", "patternProperties": names}));
     let mut nested = json!({"type": "integer"});
     for _ in 0..110 {
         nested = json!({"items": nested});
