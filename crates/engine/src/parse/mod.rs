@@ -98,6 +98,8 @@ impl Family {
     pub(crate) fn turn(self, think: Think, calls: &[Call], most: usize, must: bool) -> Option<Vec<Item>> {
         let turn = match self {
             Family::Unknown => return None,
+            // Bare values cannot be held to a schema; JSON between the same marks can,
+            // and is read.
             Family::Hermes | Family::Xml => hermes::turn(calls, most, must),
             Family::Llama => llama::turn(calls, most, must),
             Family::Mistral { args } => mistral::turn(calls, most, must, args),
