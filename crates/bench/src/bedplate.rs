@@ -40,7 +40,7 @@ impl Bedplate {
         let data = launcher.scratch.join("bedplate-data");
         let config = launcher.scratch.join("bedplate.yaml");
         let mut new = Bedplate { binary, data, config, admin: String::new(), keys: Vec::new() };
-        let up = new.serve(launcher, "")?;
+        let up = new.serve(launcher, "", &[])?;
         new.admin = admin_key(&up.server.log)?;
         for team in ["a", "b"] {
             let answer = new.client(up.address, &["key", "create", team, "--team", team])?;
@@ -51,13 +51,14 @@ impl Bedplate {
         Ok(new)
     }
 
-    /// Starts it on its data directory with these manifests in force.
-    pub fn serve(&self, launcher: &Launcher, manifests: &str) -> Result<Up> {
+    /// Starts it on its data directory with these manifests in force and these
+    /// words behind `serve`.
+    pub fn serve(&self, launcher: &Launcher, manifests: &str, words: &[&str]) -> Result<Up> {
         fs::write(&self.config, format!("{TEAMS}{manifests}")).context("write bedplate.yaml")?;
         let address = free_address()?;
         let mut server = launcher.start("bedplate", Side::Subject, &self.binary, |command| {
             command.arg("serve").arg("--data").arg(&self.data).arg("--config").arg(&self.config);
-            command.args(["--listen", &address.to_string()]);
+            command.args(["--listen", &address.to_string()]).args(words);
         })?;
         server.ready(address, "/readyz", Duration::from_secs(120))?;
         Ok(Up { server, address })

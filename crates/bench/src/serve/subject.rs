@@ -65,7 +65,7 @@ impl Host<'_> {
 
     fn start_ours(&self, cells: u32) -> Result<Standing> {
         let bedplate = self.bedplate.as_ref().context("no bedplate binary was given")?;
-        let up = bedplate.serve(self.launcher, &manifest(self.model, cells))?;
+        let up = bedplate.serve(self.launcher, &manifest(self.model, cells), &[])?;
         Ok(Standing {
             server: up.server,
             address: up.address,
