@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cli::{Role, Serve};
+use cli::{Attention, Role, Serve};
 use control::{Host, Plane};
 use gateway::{Gateway, Worker};
 use ledger::Book;
@@ -65,6 +65,11 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
             swap_wait: Duration::from_secs(args.engine_swap_wait),
             engine: engine::Options {
                 threads: engines::threads(),
+                flash: match args.engine_attention {
+                    Attention::Auto => None,
+                    Attention::Flash => Some(true),
+                    Attention::Plain => Some(false),
+                },
                 token_gap_us: args.engine_token_gap.saturating_mul(1000),
                 kv_memory_bytes: usize::try_from(args.kv_memory).unwrap_or(usize::MAX),
                 kv_disk: engines::kv_disks(&data, &keys, args.kv_disk),

@@ -105,6 +105,9 @@ pub struct Serve {
     /// While answers are written, prompts are computed in parts that keep two tokens about this many milliseconds apart.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub engine_token_gap: u64,
+    /// How local models attend: `plain` suits prompts that share long beginnings, `flash` contexts that share nothing.
+    #[arg(long, value_enum, default_value_t = Attention::Auto)]
+    pub engine_attention: Attention,
     /// Memory of each local model for keys and values of prompts that may come again.
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "256MiB", env = "BEDPLATE_KV_MEMORY")]
     pub kv_memory: u64,
@@ -114,6 +117,13 @@ pub struct Serve {
     /// Where the master key comes from: the key file, $BEDPLATE_MASTER_KEY, or the passphrase in $BEDPLATE_PASSPHRASE.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Attention {
+    Auto,
+    Flash,
+    Plain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

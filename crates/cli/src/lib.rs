@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-pub use args::{Bench, Doctor, MasterKey, Role, Serve};
+pub use args::{Attention, Bench, Doctor, MasterKey, Role, Serve};
 pub use context::{data_dir, environment};
 pub use failure::Failure;
 pub use progress::Progress;
