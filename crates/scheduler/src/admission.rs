@@ -20,6 +20,8 @@ const AGING_US: u64 = 10_000_000;
 /// A tenant that is this much ahead, in prompt tokens, gives up a choice to one
 /// that is behind. A swap costs two copies of a sequence's keys and values.
 pub(crate) const GAP: u64 = 8192;
+/// Blocks that are moved from cells to memory in a step: copies of a millisecond or so.
+const PUT_AWAY: usize = 4;
 /// Jobs whose blocks are on their way from disk at once: their bytes are in memory.
 const FETCHING_MAX: usize = 4;
 
@@ -211,9 +213,13 @@ impl Scheduler {
         let growth = shared.max_tokens.min(GROWTH).saturating_mul(slots);
         let cells = (choice.tokens.len() as u32 - start).saturating_add(growth);
         let (tenant, class) = (shared.tenant, self.aged(shared));
+        let of_tenant = |c: &Choice| self.jobs.get(&c.job).is_some_and(|s| s.tenant == tenant);
+        let runs = self.running.iter().any(of_tenant);
         loop {
             let running: u32 = self.running.iter().map(Choice::slots).sum();
-            if running + slots <= self.limits.running {
+            let crowd = self.committed() - self.kept_alone();
+            let crowded = runs && crowd.saturating_add(cells) > self.limits.crowd_cells;
+            if running + slots <= self.limits.running && !crowded {
                 if self.committed().saturating_add(cells) > self.caps.cells {
                     if self.evict(kernel, source) {
                         continue;
@@ -360,6 +366,20 @@ impl Scheduler {
             self.sweep();
         }
         true
+    }
+
+    /// Moves some of what is kept in cells to memory, where it costs running
+    /// choices nothing. False: there is nothing to move, or no room for it.
+    pub(crate) fn put_away(&mut self, kernel: &mut impl Kernel) -> bool {
+        let mut moved = false;
+        for _ in 0..PUT_AWAY {
+            let over = self.kept_alone() > self.limits.kept_cells;
+            if !over || !self.prefix.has_room() || !self.evict(kernel, None) {
+                break;
+            }
+            moved = true;
+        }
+        moved
     }
 
     /// Frees a slot, with all that is in it.

@@ -59,7 +59,7 @@ fn caps(cells: u32) -> Caps {
 }
 
 fn limits() -> Limits {
-    Limits { step_rows: 64, running: 12, memory_bytes: 8000, ..Limits::default() }
+    Limits { step_rows: 64, running: 12, memory_bytes: 8000, kept_cells: 128, ..Limits::default() }
 }
 
 /// Distinct prompts: nothing to share but by chance.

@@ -164,6 +164,11 @@ impl Prefix {
             self.take(oldest);
         }
     }
+    /// Whether another block can be kept without another's going.
+    pub(crate) fn has_room(&self) -> bool {
+        let largest = self.memory.values().next().map_or(0, Blob::size);
+        self.bytes + 2 * largest < self.bytes_max
+    }
     /// Takes a block out of memory.
     pub(crate) fn take(&mut self, key: BlockKey) -> Option<Blob> {
         let blob = self.memory.remove(&key)?;

@@ -26,6 +26,12 @@ pub struct Limits {
     /// While a choice is writing, prompts are computed in chunks that keep the
     /// predicted step within this, in microseconds.
     pub token_gap_us: u64,
+    /// A tenant that runs something starts nothing more beyond this many cells in
+    /// use by running choices: each row looks at every cell in use, so on a CPU a
+    /// crowd of long contexts computes less than a few of them, one after another.
+    pub crowd_cells: u32,
+    /// Cells beyond these that nobody runs go to memory, as long as there is room.
+    pub kept_cells: u32,
     /// Bytes of keys and values kept in memory after they lost their cells.
     pub memory_bytes: usize,
     /// Whether blocks are handed out to be kept on disk.
@@ -40,6 +46,8 @@ impl Default for Limits {
             step_rows: 512,
             running: 64,
             token_gap_us: 200_000,
+            crowd_cells: 4096,
+            kept_cells: 1024,
             memory_bytes: 256 << 20,
             disk: false,
             guess: true,
@@ -232,8 +240,7 @@ impl Scheduler {
     }
 
     pub fn counters(&self) -> Counters {
-        let running: Vec<SeqId> = self.running.iter().map(|c| c.seq).collect();
-        let kept = self.cells.used() - self.cells.seen_by(&running);
+        let kept = self.kept_alone();
         Counters {
             queued: self.jobs.values().filter(|s| !s.started).count() as u64,
             running: self.running.len() as u64,
@@ -282,7 +289,7 @@ impl Scheduler {
         if self.rows.is_empty() {
             let told = out.len();
             self.close(kernel, out);
-            let busy = self.save_some(kernel, 16) || out.len() > told;
+            let busy = self.save_some(kernel, 16) || self.put_away(kernel) || out.len() > told;
             let outcome = if busy { Outcome::Ran } else { Outcome::Idle };
             return Step { outcome, rows: Vec::new(), shape: Shape::default() };
         }
@@ -323,6 +330,7 @@ impl Scheduler {
         };
         self.close(kernel, out);
         self.save_some(kernel, 4);
+        self.put_away(kernel);
         Step { outcome, rows, shape }
     }
 
@@ -356,6 +364,12 @@ impl Scheduler {
     /// Cells in use and promised to the prompts that are being computed.
     pub(crate) fn committed(&self) -> u32 {
         self.cells.used() + self.running.iter().map(Choice::rows_left).sum::<u32>()
+    }
+
+    /// Cells that only kept sequences see.
+    pub(crate) fn kept_alone(&self) -> u32 {
+        let running: Vec<SeqId> = self.running.iter().map(|c| c.seq).collect();
+        self.cells.used() - self.cells.seen_by(&running)
     }
 
     fn drop_ended(&mut self, kernel: &mut impl Kernel, out: &mut Vec<Output>) {
