@@ -48,7 +48,7 @@ pub struct Options {
     /// Where keys and values survive a restart.
     pub kv_disk: Option<KvDisks>,
     /// Flash attention: better where contexts have nothing in common, worse
-    /// where many share a long prefix. `None`: see [`load::flash`].
+    /// where many share a long prefix. `None`: llama.cpp's choice.
     pub flash: Option<bool>,
 }
 
@@ -213,7 +213,7 @@ impl Engine {
             // Beside those that run, the ones that are kept for later prompts.
             seq_max: if model.is_recurrent() { options.n_seq_max } else { load::SEQUENCES },
             outputs_max: options.n_seq_max + load::GUESSES,
-            flash: load::flash(&options),
+            flash: options.flash,
             seq_len_max: plan.seq_len_max,
             step_rows: load::STEP_ROWS.min(plan.cells),
             threads: options.threads,

@@ -102,16 +102,11 @@ pub(crate) fn fingerprint(path: &Path, header: &Header) -> Result<String, Error>
     Ok(hash.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Which attention to use: what was said, or llama.cpp's choice.
-pub(crate) fn flash(options: &Options) -> Option<bool> {
-    options.flash
-}
-
 /// What computes keys and values. To be changed with the pin in `Cargo.toml`:
 /// saved ones of another version are not looked at.
 const ENGINE_BUILD: &str = "llama-cpp-sys-2 0.1.161";
 
 /// Everything that saved keys and values depend on beside the tokens.
 pub(crate) fn kv_fingerprint(model: &str, options: &Options) -> String {
-    format!("{ENGINE_BUILD}; model {model}; f16; flash {:?}", flash(options))
+    format!("{ENGINE_BUILD}; model {model}; f16; flash {:?}", options.flash)
 }

@@ -14,7 +14,7 @@
 //! whoever has had most of the lowest class gives up its own and goes on later
 //! from there: no request fails because another grew.
 //!
-//! - `admission` who starts, from where, and whose cells it gets
+//! - `admission` who starts, and from where; `room` whose cells it gets
 //! - `compose` what goes into a step; `draft` guesses ahead where that pays
 //! - `fair` whose turn it is; `fit` what a step costs
 //! - `cells` who holds what; `prefix` and `tiers` what is kept, and where
@@ -36,6 +36,7 @@ mod job;
 mod kernel;
 mod prefix;
 mod random;
+mod room;
 mod sampling;
 mod scheduler;
 pub mod simulated;
