@@ -73,7 +73,7 @@ fn libclang() -> bool {
     }
     let holds = |folder: &Path| {
         let Ok(entries) = std::fs::read_dir(folder) else { return false };
-        entries.filter_map(Result::ok).any(|e| e.file_name().to_string_lossy().starts_with("libclang"))
+        entries.filter_map(Result::ok).any(|e| is_libclang(&e.file_name().to_string_lossy()))
     };
     let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let mut folders =
@@ -84,4 +84,25 @@ fn libclang() -> bool {
         folders.extend(llvm.map(|p| p.join("lib").display().to_string()));
     }
     folders.iter().any(|f| holds(Path::new(f)))
+}
+
+/// `libclang-cpp.so` is the interface to C++ that other tools bring along, and no help to bindgen.
+fn is_libclang(name: &str) -> bool {
+    name.starts_with("libclang.so")
+        || name.strip_prefix("libclang-").is_some_and(|rest| !rest.starts_with("cpp") && rest.contains(".so"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpp_interface_is_not_taken_for_libclang() {
+        for name in ["libclang.so", "libclang.so.1", "libclang-14.so", "libclang-14.so.1"] {
+            assert!(is_libclang(name), "{name}");
+        }
+        for name in ["libclang-cpp.so.14", "libclang_rt.so", "libclang-14.a"] {
+            assert!(!is_libclang(name), "{name}");
+        }
+    }
 }
