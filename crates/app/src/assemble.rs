@@ -78,10 +78,42 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
         let guide = build.guide();
         routes.insert(GUIDE.into(), Arc::new(guide));
     }
+    for document in &documents {
+        let Spec::Feature(declared) = &document.spec else { continue };
+        match feature(&document.name, declared, state, &routes) {
+            Ok(route) => drop(routes.insert(document.name.as_str().into(), Arc::new(route))),
+            Err(report) => build.problems.push(report),
+        }
+    }
     parts.models.keep(&build.wanted);
     let problems = build.problems;
     let directory = Directory::new(state, parts.pepper);
     (Snapshot { generation: state.generation, directory, routes, prices }, problems)
+}
+
+/// A feature is its model's route under its own name.
+fn feature(
+    name: &str,
+    declared: &manifest::Feature,
+    state: &State,
+    routes: &BTreeMap<Box<str>, Arc<Route>>,
+) -> Result<Route, Report> {
+    let of = |route: &Arc<Route>| Route {
+        name: name.into(),
+        feature: Some(Arc::new(gateway::Feature {
+            name: name.into(),
+            prompt: declared.prompt.as_deref().map(Arc::from),
+            teams: declared.teams.as_ref().map(|names| {
+                let offered = state.teams.iter().filter(|team| names.contains(&team.name));
+                offered.map(|team| team.id).collect()
+            }),
+        })),
+        ..Route::clone(route)
+    };
+    routes.get(declared.model.as_str()).map(of).ok_or_else(|| {
+        Report::new("MF0031", format!("Feature \"{name}\" is not in force"))
+            .because(format!("no model is named \"{}\"", declared.model))
+    })
 }
 
 fn adapter_names(model: &manifest::Model) -> BTreeSet<&str> {
@@ -329,6 +361,7 @@ impl Build<'_> {
             candidates: Vec::new(),
             targets: Vec::new(),
             absent: Vec::new(),
+            feature: None,
             deadlines: Deadlines::default(),
             created: self.parts.now.seconds(),
         }

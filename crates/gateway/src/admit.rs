@@ -13,9 +13,10 @@ use units::Usd;
 
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
-use crate::{Gateway, Place, Route, Surface};
+use crate::{Feature, Gateway, Place, Route, Surface};
 
 /// What a request may take, before anything is known of its answer.
+#[derive(Clone)]
 pub(crate) struct Worst {
     pub model: String,
     pub end_user: Option<String>,
@@ -41,6 +42,16 @@ impl Worst {
             input_tokens_max: asked.input_tokens_max(),
             output_tokens: e.max_tokens,
             n: e.n,
+        }
+    }
+
+    /// A feature's prompt is paid like the client's.
+    fn with(&self, feature: Option<&Feature>) -> Worst {
+        let bytes = feature.map_or(0, Feature::prompt_bytes);
+        Worst {
+            input_tokens: self.input_tokens + bytes / 3,
+            input_tokens_max: self.input_tokens_max + bytes,
+            ..self.clone()
         }
     }
 }
@@ -111,6 +122,7 @@ fn decide(
         return Err(Report::new("GW0006", "the server is shutting down").retry(report::Retry::After(1)));
     }
     let route = find_route(arrival, principal, &worst.model)?;
+    let worst = &worst.with(route.feature.as_deref());
     let tokens = worst.input_tokens.saturating_add(worst.output_tokens.unwrap_or(TOKENS_UNSAID));
     let ticket = gateway.limits().admit(principal, tokens, arrival.at).map_err(|d| d.report())?;
     let ask = Ask {
@@ -152,6 +164,9 @@ pub(crate) fn find_route(
         return Err(Report::new("GW0005", format!("no model is named \"{model:.100}\"")).hint(hint));
     };
     policy::may_use(principal, &route.name).map_err(|denied| denied.report())?;
+    if let Some(feature) = &route.feature {
+        feature.may_use(principal)?;
+    }
     Ok(Arc::clone(route))
 }
 

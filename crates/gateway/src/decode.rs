@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     pub body: Bytes,
     pub envelope: Envelope,
     decoded: OnceCell<Decoded>,
+    /// The decoded request is not what the client wrote any more.
+    rewritten: bool,
 }
 
 pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<Asked, Report> {
@@ -25,7 +27,13 @@ pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<As
     let from = runtime::clock::monotonic_us();
     let envelope = dialects::scan(&body).map_err(Report::from)?;
     arrival.step("decode", from, String::new());
-    Ok(Asked { dialect: arrival.surface.dialect(), body, envelope, decoded: OnceCell::new() })
+    Ok(Asked {
+        dialect: arrival.surface.dialect(),
+        body,
+        envelope,
+        decoded: OnceCell::new(),
+        rewritten: false,
+    })
 }
 
 /// The body's bytes, at most the gateway's limit.
@@ -60,6 +68,23 @@ impl Asked {
         }
         let decoded = dialects::decode_request(self.dialect, &self.body).map_err(Report::from)?;
         Ok(self.decoded.get_or_init(|| decoded))
+    }
+
+    /// Changes what targets are asked. From here on the client's own bytes go nowhere.
+    ///
+    /// # Errors
+    /// As [`Asked::decoded`].
+    pub fn rewrite(&mut self, edit: impl FnOnce(&mut chat::Request)) -> Result<(), Report> {
+        self.decoded()?;
+        let decoded = self.decoded.get_mut().expect("decoded a line above");
+        edit(&mut decoded.request);
+        self.rewritten = true;
+        Ok(())
+    }
+
+    /// Whether a target of the client's dialect gets the client's bytes.
+    pub fn is_rewritten(&self) -> bool {
+        self.rewritten
     }
 
     /// The parameters that the local engine is not told: it takes canonical requests only (TRAPS S2).

@@ -15,6 +15,7 @@ mod admit;
 mod decode;
 mod dispatch;
 mod embed;
+mod feature;
 mod headers;
 mod identify;
 pub mod journey;
@@ -40,6 +41,7 @@ use policy::Limits;
 use runtime::Shutdown;
 use store::Store;
 
+pub use feature::Feature;
 pub use headers::error;
 pub use identify::presented;
 pub use snapshot::{Place, Route, Snapshot, Target, Upstream};

@@ -10,7 +10,7 @@ use report::Report;
 
 use crate::account::Arrival;
 use crate::journey::Stop;
-use crate::{Place, Surface, Worker, admit, decode, identify};
+use crate::{Place, Route, Surface, Worker, admit, decode, identify};
 
 /// `/v1/models` and `/v1/models/{model}`: what this key may use.
 pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
@@ -41,8 +41,11 @@ pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) 
 }
 
 fn cards(arrival: &Arrival, principal: &Principal) -> Vec<ModelCard> {
-    let granted =
-        arrival.snapshot.routes.iter().filter(|(_, route)| policy::may_use(principal, &route.name).is_ok());
+    let granted = |route: &Route| {
+        policy::may_use(principal, &route.name).is_ok()
+            && route.feature.as_ref().is_none_or(|feature| feature.may_use(principal).is_ok())
+    };
+    let granted = arrival.snapshot.routes.iter().filter(|(_, route)| granted(route));
     granted
         .map(|(name, route)| ModelCard {
             id: name.to_string(),
@@ -63,8 +66,11 @@ pub(crate) async fn count_tokens(
     let principal = identify::identify(arrival, &request)?;
     policy::allows(&principal, Action::Infer).map_err(|d| d.report())?;
     let body = decode::read(arrival, request).await?;
-    let decoded = dialects::anthropic::count_tokens::decode(&body).map_err(Report::from)?;
+    let mut decoded = dialects::anthropic::count_tokens::decode(&body).map_err(Report::from)?;
     let route = admit::find_route(arrival, &principal, &decoded.request.model)?;
+    if let Some(feature) = &route.feature {
+        feature.prepend(&mut decoded.request);
+    }
     let ticket = worker.gateway.limits().admit(&principal, 0, arrival.at).map_err(|d| d.report())?;
     worker.gateway.limits().true_up(ticket, 0);
     let local = route.targets.iter().find_map(|t| match &t.place {

@@ -8,6 +8,7 @@ use net::client::Timeouts;
 use net::{HeaderMap, Origin};
 use routing::{Breaker, Candidate, Deadlines};
 
+use crate::Feature;
 use crate::models::{Adapter, Model};
 
 /// One generation of the configuration.
@@ -21,6 +22,7 @@ pub struct Snapshot {
 }
 
 /// How one model name becomes targets. `candidates` and `targets` are parallel.
+#[derive(Clone)]
 pub struct Route {
     pub name: Arc<str>,
     pub candidates: Vec<Candidate>,
@@ -28,6 +30,8 @@ pub struct Route {
     /// Declared targets that cannot serve now, and why: a missing key, a file that is no model.
     pub absent: Vec<(Arc<str>, String)>,
     pub deadlines: Deadlines,
+    /// What is asked for is a feature, not a bare model.
+    pub feature: Option<Arc<Feature>>,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,
 }

@@ -20,7 +20,8 @@ pub(crate) struct Outgoing {
     pub dropped: Vec<String>,
 }
 
-/// Same dialect: the client's bytes with a few pieces replaced. Otherwise: a translation.
+/// Same dialect: the client's bytes with a few pieces replaced. Otherwise, and
+/// for what we have rewritten: the canonical request in the target's words.
 pub(crate) fn outgoing(
     asked: &Asked,
     surface: Surface,
@@ -34,7 +35,7 @@ pub(crate) fn outgoing(
         Report::new("GW0009", format!("provider {} has no valid URL for this request", to.name))
             .because(e.to_string())
     })?;
-    if wire == asked.dialect {
+    if wire == asked.dialect && !asked.is_rewritten() {
         let ask_usage = asked.envelope.stream
             && !asked.envelope.include_usage
             && surface != Surface::Embed
@@ -56,7 +57,8 @@ pub(crate) fn outgoing(
     decoded.request.stream_usage = true;
     let encoded =
         dialects::encode_request(wire, quirks, &target.upstream_model, &decoded).map_err(Report::from)?;
-    Ok(Outgoing { wire, path, body: vec![encoded.body], stripped: true, dropped: encoded.dropped })
+    let stripped = !asked.envelope.include_usage;
+    Ok(Outgoing { wire, path, body: vec![encoded.body], stripped, dropped: encoded.dropped })
 }
 
 /// The wire failed before or inside an answer of which the client has seen nothing.

@@ -35,6 +35,11 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
     let mut providers = with(Kind::Provider, &known.providers);
     providers.extend(known.catalog.iter().cloned());
     let teams = with(Kind::Team, &known.teams);
+    let mut models = with(Kind::Model, &known.models);
+    models.extend(documents.iter().flat_map(|d| match &d.spec {
+        Spec::Model(model) => model.aliases.clone(),
+        _ => Vec::new(),
+    }));
     let mut problems = Vec::new();
     for document in documents {
         match &document.spec {
@@ -62,6 +67,12 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                 Scope::Key(name) => missing(document, "spec.key", "key", name, &known.keys),
                 Scope::Org(name) => missing(document, "spec.org", "org", name, &known.orgs),
             }),
+            Spec::Feature(feature) => {
+                problems.extend(missing(document, "spec.model", "model", &feature.model, &models));
+                for (index, team) in feature.teams.iter().flatten().enumerate() {
+                    problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", team, &teams));
+                }
+            }
             Spec::Team(_) => {}
         }
     }
@@ -96,20 +107,27 @@ fn missing(
     }))
 }
 
-/// A model's name or alias belongs to one model.
+/// A model's name or alias belongs to one model, and to no feature.
 fn names_given_twice(documents: &[Document]) -> Vec<Report> {
     let mut owners = std::collections::BTreeMap::<&str, &Document>::new();
     let mut problems = Vec::new();
     for document in documents {
-        let Spec::Model(model) = &document.spec else { continue };
-        for name in std::iter::once(&document.name).chain(&model.aliases) {
+        let aliases = match &document.spec {
+            Spec::Model(model) => &model.aliases[..],
+            Spec::Feature(_) => &[],
+            _ => continue,
+        };
+        for name in std::iter::once(&document.name).chain(aliases) {
             match owners.insert(name, document) {
-                Some(other) if other.name != document.name => problems.push(
-                    Report::new("MF0012", format!("the name \"{name}\" belongs to two models"))
+                Some(other) if other.name != document.name || other.kind != document.kind => problems.push(
+                    Report::new("MF0012", format!("the name \"{name}\" is given twice"))
                         .at(document.place("spec.aliases"))
                         .because(format!(
-                            "model \"{}\" at {}:{} has it too",
-                            other.name, other.file, other.line
+                            "{} \"{}\" at {}:{} has it too",
+                            other.kind.name(),
+                            other.name,
+                            other.file,
+                            other.line
                         )),
                 ),
                 _ => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Report;
 
-use crate::kinds::{budget, model, provider, team};
+use crate::kinds::{budget, feature, model, provider, team};
 use crate::read::{Fields, Problems, nearest, text};
 use crate::yaml::{self, Node, Value};
 
@@ -15,18 +15,24 @@ pub enum Kind {
     Provider,
     Model,
     Team,
+    Feature,
     Budget,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Provider, Kind::Model, Kind::Team, Kind::Budget];
+    pub const ALL: [Kind; 5] = [Kind::Provider, Kind::Model, Kind::Team, Kind::Feature, Kind::Budget];
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Provider => "Provider",
             Kind::Model => "Model",
             Kind::Team => "Team",
+            Kind::Feature => "Feature",
             Kind::Budget => "Budget",
         }
+    }
+    /// Its objects are asked for by clients, and so are named like models.
+    fn is_asked_for(self) -> bool {
+        matches!(self, Kind::Model | Kind::Feature)
     }
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.name() == name)
@@ -34,7 +40,7 @@ impl Kind {
 }
 
 /// Reserved for later versions, so that the error can say so.
-const LATER: [&str; 8] = ["Policy", "Guard", "Collection", "Prompt", "Tool", "Feature", "Site", "Rollout"];
+const LATER: [&str; 7] = ["Policy", "Guard", "Collection", "Prompt", "Tool", "Site", "Rollout"];
 
 /// What a document declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +48,7 @@ pub enum Spec {
     Provider(provider::Provider),
     Model(model::Model),
     Team(team::Team),
+    Feature(feature::Feature),
     Budget(budget::Budget),
 }
 
@@ -128,6 +135,7 @@ fn document(root: &Node, source: &str, problems: &Problems) -> Option<Document> 
         Kind::Provider => provider::read(&mut spec).map(Spec::Provider),
         Kind::Model => model::read(&mut spec).map(Spec::Model),
         Kind::Team => team::read(&mut spec).map(Spec::Team),
+        Kind::Feature => feature::read(&mut spec).map(Spec::Feature),
         Kind::Budget => budget::read(&mut spec).map(Spec::Budget),
     };
     spec.finish();
@@ -171,7 +179,7 @@ fn version(fields: &mut Fields) -> bool {
 fn kind(fields: &mut Fields) -> Option<Kind> {
     let problems = fields.problems;
     let Some(node) = fields.take("kind") else {
-        problems.missing("kind", fields.at, "one of Provider, Model, Team, Budget");
+        problems.missing("kind", fields.at, format!("one of {}", kinds()).as_str());
         return None;
     };
     let word = text(node, "kind", problems)?;
@@ -183,17 +191,23 @@ fn kind(fields: &mut Fields) -> Option<Kind> {
     let near = nearest(&word, Kind::ALL.iter().map(|k| k.name()).chain(LATER));
     problems.push(if LATER.contains(&word.as_str()) {
         Report { what: format!("kind \"{word}\" is not in this version yet"), ..report }
-            .hint("this version has Provider, Model, Team and Budget")
+            .hint(format!("this version has {}", kinds()))
     } else if let Some(near) = near {
         report.hint(format!("did you mean `{near}`?"))
     } else {
-        report.hint("this version has Provider, Model, Team and Budget")
+        report.hint(format!("this version has {}", kinds()))
     });
     None
 }
 
+/// `Provider, Model, Team`...
+fn kinds() -> String {
+    Kind::ALL.map(Kind::name).join(", ")
+}
+
 fn metadata(node: &Node, kind: Option<Kind>, problems: &Problems) -> Option<String> {
     let mut fields = Fields::open(node, "metadata", problems)?;
+    let asked_for = kind.is_some_and(Kind::is_asked_for);
     let name_node = fields.take("name");
     let name = match name_node {
         None => {
@@ -201,9 +215,9 @@ fn metadata(node: &Node, kind: Option<Kind>, problems: &Problems) -> Option<Stri
             None
         }
         Some(name_node) => text(name_node, "metadata.name", problems).filter(|name| {
-            let valid = if kind == Some(Kind::Model) { model_name(name) } else { object_name(name) };
+            let valid = if asked_for { model_name(name) } else { object_name(name) };
             if !valid {
-                let rule = if kind == Some(Kind::Model) {
+                let rule = if asked_for {
                     "1 to 200 letters, digits and `.` `_` `-` `/` `:` `@`"
                 } else {
                     "1 to 63 lower-case letters, digits, `.` `_` `-`, beginning with a letter or digit"

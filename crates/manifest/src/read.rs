@@ -174,6 +174,24 @@ impl<'n, 'p> Fields<'n, 'p> {
             }
         }
     }
+    /// A list of names of other objects, each once.
+    pub fn names(&mut self, name: &'static str, max: usize, valid: fn(&str) -> bool) -> Vec<String> {
+        let (path, problems) = (self.path_of(name), self.problems);
+        let mut names: Vec<String> = Vec::new();
+        for (index, node) in self.list(name, max).unwrap_or(&[]).iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            match text(node, &path, problems) {
+                Some(word) if valid(&word) && !names.contains(&word) => names.push(word),
+                Some(word) if names.contains(&word) => problems.push(
+                    Report::new("MF0012", format!("`{path}` names \"{}\" again", clip(&word)))
+                        .at(problems.place(node.at)),
+                ),
+                Some(_) => problems.wrong(&path, node, "the name of an object"),
+                None => {}
+            }
+        }
+        names
+    }
     pub fn open_map(&mut self, name: &'static str) -> Option<Fields<'n, 'p>> {
         let node = self.take(name)?;
         Fields::open(node, &self.path_of(name), self.problems)
@@ -238,6 +256,30 @@ pub(crate) fn text(node: &Node, path: &str, problems: &Problems) -> Option<Strin
         }
         _ => {
             problems.wrong(path, node, "one line of text, at most 4,096 bytes");
+            None
+        }
+    }
+}
+
+/// Text of several lines that is not empty, at most `max` bytes: a prompt, policies.
+pub(crate) fn long_text(node: &Node, path: &str, max: usize, problems: &Problems) -> Option<String> {
+    let printable = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    match &node.value {
+        Value::Scalar { text, .. }
+            if text.len() <= max && !text.trim().is_empty() && text.chars().all(printable) =>
+        {
+            Some(text.clone())
+        }
+        Value::Scalar { text, .. } => {
+            problems.push(
+                Report::new("MF0009", format!("`{path}` has {} bytes", text.len()))
+                    .at(problems.place(node.at))
+                    .because(format!("it must be text of at most {max} bytes, without control characters")),
+            );
+            None
+        }
+        _ => {
+            problems.wrong(path, node, format!("text of at most {max} bytes"));
             None
         }
     }

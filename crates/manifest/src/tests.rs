@@ -31,6 +31,16 @@ metadata: { name: search }
 spec: { requestsPerMinute: 600 }
 ---
 apiVersion: bedplate/v1
+kind: Feature
+metadata: { name: assistant }
+spec:
+  model: meta/llama-fast
+  prompt: |
+    You answer questions about our products.
+    Be brief.
+  teams: [ search ]
+---
+apiVersion: bedplate/v1
 kind: Budget
 metadata: { name: search-month }
 spec: { team: search, limit: "25.00", period: month, kind: hard }
@@ -64,7 +74,8 @@ fn a_stream_of_every_kind_is_read() {
         Provider groq house.yaml:2
         Model fast house.yaml:10
         Team search house.yaml:23
-        Budget search-month house.yaml:28"#]]
+        Feature assistant house.yaml:28
+        Budget search-month house.yaml:38"#]]
     .assert_eq(&places.join("\n"));
     assert!(documents[0].text.starts_with("# The house's"), "{}", documents[0].text);
     assert!(
@@ -109,13 +120,41 @@ fn an_unknown_key_is_an_error_with_a_suggestion_and_its_place() {
 }
 
 #[test]
+fn a_feature_names_a_model_and_teams_that_exist() {
+    check_errors(
+        &in_spec("Feature", "  model: fast\n  prompt: \"\"\n  teams: [ serach, search, search ]\n"),
+        expect![[r#"
+            error[MF0009]: `spec.prompt` has 0 bytes
+              --> x.yaml:6:11
+              because: it must be text of at most 32768 bytes, without control characters
+            error[MF0012]: `spec.teams[2]` names "search" again
+              --> x.yaml:7:28"#]],
+    );
+    check_errors(&in_spec("Feature", "  model: fast\n  teams: [ search ]\n"), expect![[r#"
+        error[MF0031]: Feature "n" names model "fast"
+          --> x.yaml:5
+          because: no model has that name
+        hint: `bedplate model list` shows all 0
+        error[MF0031]: Feature "n" names team "search"
+          --> x.yaml:6
+          because: no team has that name
+        hint: `bedplate team list` shows all 0"#]]);
+    let twice =
+        format!("{GOOD}---\n{}", in_spec("Feature", "  model: fast\n").replace("name: n", "name: fast"));
+    check_errors(&twice, expect![[r#"
+        error[MF0012]: the name "fast" is given twice
+          --> x.yaml:43
+          because: Model "fast" at x.yaml:10 has it too"#]]);
+}
+
+#[test]
 fn kinds_of_later_versions_say_so() {
     check_errors(
-        "apiVersion: bedplate/v1\nkind: Guard\nmetadata: { name: a }\n",
+        "apiVersion: bedplate/v1\nkind: Rollout\nmetadata: { name: a }\n",
         expect![[r#"
-        error[MF0006]: kind "Guard" is not in this version yet
-          --> x.yaml:2:7
-        hint: this version has Provider, Model, Team and Budget"#]],
+            error[MF0006]: kind "Rollout" is not in this version yet
+              --> x.yaml:2:7
+            hint: this version has Provider, Model, Team, Feature, Budget"#]],
     );
     check_errors(
         "apiVersion: bedplate/v1\nkind: Modle\nmetadata: { name: a }\n",
@@ -196,10 +235,10 @@ fn references_are_checked_with_a_suggestion() {
     check_errors(
         &GOOD.replace("team: search,", "team: serch,"),
         expect![[r#"
-        error[MF0031]: Budget "search-month" names team "serch"
-          --> x.yaml:31
-          because: no team has that name
-        hint: did you mean "search"? `bedplate team list` shows all 1"#]],
+            error[MF0031]: Budget "search-month" names team "serch"
+              --> x.yaml:41
+              because: no team has that name
+            hint: did you mean "search"? `bedplate team list` shows all 1"#]],
     );
     let twice = format!(
         "{GOOD}---\n{}",
@@ -208,9 +247,9 @@ fn references_are_checked_with_a_suggestion() {
     check_errors(
         &twice,
         expect![[r#"
-        error[MF0012]: the name "fast" belongs to two models
-          --> x.yaml:38
-          because: model "fast" at x.yaml:10 has it too"#]],
+            error[MF0012]: the name "fast" is given twice
+              --> x.yaml:48
+              because: Model "fast" at x.yaml:10 has it too"#]],
     );
 }
 

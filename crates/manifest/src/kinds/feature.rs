@@ -1,0 +1,42 @@
+//! `Feature`: what a product team launches, under a name that its clients ask for like a model's.
+
+use report::Report;
+
+use crate::document::{model_name, object_name};
+use crate::read::{Fields, long_text};
+use crate::yaml::clip;
+
+/// Longest system prompt: 32 KiB are about 8,000 tokens, paid with every request.
+const PROMPT_BYTES_MAX: usize = 32 << 10;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// The model that answers: a `Model`'s name or alias.
+    pub model: String,
+    /// What the model is told before the client's own messages.
+    pub prompt: Option<String>,
+    /// Who may use it; `None`: every team whose key may use the name.
+    pub teams: Option<Vec<String>>,
+}
+
+pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
+    let (at, problems) = (fields.at, fields.problems);
+    let model = fields.text("model").filter(|name| {
+        let valid = model_name(name);
+        if !valid {
+            problems.push(
+                Report::new("MF0011", format!("\"{}\" is not a valid name", clip(name)))
+                    .at(problems.place(at))
+                    .because("`spec.model` is the name of a model"),
+            );
+        }
+        valid
+    });
+    if !fields.has("model") {
+        problems.missing("spec.model", at, "name the model that answers: `model: fast`");
+    }
+    let prompt = fields.take("prompt").and_then(|n| long_text(n, "spec.prompt", PROMPT_BYTES_MAX, problems));
+    let teams = fields.has("teams").then(|| fields.names("teams", 64, object_name));
+    let _ = fields.take("teams");
+    Some(Feature { model: model?, prompt, teams })
+}
