@@ -10,6 +10,7 @@ mod docs;
 mod errors;
 mod examples;
 mod sources;
+mod threats;
 
 use std::path::{Path, PathBuf};
 
@@ -37,13 +38,14 @@ impl Findings {
 type Rule = (&'static str, fn(&Path, &mut Findings) -> Result<()>);
 
 /// Alphabetic.
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     ("arrows point down", arrows::check),
     ("dependencies have a reason", dependencies::check),
     ("docs name real commands", docs::check),
     ("errors have pages", errors::check),
     ("examples load", examples::check),
     ("sources are in shape", sources::check),
+    ("threats have tests", threats::check),
 ];
 
 pub fn run() -> Result<()> {
