@@ -12,6 +12,12 @@ use Class as C;
 
 #[rustfmt::skip]
 pub const CODES: &[Entry] = &[
+    e("AU0001", C::Internal, Us, "the audit log is damaged"),
+    e("AU0002", C::Invalid, Client, "a proof of the audit log does not hold"),
+    e("AU0003", C::Invalid, Client, "the text is not a key, checkpoint or receipt"),
+    e("AU0004", C::Conflict, Us, "the audit log shows two views"),
+    e("AU0005", C::NotFound, Client, "the audit log has no such leaf"),
+    e("AU0006", C::Invalid, Client, "the leaf was written by a newer version"),
     e("CL0001", C::Unavailable, Us, "the server could not be reached"),
     e("CL0002", C::Unauthenticated, Client, "no key was given to the command"),
     e("CL0003", C::BadUpstream, Us, "the server's answer could not be read"),

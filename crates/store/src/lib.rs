@@ -28,6 +28,9 @@ use units::RequestId;
 
 /// The most records that [`Records::recent`] returns.
 pub const RECENT_MAX: usize = 1_000;
+/// The largest leaf of the audit log: the length of an entry in a tile's bundle
+/// has two bytes (C2SP `tlog-tiles`).
+pub const LEAF_BYTES_MAX: usize = 65_535;
 /// The largest secret, in bytes: room for a certificate chain or a service
 /// account's key file.
 pub const SECRET_MAX: usize = 64 << 10;

@@ -16,6 +16,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         "cores",
         &[
             "api",
+            "audit",
             "dialects",
             "gguf",
             "ledger",
