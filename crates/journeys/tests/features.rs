@@ -20,7 +20,8 @@ fn a_feature_speaks_before_its_client_and_only_to_its_teams() {
         let answer = world.send(&world.chat(&key, "helper", stream));
         assert_eq!(answer.status, 200, "{answer:?}");
         let seen = provider.seen();
-        let asked: Value = serde_json::from_slice(&seen.last().expect("a request").request.body).expect("JSON");
+        let asked: Value =
+            serde_json::from_slice(&seen.last().expect("a request").request.body).expect("JSON");
         assert_eq!(asked["model"], "m");
         assert_eq!(asked["messages"][0]["role"], "system");
         assert_eq!(asked["messages"][0]["content"], "You are the helper.\nBe brief.\n");

@@ -130,7 +130,9 @@ fn a_feature_names_a_model_and_teams_that_exist() {
             error[MF0012]: `spec.teams[2]` names "search" again
               --> x.yaml:7:28"#]],
     );
-    check_errors(&in_spec("Feature", "  model: fast\n  teams: [ search ]\n"), expect![[r#"
+    check_errors(
+        &in_spec("Feature", "  model: fast\n  teams: [ search ]\n"),
+        expect![[r#"
         error[MF0031]: Feature "n" names model "fast"
           --> x.yaml:5
           because: no model has that name
@@ -138,13 +140,17 @@ fn a_feature_names_a_model_and_teams_that_exist() {
         error[MF0031]: Feature "n" names team "search"
           --> x.yaml:6
           because: no team has that name
-        hint: `bedplate team list` shows all 0"#]]);
+        hint: `bedplate team list` shows all 0"#]],
+    );
     let twice =
         format!("{GOOD}---\n{}", in_spec("Feature", "  model: fast\n").replace("name: n", "name: fast"));
-    check_errors(&twice, expect![[r#"
+    check_errors(
+        &twice,
+        expect![[r#"
         error[MF0012]: the name "fast" is given twice
           --> x.yaml:43
-          because: Model "fast" at x.yaml:10 has it too"#]]);
+          because: Model "fast" at x.yaml:10 has it too"#]],
+    );
 }
 
 #[test]
