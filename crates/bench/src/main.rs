@@ -17,6 +17,7 @@ mod proc;
 mod random;
 mod record;
 mod scenario;
+mod security;
 mod serve;
 mod server;
 mod soak;
@@ -63,6 +64,8 @@ enum Bench {
     Ledger(ledger::Options),
     /// Install every peer and stop.
     Peers,
+    /// What the defences stop, and what they cost those who do no harm.
+    Security(security::Options),
     /// Seven workloads of many clients, ours beside llama-server.
     Serve(serve::Options),
     /// A long mixed load on the real binary: leaks and wedges, not speed.
@@ -93,6 +96,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Gateway(options) => gateway::run(&options, &output),
         Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),
+        Bench::Security(options) => security::run(&options, &output),
         Bench::Serve(options) => serve::run(&options, &output),
         Bench::Soak(options) => soak::run(&options, &output),
     }

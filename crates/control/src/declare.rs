@@ -143,7 +143,7 @@ fn changes(
                 changes.push(Change::PutBudget(budget(&ahead, &document.name, declared, now)?))
             }
             Spec::Model(model) => changes.extend(prices(&ahead, model, now)?),
-            Spec::Feature(_) | Spec::Provider(_) => {}
+            Spec::Feature(_) | Spec::Provider(_) | Spec::Tool(_) => {}
         }
     }
     Ok(changes)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Report;
 
-use crate::kinds::{budget, feature, model, provider, team};
+use crate::kinds::{budget, feature, model, provider, team, tool};
 use crate::read::{Fields, Problems, nearest, text};
 use crate::yaml::{self, Node, Value};
 
@@ -15,12 +15,14 @@ pub enum Kind {
     Provider,
     Model,
     Team,
+    Tool,
     Feature,
     Budget,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Provider, Kind::Model, Kind::Team, Kind::Feature, Kind::Budget];
+    pub const ALL: [Kind; 6] =
+        [Kind::Provider, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget];
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Provider => "Provider",
@@ -28,6 +30,7 @@ impl Kind {
             Kind::Team => "Team",
             Kind::Feature => "Feature",
             Kind::Budget => "Budget",
+            Kind::Tool => "Tool",
         }
     }
     /// Its objects are asked for by clients, and so are named like models.
@@ -40,7 +43,7 @@ impl Kind {
 }
 
 /// Reserved for later versions, so that the error can say so.
-const LATER: [&str; 7] = ["Policy", "Guard", "Collection", "Prompt", "Tool", "Site", "Rollout"];
+const LATER: [&str; 6] = ["Policy", "Guard", "Collection", "Prompt", "Site", "Rollout"];
 
 /// What a document declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,7 @@ pub enum Spec {
     Team(team::Team),
     Feature(feature::Feature),
     Budget(budget::Budget),
+    Tool(tool::Tool),
 }
 
 /// One declared object.
@@ -137,6 +141,7 @@ fn document(root: &Node, source: &str, problems: &Problems) -> Option<Document> 
         Kind::Team => team::read(&mut spec).map(Spec::Team),
         Kind::Feature => feature::read(&mut spec).map(Spec::Feature),
         Kind::Budget => budget::read(&mut spec).map(Spec::Budget),
+        Kind::Tool => tool::read(&mut spec).map(Spec::Tool),
     };
     spec.finish();
     let (mut values, mut lines) = (BTreeMap::new(), BTreeMap::new());

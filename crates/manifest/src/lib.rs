@@ -28,6 +28,7 @@ pub use kinds::local::{Adapter, KeepAlive, Local, LocalSource, Machine};
 pub use kinds::model::{Model, Place, Price, Target};
 pub use kinds::provider::{Dialect, KeyFrom, Provider, Timeouts};
 pub use kinds::team::Team;
+pub use kinds::tool::{Tool, ToolUpstream};
 
 /// Text accepted at once: 1 MiB, a few thousand objects. Reading is linear: the
 /// worst megabyte found (one map of 120,000 keys) takes 0.25 s of CPU and 36 MB.

@@ -6,3 +6,4 @@ pub(crate) mod local;
 pub(crate) mod model;
 pub(crate) mod provider;
 pub(crate) mod team;
+pub(crate) mod tool;

@@ -65,7 +65,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Provider> {
     let catalog = fields.text("catalog");
     let dialect = fields.choice("dialect", &[("openai", Dialect::OpenAi), ("anthropic", Dialect::Anthropic)]);
     let allow_private = fields.boolean("allowPrivate").unwrap_or(false);
-    let base_url = fields.take("baseUrl").and_then(|node| base_url(node, allow_private, fields));
+    let base_url = fields.take("baseUrl").and_then(|node| base_url(node, allow_private, "baseUrl", fields));
     if !(fields.has("catalog") || fields.has("dialect") && fields.has("baseUrl")) {
         problems.missing(
             if fields.has("dialect") { "spec.baseUrl" } else { "spec.catalog" },
@@ -102,7 +102,7 @@ pub(crate) fn timeouts(mut fields: Fields) -> Timeouts {
     read
 }
 
-fn key(fields: &mut Fields) -> Option<KeyFrom> {
+pub(crate) fn key(fields: &mut Fields) -> Option<KeyFrom> {
     let both = fields.has("keyEnv") && fields.has("keySecret");
     if both {
         fields.problems.push(
@@ -139,8 +139,8 @@ fn named(fields: &mut Fields, name: &'static str, expected: &str, allowed: fn(u8
     None
 }
 
-fn base_url(node: &Node, allow_private: bool, fields: &Fields) -> Option<String> {
-    let path = fields.path_of("baseUrl");
+pub(crate) fn base_url(node: &Node, allow_private: bool, name: &str, fields: &Fields) -> Option<String> {
+    let path = fields.path_of(name);
     let url = text(node, &path, fields.problems)?;
     let refuse = |because: &str, hint: &str| {
         let report = Report::new("MF0009", format!("`{path}` is not accepted"))

@@ -26,6 +26,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "routing",
             "scheduler",
             "store",
+            "toolgate",
         ],
     ),
     ("edges", &["constrain", "engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
@@ -35,11 +36,12 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 7] = [
+const SIDEWAYS: [(&str, &str, &str); 8] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kv-disk", "seal", "what is stored is sealed"),
     ("engine", "constrain", "what may be said next is asked at each token"),
+    ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("bedplate", "cli", "the binary holds both"),
     ("*tool", "testkit", "tools test with the same fakes"),
