@@ -29,7 +29,7 @@ pub use money::{
     Budget, BudgetKind, BudgetScope, CostBy, CostReport, CostRow, CreateBudget, LedgerCheck, Period,
 };
 pub use openapi::openapi;
-pub use records::{Attempt, Line, Posting, Record, RecordSummary, Rejected, Step, Tokens};
+pub use records::{Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, Step, Tokens};
 pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
 pub use status::{

@@ -101,6 +101,27 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     pub rejected: Vec<Rejected>,
     pub postings: Vec<Posting>,
+    /// What was known of the data: a sensitivity, where it may be, and how far it can be trusted.
+    #[serde(default)]
+    pub labels: String,
+    /// What the policy set said; absent when it was not asked.
+    #[serde(default)]
+    pub policy: Option<PolicyDecision>,
+}
+
+/// A decision of the policy set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyDecision {
+    pub allowed: bool,
+    /// SHA-256 of the policy set, in hexadecimal.
+    pub policy_hash: String,
+    /// The policies that decided; empty when nothing permitted it.
+    pub determining: Vec<String>,
+    /// `invoke`, `embed`...
+    pub action: String,
+    /// `chat`, `embedding`...
+    pub purpose: String,
+    pub on_behalf_of: Option<String>,
 }
 
 /// One step of the journey, relative to the request's start.

@@ -20,9 +20,10 @@ use policy::{Directory, Pepper};
 use report::Report;
 use routing::{Breaker, Candidate, Deadlines};
 use store::{State, Store};
-use units::{Micros, Usd};
+use units::{Labels, Micros, Usd};
 
 use crate::engines::{self, GUIDE};
+use crate::labels;
 
 /// What assembling needs beside the declared state.
 pub struct Parts<'a> {
@@ -54,7 +55,8 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
     let mut problems = Vec::new();
     let documents = documents(state, &mut problems);
     let (upstreams, prices) = providers_of(parts, state, &documents, &mut problems);
-    let mut build = Build { parts, upstreams, prices: &prices, wanted: Vec::new(), problems };
+    let places = labels::of_providers(&documents);
+    let mut build = Build { parts, upstreams, places, prices: &prices, wanted: Vec::new(), problems };
     let mut routes = BTreeMap::new();
     for document in &documents {
         let Spec::Model(model) = &document.spec else { continue };
@@ -88,7 +90,8 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
     parts.models.keep(&build.wanted);
     let problems = build.problems;
     let directory = Directory::new(state, parts.pepper);
-    (Snapshot { generation: state.generation, directory, routes, prices }, problems)
+    let team_labels = labels::of_teams(state, &documents);
+    (Snapshot { generation: state.generation, directory, routes, prices, team_labels }, problems)
 }
 
 /// A feature is its model's route under its own name.
@@ -288,6 +291,7 @@ fn of_catalog(name: &str) -> manifest::Provider {
         retries: None,
         headers: Vec::new(),
         query: Vec::new(),
+        labels: manifest::PlaceLabels::default(),
     }
 }
 
@@ -295,6 +299,8 @@ fn of_catalog(name: &str) -> manifest::Provider {
 struct Build<'a> {
     parts: &'a Parts<'a>,
     upstreams: Upstreams,
+    /// What each declared provider may be sent.
+    places: HashMap<String, manifest::PlaceLabels>,
     prices: &'a Prices,
     wanted: Vec<Key>,
     problems: Vec<Report>,
@@ -302,7 +308,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn route(&mut self, name: &str, model: &manifest::Model) -> Route {
-        let mut route = self.empty(name);
+        let mut route = Route { labels: model.labels.clone(), ..self.empty(name) };
         let t = model.timeouts;
         if let Some(total) = t.total_ms.and_then(|ms| u32::try_from(ms).ok()) {
             route.deadlines.total_ms = total;
@@ -321,7 +327,7 @@ impl Build<'_> {
                     self.remote(&mut route, provider, upstream, target, rank, model);
                 }
                 manifest::Place::Local(local) => {
-                    self.local(&mut route, local, None, target.max_output_tokens, rank);
+                    self.local(&mut route, local, None, Some(target), rank);
                 }
             }
         }
@@ -331,11 +337,12 @@ impl Build<'_> {
     /// `model:adapter`: the local targets that have it. A provider has no such adapter
     /// to fall back to.
     fn adapted(&mut self, name: &str, adapter: &str, model: &manifest::Model) -> Route {
-        let mut route = self.empty(&format!("{name}:{adapter}"));
+        let name = format!("{name}:{adapter}");
+        let mut route = Route { labels: model.labels.clone(), ..self.empty(&name) };
         for (rank, target) in (0..).zip(&model.targets) {
             let manifest::Place::Local(local) = &target.place else { continue };
             let Some(adapter) = local.adapters.iter().find(|a| a.name == adapter) else { continue };
-            self.local(&mut route, local, Some(adapter), target.max_output_tokens, rank);
+            self.local(&mut route, local, Some(adapter), Some(target), rank);
         }
         route
     }
@@ -364,6 +371,7 @@ impl Build<'_> {
             feature: None,
             deadlines: Deadlines::default(),
             created: self.parts.now.seconds(),
+            labels: Labels::default(),
         }
     }
 
@@ -409,12 +417,15 @@ impl Build<'_> {
             images: true,
         });
         let output = target.max_output_tokens.or(facts.and_then(|f| f.output_tokens_max));
+        let admits =
+            labels::place(Some(&upstream.origin), self.places.get(provider), Some(&target.labels), &sku);
         route.targets.push(Arc::new(Target {
             health: self.health(&sku),
             sku,
             provider: provider.into(),
             upstream_model: model.into(),
             place: Place::Remote(upstream),
+            admits,
             output_tokens_max: output.unwrap_or(OUTPUT_TOKENS_UNKNOWN),
         }));
     }
@@ -424,7 +435,7 @@ impl Build<'_> {
         route: &mut Route,
         local: &manifest::Local,
         adapter: Option<&manifest::Adapter>,
-        output_max: Option<u64>,
+        target: Option<&manifest::Target>,
         rank: u32,
     ) {
         let folder = self.parts.data.join("models");
@@ -493,13 +504,15 @@ impl Build<'_> {
             generates: about.can_generate,
             images: false,
         });
-        let output_tokens_max = output_max.unwrap_or(u64::from(about.n_ctx));
+        let output_tokens_max = target.and_then(|t| t.max_output_tokens).unwrap_or(u64::from(about.n_ctx));
+        let admits = labels::place(None, None, target.map(|t| &t.labels), &sku);
         let machine = local.machine;
         route.targets.push(Arc::new(Target {
             health: self.health(&sku),
             sku,
             provider: "local".into(),
             upstream_model: name.as_str().into(),
+            admits,
             output_tokens_max,
             place: Place::Engine {
                 machine: Machine {

@@ -8,6 +8,7 @@ mod doctor;
 mod engines;
 mod front;
 mod host;
+mod labels;
 mod pages;
 mod serve;
 

@@ -58,6 +58,19 @@ fn head(record: &Record) -> String {
 fn decisions(record: &Record) -> String {
     let mut text = String::from("\ndecisions\n");
     text.push_str(&format!("  admission  {}\n", or(&record.decision, "none was made")));
+    if let Some(policy) = &record.policy {
+        text.push_str(&format!(
+            "  policy     {} {} by {}{}, set {:.12}\n",
+            if policy.allowed { "allowed" } else { "denied" },
+            policy.action,
+            if policy.determining.is_empty() { "no policy".into() } else { policy.determining.join(", ") },
+            policy.on_behalf_of.as_ref().map(|user| format!(" (for {user})")).unwrap_or_default(),
+            policy.policy_hash
+        ));
+    }
+    if !record.labels.is_empty() {
+        text.push_str(&format!("  labels     {}\n", record.labels));
+    }
     text.push_str(&format!(
         "  held       {} USD at most, settled at {} USD\n",
         record.held_usd, record.cost_usd

@@ -95,7 +95,9 @@ fn known(state: &State, current: &[Document]) -> Known {
     Known {
         catalog: dialects::providers::all().iter().map(|p| p.name.clone()).collect(),
         providers: named(Kind::Provider),
-        models: named(Kind::Model),
+        // The built-in model is declared by the server itself.
+        models: named(Kind::Model).into_iter().chain(["bedplate-guide".into()]).collect(),
+        features: named(Kind::Feature),
         teams: state.teams.iter().map(|t| t.name.clone()).collect(),
         keys: state
             .keys

@@ -95,7 +95,20 @@ pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::
                 amount_usd: p.amount.to_string(),
             })
             .collect(),
+        labels: record.labels.to_string(),
+        policy: record.judged.as_ref().map(judged),
     })
+}
+
+fn judged(judged: &store::Judged) -> api::PolicyDecision {
+    api::PolicyDecision {
+        allowed: judged.allowed,
+        policy_hash: judged.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        determining: judged.determining.clone(),
+        action: judged.action.clone(),
+        purpose: judged.purpose.clone(),
+        on_behalf_of: judged.on_behalf_of.clone(),
+    }
 }
 
 fn summary(state: &State, record: &Record) -> api::RecordSummary {

@@ -19,8 +19,9 @@ use policy::{Principal, Ticket};
 use report::Report;
 use store::{Attempt, AttemptOutcome, Entry, HoldRow, Outcome, Rejected, Step};
 use tokio::time::Sleep;
-use units::{AttemptId, Micros, RequestId, Usd};
+use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
+use crate::label;
 use crate::settle::{self, Settled};
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
 
@@ -40,11 +41,19 @@ pub(crate) struct Arrival {
     pub steps: Vec<Step>,
     /// Whether its errors wear Anthropic's envelope.
     pub anthropic: bool,
+    /// What the client says of its data in `bedplate-labels`.
+    pub said: Labels,
+    /// Why that could not be read: told once it is known who asks.
+    pub unreadable: Option<Report>,
 }
 
 impl Arrival {
     pub fn new(gateway: &Gateway, surface: Surface, request: &Request) -> Arrival {
         let listing = matches!(surface, Surface::ListModels | Surface::ShowModel);
+        let (said, unreadable) = match label::said(request) {
+            Ok(said) => (said, None),
+            Err(report) => (Labels::default(), Some(report)),
+        };
         Arrival {
             id: RequestId(runtime::new_id()),
             at: runtime::clock::now(),
@@ -55,6 +64,8 @@ impl Arrival {
             steps: Vec::with_capacity(10),
             anthropic: surface.dialect().is_anthropic()
                 || listing && request.headers.contains_key("anthropic-version"),
+            said,
+            unreadable,
         }
     }
     /// Notes a step that began at `from` (monotonic microseconds) and ends now.
@@ -95,6 +106,8 @@ pub(crate) struct Account {
     pub decision: String,
     pub steps: Vec<Step>,
     pub rejected: Vec<Rejected>,
+    /// What is known of the data; only ever joined ([`Account::raise`]).
+    pub labels: Labels,
     pub attempts: Vec<Attempt>,
     /// A guess of the prompt's tokens, for targets that report none.
     pub input_tokens: u64,
@@ -282,7 +295,7 @@ impl Live {
         };
         Attempt {
             id: self.id,
-            purpose: surface.purpose().into(),
+            purpose: surface.purpose().name().into(),
             provider: target.provider.to_string(),
             upstream_model: target.upstream_model.to_string(),
             started: self.started,

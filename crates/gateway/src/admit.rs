@@ -9,10 +9,11 @@ use ledger::Ask;
 use policy::Principal;
 use report::Report;
 use store::{Entry, Outcome, Record};
-use units::Usd;
+use units::{Labels, Usd};
 
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
+use crate::label;
 use crate::{Feature, Gateway, Place, Route, Surface};
 
 /// What a request may take, before anything is known of its answer.
@@ -74,10 +75,10 @@ pub(crate) fn admit_worst(
 ) -> Result<Admitted, Report> {
     let from = runtime::clock::monotonic_us();
     match decide(gateway, arrival, &principal, &worst) {
-        Ok((route, hold, ticket)) => {
+        Ok(Let { route, labels, hold, ticket }) => {
             let decision = format!("admitted: held {} USD", hold.amount);
             arrival.step("admit", from, String::new());
-            Ok(Admitted::new(Account {
+            let mut admitted = Admitted::new(Account {
                 gateway: Arc::clone(gateway),
                 snapshot: Arc::clone(&arrival.snapshot),
                 id: arrival.id,
@@ -94,6 +95,7 @@ pub(crate) fn admit_worst(
                 decision,
                 steps: std::mem::take(&mut arrival.steps),
                 rejected: Vec::new(),
+                labels: Labels::default(),
                 attempts: Vec::with_capacity(1),
                 input_tokens: worst.input_tokens,
                 holds: vec![hold],
@@ -102,7 +104,9 @@ pub(crate) fn admit_worst(
                 first_byte_us: None,
                 hold_journaled: false,
                 in_flight: gateway.meters.requests_in_flight.hold(),
-            }))
+            });
+            admitted.raise(&labels);
+            Ok(admitted)
         }
         Err(report) => {
             arrival.step("admit", from, report.code.0.into());
@@ -112,16 +116,28 @@ pub(crate) fn admit_worst(
     }
 }
 
+/// What letting a request in found and took.
+struct Let {
+    route: Arc<Route>,
+    labels: Labels,
+    hold: ledger::Hold,
+    ticket: policy::Ticket,
+}
+
 fn decide(
     gateway: &Gateway,
     arrival: &Arrival,
     principal: &Principal,
     worst: &Worst,
-) -> Result<(Arc<Route>, ledger::Hold, policy::Ticket), Report> {
+) -> Result<Let, Report> {
     if gateway.shutdown.is_draining() {
         return Err(Report::new("GW0006", "the server is shutting down").retry(report::Retry::After(1)));
     }
+    if let Some(unreadable) = &arrival.unreadable {
+        return Err(unreadable.clone());
+    }
     let route = find_route(arrival, principal, &worst.model)?;
+    let labels = label::arriving(arrival, principal, &route);
     let worst = &worst.with(route.feature.as_deref());
     let tokens = worst.input_tokens.saturating_add(worst.output_tokens.unwrap_or(TOKENS_UNSAID));
     let ticket = gateway.limits().admit(principal, tokens, arrival.at).map_err(|d| d.report())?;
@@ -135,7 +151,7 @@ fn decide(
     };
     let hold = gateway.book().hold(&ask);
     match hold {
-        Ok(hold) => Ok((route, hold, ticket)),
+        Ok(hold) => Ok(Let { route, labels, hold, ticket }),
         Err(refusal) => {
             gateway.limits().cancel(ticket);
             Err(refusal.report())
@@ -230,6 +246,11 @@ fn note_refusal(
         steps: std::mem::take(&mut arrival.steps),
         attempts: Vec::new(),
         rejected: Vec::new(),
+        labels: arrival.snapshot.routes.get(worst.model.as_str()).map_or_else(
+            || arrival.said.clone(),
+            |route| label::arriving(arrival, principal, route),
+        ),
+        judged: None,
     };
     let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };
     gateway.store.append(entry, Box::new(|_| {}));

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use policy::Clearance;
 use report::Report;
 use routing::{Backoff, Plan, Reason, Rejection};
 use store::AttemptOutcome;
@@ -13,7 +14,7 @@ use crate::account::{Account, overdue};
 use crate::models::{Adapter, Lease, Model};
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
-use crate::{Place, Surface, Worker, local, upstream};
+use crate::{Place, Surface, Worker, label, local, upstream};
 
 pub(crate) async fn dispatch(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
     let from = runtime::clock::monotonic_us();
@@ -45,9 +46,14 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
             break;
         }
         let target = &route.targets[planned.target];
+        // Asked again for every attempt: a label may have risen since the plan.
+        let Ok(clearance) = prepared.admitted.clear(target) else {
+            given_up = Some(planned.target);
+            continue;
+        };
         prepared.admitted.begin(target);
         let result = match &target.place {
-            Place::Remote(to) => remote(worker, prepared, target, to).await,
+            Place::Remote(to) => remote(worker, prepared, target, to, &clearance).await,
             Place::Engine { model, adapter, .. } => {
                 compute(prepared, model, adapter.as_deref(), others(plan, planned.target)).await
             }
@@ -91,6 +97,9 @@ fn nowhere(account: &Account, plan: &Plan) -> Report {
         return Report::new("GW0010", format!("model \"{}\" has no target in force", account.model))
             .because(why.join("; "))
             .retry(report::Retry::After(1));
+    }
+    if plan.rejected.iter().any(|r| r.reason == Reason::Barred) {
+        return label::nowhere(account);
     }
     // What clients compact their history on, with both numbers (TRAPS S8).
     let too_short = |r: &Rejection| match r.reason {
@@ -154,13 +163,14 @@ async fn remote(
     prepared: &mut Prepared,
     target: &crate::Target,
     to: &crate::Upstream,
+    clearance: &Clearance,
 ) -> Result<Reply, Trouble> {
     // What this target cannot be told, another may understand.
     let out = upstream::outgoing(&prepared.asked, prepared.admitted.surface, target, to)
         .map_err(Trouble::elsewhere)?;
     let request = net::client::Request::post(out.path, to.headers.clone(), out.body);
     let reached = Rc::clone(&prepared.admitted.live().reached);
-    let sending = worker.client.send_noting(&to.origin, request, &to.timeouts, &reached);
+    let sending = worker.client.send_noting(clearance, &to.origin, request, &to.timeouts, &reached);
     let sent = prepared.admitted.during(pin!(overdue()), sending).await;
     let response = sent.map_err(|e| upstream::unreachable(to, &e))?;
     prepared.admitted.live().status = response.status.as_u16();

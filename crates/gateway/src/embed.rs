@@ -29,6 +29,10 @@ pub(crate) async fn embed(
     while let Some(first) = plan.attempts.first().copied() {
         let target = &route.targets[first.target];
         let Place::Engine { model, .. } = &target.place else { break };
+        if prepared.admitted.clear(target).is_err() {
+            plan.attempts.remove(0);
+            continue;
+        }
         prepared.admitted.begin(target);
         let others = dispatch::others(&plan, first.target);
         match compute(&mut prepared.admitted, &prepared.asked, model, others).await {

@@ -19,6 +19,7 @@ mod feature;
 mod headers;
 mod identify;
 pub mod journey;
+mod label;
 mod list;
 mod local;
 mod meters;

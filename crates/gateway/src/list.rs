@@ -5,12 +5,12 @@ use std::time::Duration;
 use dialects::openai::models::ModelCard;
 use net::server::{Request, Response};
 use net::{HeaderValue, StatusCode};
-use policy::{Action, Principal};
+use policy::{Action, Principal, Purpose};
 use report::Report;
 
 use crate::account::Arrival;
 use crate::journey::Stop;
-use crate::{Place, Route, Surface, Worker, admit, decode, identify};
+use crate::{Place, Route, Surface, Worker, admit, decode, identify, label};
 
 /// `/v1/models` and `/v1/models/{model}`: what this key may use.
 pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
@@ -73,8 +73,15 @@ pub(crate) async fn count_tokens(
     }
     let ticket = worker.gateway.limits().admit(&principal, 0, arrival.at).map_err(|d| d.report())?;
     worker.gateway.limits().true_up(ticket, 0);
+    if let Some(unreadable) = arrival.unreadable.take() {
+        return Err(unreadable.into());
+    }
+    let labels = label::arriving(arrival, &principal, &route);
     let local = route.targets.iter().find_map(|t| match &t.place {
-        Place::Engine { model, .. } => Some(model),
+        // A model that may not have the prompt may not count it either.
+        Place::Engine { model, .. } => {
+            policy::admissible(&labels, &t.admits, Purpose::Chat).ok().map(|_cleared| model)
+        }
         Place::Remote(_) => None,
     });
     let (tokens, estimated) = match local {

@@ -1,7 +1,8 @@
 //! Step 7: which targets, in which order: [`routing::plan`] over this moment's health.
 
-use routing::{Need, Plan};
+use routing::{Need, Plan, Reason};
 
+use crate::account::Account;
 use crate::prepare::Prepared;
 
 pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
@@ -13,6 +14,7 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
         embedding: account.surface == crate::Surface::Embed,
         images: false,
         input_tokens_min: prepared.asked.envelope.text_bytes as u64 / 8,
+        barred: barred(account),
     };
     let seed = account.id.0.as_bytes()[8..].try_into().map_or(0, u64::from_le_bytes);
     let route = account.route.clone();
@@ -22,7 +24,10 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
         .iter()
         .map(|r| store::Rejected {
             target: route.targets[r.target].sku.to_string(),
-            reason: r.reason.to_string(),
+            reason: match account.clear(&route.targets[r.target]) {
+                Err(why) if r.reason == Reason::Barred => why.to_string(),
+                _ => r.reason.to_string(),
+            },
         })
         .chain(
             route
@@ -33,4 +38,10 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
         .collect();
     account.step("plan", from, String::new());
     plan
+}
+
+/// The targets that may not have the data, one bit each. A manifest names at most 32.
+fn barred(account: &Account) -> u64 {
+    let bars = |(at, target)| if account.clear(target).is_err() { 1u64 << at } else { 0 };
+    (0..64).zip(account.route.targets.iter().map(AsRef::as_ref)).map(bars).sum()
 }

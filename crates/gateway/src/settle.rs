@@ -87,6 +87,8 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
         steps: account.steps,
         attempts: account.attempts,
         rejected: account.rejected,
+        labels: account.labels,
+        judged: None,
     });
     meters::settled(&gateway.meters, &record, &account.principal.team_name, account.first_byte_us);
     let (done, durable) = oneshot::channel();

@@ -1,12 +1,13 @@
 //! What the data plane knows: immutable, numbered, swapped as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use ledger::{Machine, Prices};
 use net::client::Timeouts;
 use net::{HeaderMap, Origin};
 use routing::{Breaker, Candidate, Deadlines};
+use units::{Labels, TeamId};
 
 use crate::Feature;
 use crate::models::{Adapter, Model};
@@ -19,6 +20,8 @@ pub struct Snapshot {
     /// By the name a client asks for, aliases included.
     pub routes: BTreeMap<Box<str>, Arc<Route>>,
     pub prices: Prices,
+    /// What everything that a team sends is at least; absent: nothing is known.
+    pub team_labels: HashMap<TeamId, Labels>,
 }
 
 /// How one model name becomes targets. `candidates` and `targets` are parallel.
@@ -34,6 +37,8 @@ pub struct Route {
     pub feature: Option<Arc<Feature>>,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,
+    /// What everything that is sent to it is at least.
+    pub labels: Labels,
 }
 
 /// One place that can run a model.
@@ -43,6 +48,8 @@ pub struct Target {
     pub provider: Arc<str>,
     pub upstream_model: Arc<str>,
     pub place: Place,
+    /// What it may be sent: every attempt asks [`policy::admissible`] of it.
+    pub admits: policy::Place,
     /// Most tokens of one answer, for what a request could cost at worst.
     pub output_tokens_max: u64,
     /// Outlives the snapshot: the health of a target does not change with the configuration.

@@ -5,6 +5,7 @@
 
 use dialects::Dialect;
 use net::Method;
+use policy::Purpose;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surface {
@@ -62,11 +63,11 @@ impl Surface {
             Surface::ListModels | Surface::ShowModel => Dialect::OpenaiChat,
         }
     }
-    /// What its attempts are for, in the ledger.
-    pub const fn purpose(self) -> &'static str {
+    /// What its attempts are for: in the ledger, and in what a place may be used for.
+    pub const fn purpose(self) -> Purpose {
         match self {
-            Surface::Embed => "embedding",
-            _ => "chat",
+            Surface::Embed => Purpose::Embedding,
+            _ => Purpose::Chat,
         }
     }
 }

@@ -111,6 +111,8 @@ pub fn crash_postings(
             note: "the hold, posted to suspense:crashed at the next start".into(),
         }],
         rejected: Vec::new(),
+        labels: units::Labels::default(),
+        judged: None,
     };
     (record, postings)
 }

@@ -17,6 +17,7 @@ pub struct Known {
     pub providers: BTreeSet<String>,
     /// Models and their aliases.
     pub models: BTreeSet<String>,
+    pub features: BTreeSet<String>,
     pub teams: BTreeSet<String>,
     /// Ids, and `team/name`.
     pub keys: BTreeSet<String>,
@@ -40,6 +41,8 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
         Spec::Model(model) => model.aliases.clone(),
         _ => Vec::new(),
     }));
+    // A team's catalogue has models and features alike.
+    let offered = &models | &with(Kind::Feature, &known.features);
     let mut problems = Vec::new();
     for document in documents {
         match &document.spec {
@@ -78,7 +81,16 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", name, &teams));
                 }
             }
-            Spec::Team(_) => {}
+            Spec::Team(team) => {
+                for name in team.models.iter().flatten() {
+                    // An adapter is asked for as `model:adapter`.
+                    let of: &str = match name.rsplit_once(':') {
+                        Some((model, _)) if !offered.contains(name) => model,
+                        _ => name,
+                    };
+                    problems.extend(missing(document, "spec.models", "model", of, &offered));
+                }
+            }
         }
     }
     problems.extend(names_given_twice(documents));

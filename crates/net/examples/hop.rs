@@ -9,7 +9,11 @@ use std::rc::Rc;
 use net::client::{Client, Config as ClientConfig, Origin, Reach, Request as Upstream, Timeouts};
 use net::server::{Config, Cut, Request, Response, ResponseBody, Server};
 use net::{Bytes, StatusCode, header};
+use policy::{Clearance, Errand};
 use runtime::Shutdown;
+
+/// The server that the command line names.
+const CLEARED: Clearance = Clearance::errand(Errand::OwnServer);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -42,7 +46,7 @@ async fn forward(client: &Client, origin: &Origin, timeouts: &Timeouts, request:
         return Response::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     };
     let outgoing = Upstream { method: request.method, path, headers, body: vec![body] };
-    let mut answer = match client.send(origin, outgoing, timeouts).await {
+    let mut answer = match client.send(&CLEARED, origin, outgoing, timeouts).await {
         Ok(answer) => answer,
         Err(error) => return Response::text(StatusCode::BAD_GATEWAY, error.to_string()),
     };

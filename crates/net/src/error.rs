@@ -36,6 +36,9 @@ pub enum Error {
     /// Not an `http://` or `https://` URL with a host.
     #[error("\"{0}\" is not an http:// or https:// URL with a host")]
     Url(String),
+    /// The clearance was given for another place: a bug here, never the client's fault.
+    #[error("the clearance does not open {origin}")]
+    NotCleared { origin: String },
     #[error("resolve the name {host}")]
     Resolve { host: String, source: io::Error },
     /// The address is private, loopback or link-local, and the origin was not declared as such.

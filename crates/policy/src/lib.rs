@@ -6,12 +6,16 @@
 //! limits reserve before the work and never admit more than the limit in any
 //! 60 seconds (M6). Secrets have no `Debug` and are never kept (X4).
 
+mod admissible;
 mod denied;
 mod directory;
 mod key;
 mod limits;
 mod rights;
 
+pub use admissible::{
+    Clearance, Errand, Inadmissible, Place, PlaceKind, Purpose, admissible, raised,
+};
 pub use denied::Denied;
 pub use directory::{Directory, Principal, Rates};
 pub use key::{HINT_CHARS, KEY_CHARS, Pepper, mint, shape};

@@ -89,6 +89,8 @@ pub const CODES: &[Entry] = &[
     e("NT0001", C::Unavailable, Us, "the address cannot be listened on"),
     e("NT0002", C::Unavailable, Us, "the server has too many connections"),
     e("NT0003", C::Internal, Us, "the server failed inside a request"),
+    e("PO0003", C::Forbidden, Client, "no target may have data with these labels"),
+    e("PO0004", C::Invalid, Client, "the labels of a request could not be read"),
     e("SE0001", C::Internal, Us, "the master key does not open the key ring"),
     e("SE0002", C::Internal, Us, "the master key's file can be read by others"),
     e("SE0003", C::Internal, Us, "a key file is damaged"),

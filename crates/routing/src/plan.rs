@@ -36,6 +36,16 @@ pub struct Need {
     pub images: bool,
     /// A lower bound of the prompt in tokens; only a sure overflow rules a target out.
     pub input_tokens_min: u64,
+    /// The candidates that the data's labels rule out, one bit each. Whoever
+    /// asks compares the labels (`policy::admissible`); a candidate past the
+    /// 64th is ruled out when any other is: it could not be asked about.
+    pub barred: u64,
+}
+
+impl Need {
+    fn bars(&self, target: usize) -> bool {
+        u32::try_from(target).ok().and_then(|at| self.barred.checked_shr(at)).map_or(self.barred != 0, |bits| bits & 1 == 1)
+    }
 }
 
 /// Limits on waiting, per attempt, and one for the whole request.
@@ -82,6 +92,8 @@ pub struct Rejection {
 /// Why a target was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The data's labels do not let it go there.
+    Barred,
     CannotEmbed,
     CannotGenerate,
     CannotSeeImages,
@@ -100,6 +112,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Reason::Barred => f.write_str("may not have data with these labels"),
             Reason::CannotEmbed => f.write_str("makes no embeddings"),
             Reason::CannotGenerate => f.write_str("does not generate text"),
             Reason::CannotSeeImages => f.write_str("takes no images"),
@@ -121,7 +134,9 @@ pub fn plan(candidates: &[Candidate], health: &[Breaker], need: &Need, now: Micr
     let mut ready: Vec<(usize, u64)> = Vec::with_capacity(candidates.len());
     let mut open: Vec<usize> = Vec::new();
     for (target, candidate) in candidates.iter().enumerate() {
-        if let Some(reason) = unable(candidate, need) {
+        // Before anything else: whoever may not have the data is not asked what it can do.
+        let bar = need.bars(target).then_some(Reason::Barred);
+        if let Some(reason) = bar.or_else(|| unable(candidate, need)) {
             rejected.push(Rejection { target, reason });
             continue;
         }
@@ -270,7 +285,36 @@ mod tests {
         assert!((7_300..7_700).contains(&to_a), "{to_a} of 10,000 to the target of weight 3 of 4");
     }
 
+    #[test]
+    fn a_target_that_the_labels_bar_is_never_tried() {
+        check(
+            &[candidate("a", 0, 1, 1), candidate("b", 1, 1, 0)],
+            &[],
+            Need { barred: 0b01, ..Need::default() },
+            expect![[r#"
+                try b (0)
+                not a: may not have data with these labels
+            "#]],
+        );
+    }
+
     proptest! {
+        #[test]
+        fn no_fallback_crosses_a_label(
+            count in 0usize..70, barred in any::<u64>(), broken in any::<u64>(), seed in any::<u64>(),
+        ) {
+            let candidates: Vec<_> = (0..count).map(|n| candidate("t", n as u32 % 3, 1, 1)).collect();
+            let mut open = Breaker::default();
+            (0..5).for_each(|_| open.fail(Micros(0), None));
+            let health: Vec<_> =
+                (0..count).map(|n| if broken >> (n % 64) & 1 == 1 { open } else { Breaker::default() }).collect();
+            let plan = plan(&candidates, &health, &Need { barred, ..Need::default() }, Micros(0), seed);
+            for attempt in &plan.attempts {
+                let bit = if attempt.target < 64 { barred >> attempt.target & 1 == 1 } else { barred != 0 };
+                prop_assert!(!bit);
+            }
+        }
+
         #[test]
         fn every_target_is_tried_or_explained(
             shape in prop::collection::vec((0u32..3, 0u32..4, 0u32..3, any::<bool>()), 0..12),

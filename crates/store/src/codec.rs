@@ -23,19 +23,24 @@ mod tests;
 
 use std::sync::Arc;
 
-use units::{AttemptId, KeyId, Micros, PicoRate, RequestId, TeamId, Usd, Uuid7};
+use units::{AttemptId, KeyId, Labels, Micros, PicoRate, RequestId, TeamId, Usd, Uuid7};
 
-use crate::{Attempt, AttemptOutcome, Error, Line, Outcome, Posting, Record, Rejected, Step, UsageRow};
+use crate::{
+    Attempt, AttemptOutcome, Error, Judged, Line, Outcome, Posting, Record, Rejected, Step, UsageRow,
+};
 use reader::Reader;
 use writer::Writer;
 
-/// The version written. Readers know it and every earlier one.
-const VERSION: u8 = 1;
+/// The version of records written. Readers know it and every earlier one.
+/// 2 added labels and the policy's judgement at the end.
+const RECORD_VERSION: u8 = 2;
+/// The version of postings.
+const POSTINGS_VERSION: u8 = 1;
 
 /// Appends a record to `out`.
 pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     let mut w = Writer(out);
-    w.byte(VERSION);
+    w.byte(RECORD_VERSION);
     w.id(record.id.0);
     w.signed(record.at.0);
     w.id(record.team.0);
@@ -70,12 +75,14 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
         w.text(&rejected.target);
         w.text(&rejected.reason);
     });
+    w.text(&record.labels.to_string());
+    w.option(record.judged.as_ref(), write_judged);
 }
 
 /// Reads what [`encode_record`] wrote, all of it.
 pub fn decode_record(bytes: &[u8]) -> Result<Record, Error> {
     let mut r = Reader::new(bytes);
-    r.version(VERSION)?;
+    let version = r.version(RECORD_VERSION)?;
     let record = Record {
         id: RequestId(r.id()?),
         at: Micros(r.signed()?),
@@ -106,6 +113,8 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Error> {
         })?,
         attempts: r.list(read_attempt)?,
         rejected: r.list(|r| Ok(Rejected { target: r.text()?, reason: r.text()? }))?,
+        labels: if version < 2 { Labels::default() } else { read_labels(&mut r)? },
+        judged: if version < 2 { None } else { r.option(read_judged)? },
     };
     r.end()?;
     Ok(record)
@@ -114,7 +123,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Error> {
 /// Appends the postings of one request to `out`.
 pub fn encode_postings(postings: &[Posting], out: &mut Vec<u8>) {
     let mut w = Writer(out);
-    w.byte(VERSION);
+    w.byte(POSTINGS_VERSION);
     let mut attempt = None;
     w.list(postings, |w, posting| {
         // Legs of one attempt follow each other: its id is written once.
@@ -132,7 +141,7 @@ pub fn encode_postings(postings: &[Posting], out: &mut Vec<u8>) {
 /// Reads what [`encode_postings`] wrote, all of it.
 pub fn decode_postings(bytes: &[u8]) -> Result<Vec<Posting>, Error> {
     let mut r = Reader::new(bytes);
-    r.version(VERSION)?;
+    r.version(POSTINGS_VERSION)?;
     let mut last = None;
     let postings = r.list(|r| {
         let attempt = match (r.flag()?, last) {
@@ -145,6 +154,41 @@ pub fn decode_postings(bytes: &[u8]) -> Result<Vec<Posting>, Error> {
     })?;
     r.end()?;
     Ok(postings)
+}
+
+fn read_labels(r: &mut Reader<'_>) -> Result<Labels, Error> {
+    let text = r.text()?;
+    let labels: Labels = text.parse().map_err(|e| r.damaged(e))?;
+    // One encoding per value: zones in their order, each once.
+    if labels.to_string() == text { Ok(labels) } else { Err(r.damaged("labels out of order")) }
+}
+
+fn write_judged(w: &mut Writer<'_>, judged: &Judged) {
+    w.byte(u8::from(judged.allowed));
+    w.bytes(&judged.hash);
+    w.list(&judged.determining, |w, id| w.text(id));
+    w.text(&judged.action);
+    w.text(&judged.purpose);
+    w.option(judged.on_behalf_of.as_ref(), |w, user| w.text(user));
+    w.option(judged.budget_left.as_ref(), |w, left| w.signed(left.pico()));
+    w.option(judged.injection_score.as_ref(), |w, score| w.number(u64::from(*score)));
+    w.list(&judged.pii_types, |w, kind| w.text(kind));
+    w.option(judged.region.as_ref(), |w, region| w.text(region));
+}
+
+fn read_judged(r: &mut Reader<'_>) -> Result<Judged, Error> {
+    Ok(Judged {
+        allowed: r.flag()?,
+        hash: r.array()?,
+        determining: r.list(Reader::text)?,
+        action: r.text()?,
+        purpose: r.text()?,
+        on_behalf_of: r.option(Reader::text)?,
+        budget_left: r.option(|r| Ok(Usd::from_pico(r.signed()?)))?,
+        injection_score: r.option(Reader::small)?,
+        pii_types: r.list(Reader::text)?,
+        region: r.option(Reader::text)?,
+    })
 }
 
 fn write_attempt(w: &mut Writer<'_>, attempt: &Attempt) {

@@ -22,7 +22,7 @@ pub use identity::{
 };
 pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, SpendQuery, SpendRow};
 pub use memory::MemoryStore;
-pub use record::{Attempt, AttemptOutcome, Line, Outcome, Record, Rejected, Step, UsageRow};
+pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Step, UsageRow};
 
 use units::RequestId;
 

@@ -1,7 +1,7 @@
 //! The record: one immutable row per request, which everything else reads.
 
 use chat::Axis;
-use units::{AttemptId, KeyId, Micros, PicoRate, RequestId, TeamId, Usd};
+use units::{AttemptId, KeyId, Labels, Micros, PicoRate, RequestId, TeamId, Usd};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -31,6 +31,36 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Targets that were considered and not tried.
     pub rejected: Vec<Rejected>,
+    /// What was known of the data when it was sent, or when the request ended before.
+    pub labels: Labels,
+    /// What was asked of the policy set and what it said; `None`: the request
+    /// was refused before it was asked, or the record is older than policies.
+    pub judged: Option<Judged>,
+}
+
+/// A decision of the policy set, with everything that it was made on and the
+/// record does not say elsewhere: enough to make it again under other policies.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Judged {
+    pub allowed: bool,
+    /// SHA-256 of the policy set.
+    pub hash: [u8; 32],
+    /// The ids of the policies that decided, sorted. Empty: nothing permitted it.
+    pub determining: Vec<String>,
+    /// The action: `invoke`, `embed`...
+    pub action: String,
+    /// `chat`, `embedding`...
+    pub purpose: String,
+    /// The user that an agent said it acts for.
+    pub on_behalf_of: Option<String>,
+    /// Of the tightest hard budget, at that moment; `None`: no hard budget applied.
+    pub budget_left: Option<Usd>,
+    /// 0 to 100, of the injection sensor; `None`: it did not look.
+    pub injection_score: Option<u16>,
+    /// Kinds of personal data that were found, sorted.
+    pub pii_types: Vec<String>,
+    /// Where the caller says it is, when it does.
+    pub region: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

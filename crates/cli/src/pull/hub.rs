@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use net::client::{Download, Fetch, Reach, Timeouts};
 use net::{HeaderMap, HeaderValue, header};
+use policy::{Clearance, Errand};
 use report::Report;
 
 use super::part::Part;
@@ -39,6 +40,8 @@ pub(crate) enum Broken {
 }
 
 const REDIRECTS_MAX: u32 = 5;
+/// A hub is asked for public files by their names.
+const CLEARED: Clearance = Clearance::errand(Errand::ModelPull);
 
 impl Hub {
     pub fn url(&self, reference: &Reference) -> String {
@@ -49,7 +52,7 @@ impl Hub {
     /// Asks for the head of the file.
     pub async fn announced(&self, client: &net::Client, reference: &Reference) -> Result<Announced, Failure> {
         let url = self.url(reference);
-        let head = client.head(&url, &self.how(self.headers()?)).await.map_err(|e| unreachable(&url, &e))?;
+        let head = client.head(&CLEARED, &url, &self.how(self.headers()?)).await.map_err(|e| unreachable(&url, &e))?;
         refuse(&head, &url)?;
         // The hub's own word, in the first redirect, counts before that of the host that serves the bytes.
         let all = || head.hops.iter().chain([&head.response.headers]);
@@ -83,7 +86,7 @@ impl Hub {
                 headers.insert(header::IF_RANGE, etag);
             }
         }
-        let got = client.download(&url, &self.how(headers)).await;
+        let got = client.download(&CLEARED, &url, &self.how(headers)).await;
         let mut got = got.map_err(|e| Broken::Connection(unreachable(&url, &e)))?;
         if let Err(failure) = refuse(&got, &url) {
             let again = got.response.status.is_server_error();

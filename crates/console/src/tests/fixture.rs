@@ -389,6 +389,8 @@ pub(super) fn fallback() -> Record {
             posting("expense:search/chat-fast", "0.003244"),
             posting("payable:anthropic", "-0.003244"),
         ],
+        labels: "internal anywhere user".into(),
+        policy: None,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use chat::Axis;
 use report::Report;
-use units::{PicoRate, Usd};
+use units::{Labels, PicoRate, Usd};
 
 use crate::document::model_name;
+use crate::kinds::labels::{self, PlaceLabels};
 use crate::kinds::local::{self, Local};
 use crate::kinds::provider::{LOCAL, Timeouts, timeouts};
 use crate::read::{Fields, Problems, text};
@@ -18,6 +19,8 @@ pub struct Model {
     pub aliases: Vec<String>,
     pub timeouts: Timeouts,
     pub retries: Option<u32>,
+    /// What everything that is sent to it is at least.
+    pub labels: Labels,
 }
 
 /// One place that can run it.
@@ -30,6 +33,8 @@ pub struct Target {
     pub weight: Option<u32>,
     pub max_output_tokens: Option<u64>,
     pub context_tokens: Option<u64>,
+    /// What is declared here goes before what its provider declares.
+    pub labels: PlaceLabels,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -83,8 +88,9 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Model> {
     let aliases = aliases.iter().filter_map(|node| alias(node, problems)).collect();
     let timeouts = fields.open_map("timeouts").map(timeouts).unwrap_or_default();
     let retries = fields.number("retries", 0, 10).map(|n| n as u32);
+    let labels = labels::of_data(fields);
     let targets = targets.into_iter().collect::<Option<Vec<Target>>>()?;
-    Some(Model { targets, aliases, timeouts, retries })
+    Some(Model { targets, aliases, timeouts, retries, labels })
 }
 
 fn alias(node: &Node, problems: &Problems) -> Option<String> {
@@ -138,6 +144,7 @@ fn target(node: &Node, path: &str, problems: &Problems) -> Option<Target> {
     let weight = fields.number("weight", 1, 1000).map(|n| n as u32);
     let max_output_tokens = fields.number("maxOutputTokens", 1, 1 << 24);
     let context_tokens = fields.number("contextTokens", 1, 1 << 28);
+    let labels = labels::of_place(&mut fields);
     fields.finish();
     let place = place?;
     if let Place::Remote { provider, .. } = &place
@@ -150,7 +157,7 @@ fn target(node: &Node, path: &str, problems: &Problems) -> Option<Target> {
         );
         return None;
     }
-    Some(Target { place, price, weight, max_output_tokens, context_tokens })
+    Some(Target { place, price, weight, max_output_tokens, context_tokens, labels })
 }
 
 fn price(mut fields: Fields) -> Price {

@@ -5,6 +5,7 @@
 
 use report::Report;
 
+use crate::kinds::labels::{self, PlaceLabels};
 use crate::read::{Fields, text};
 use crate::yaml::Node;
 
@@ -26,6 +27,8 @@ pub struct Provider {
     pub headers: Vec<(String, String)>,
     /// Added to every URL; never secrets.
     pub query: Vec<(String, String)>,
+    /// Where it stands and what it may be sent.
+    pub labels: PlaceLabels,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +90,8 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Provider> {
         }
     }
     let query = fields.words("query");
-    Some(Provider { catalog, dialect, base_url, key, allow_private, timeouts, retries, headers, query })
+    let labels = labels::of_place(fields);
+    Some(Provider { catalog, dialect, base_url, key, allow_private, timeouts, retries, headers, query, labels })
 }
 
 pub(crate) fn timeouts(mut fields: Fields) -> Timeouts {

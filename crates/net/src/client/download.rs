@@ -2,6 +2,7 @@
 
 use http::uri::Uri;
 use http::{HeaderMap, Method, header};
+use policy::Clearance;
 
 use super::{Client, Origin, Reach, Request, Response, Timeouts};
 use crate::Error;
@@ -43,6 +44,7 @@ impl Default for Fetch {
 
 pub(super) async fn get(
     client: &Client,
+    clearance: &Clearance,
     method: Method,
     url: &str,
     fetch: &Fetch,
@@ -57,7 +59,7 @@ pub(super) async fn get(
             headers: headers.clone(),
             body: Vec::new(),
         };
-        let response = client.send(&origin, request, &fetch.timeouts).await?;
+        let response = client.send(clearance, &origin, request, &fetch.timeouts).await?;
         let location = response.headers.get(header::LOCATION).filter(|_| response.status.is_redirection());
         let Some(location) = location.and_then(|value| value.to_str().ok()) else {
             return Ok(Download { response, url: format!("{origin}{path}"), hops });

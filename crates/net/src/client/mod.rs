@@ -5,6 +5,11 @@
 //! that an idle connection is not watched; it is polled once when it is taken
 //! from the pool, which finds every close that the kernel knows of by then.
 //!
+//! **Nothing leaves without a [`Clearance`].** Each way out takes one, made by
+//! `policy::admissible` for data with labels and bound to one origin, or by
+//! `Clearance::errand` for the operator's own traffic. This module opens the
+//! only outbound sockets of the product (`cargo xtask tidy` looks).
+//!
 //! Dropping a response or the future that waits for it closes the connection:
 //! that is how a target learns that its client has left.
 
@@ -25,6 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
+use policy::Clearance;
 
 pub use address::is_public;
 pub use download::{Download, Fetch};
@@ -123,11 +129,12 @@ impl Client {
     /// Every variant of [`Error`] but those of listeners.
     pub async fn send(
         &self,
+        clearance: &Clearance,
         origin: &Origin,
         request: Request,
         timeouts: &Timeouts,
     ) -> Result<Response, Error> {
-        self.send_noting(origin, request, timeouts, &Cell::new(false)).await
+        self.send_noting(clearance, origin, request, timeouts, &Cell::new(false)).await
     }
 
     /// As [`Client::send`]; sets `taken` when a connection stands and is given
@@ -137,11 +144,15 @@ impl Client {
     /// As [`Client::send`].
     pub async fn send_noting(
         &self,
+        clearance: &Clearance,
         origin: &Origin,
         request: Request,
         timeouts: &Timeouts,
         taken: &Cell<bool>,
     ) -> Result<Response, Error> {
+        if !clearance.opens(origin.name()) {
+            return Err(Error::NotCleared { origin: origin.to_string() });
+        }
         exchange::send(&self.shared, origin, request, timeouts, taken).await
     }
 
@@ -150,16 +161,26 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`], and [`Error::Redirects`].
-    pub async fn download(&self, url: &str, fetch: &Fetch) -> Result<Download, Error> {
-        download::get(self, Method::GET, url, fetch).await
+    pub async fn download(
+        &self,
+        clearance: &Clearance,
+        url: &str,
+        fetch: &Fetch,
+    ) -> Result<Download, Error> {
+        download::get(self, clearance, Method::GET, url, fetch).await
     }
 
     /// As [`Client::download`], asking for the head alone.
     ///
     /// # Errors
     /// As [`Client::download`].
-    pub async fn head(&self, url: &str, fetch: &Fetch) -> Result<Download, Error> {
-        download::get(self, Method::HEAD, url, fetch).await
+    pub async fn head(
+        &self,
+        clearance: &Clearance,
+        url: &str,
+        fetch: &Fetch,
+    ) -> Result<Download, Error> {
+        download::get(self, clearance, Method::HEAD, url, fetch).await
     }
 
     /// Connections now idle in the pool.

@@ -28,6 +28,8 @@ struct Parts {
     port: u16,
     reach: Reach,
     host_header: HeaderValue,
+    /// `scheme://host:port`: what a clearance is compared with.
+    name: Arc<str>,
 }
 
 impl Origin {
@@ -51,7 +53,10 @@ impl Origin {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
         let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok((Origin(Arc::new(Parts { tls, host, port, reach, host_header })), path))
+        let scheme = if tls { "https" } else { "http" };
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        let name = format!("{scheme}://{open}{host}{close}:{port}").into();
+        Ok((Origin(Arc::new(Parts { tls, host, port, reach, host_header, name })), path))
     }
     /// The origin of a URL, without its path.
     ///
@@ -68,6 +73,10 @@ impl Origin {
     }
     pub fn port(&self) -> u16 {
         self.0.port
+    }
+    /// `scheme://host:port`, always with the port.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
     }
     pub fn reach(&self) -> Reach {
         self.0.reach
@@ -92,9 +101,7 @@ fn shown(url: &str) -> String {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.0.tls { "https" } else { "http" };
-        let (open, close) = if self.0.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "{scheme}://{open}{}{close}:{}", self.0.host, self.0.port)
+        f.write_str(&self.0.name)
     }
 }
 

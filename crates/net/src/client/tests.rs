@@ -1,11 +1,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use policy::Errand;
 use testkit::provider::{Behaviour, Phase as At};
 use testkit::{Hub, Provider};
 
 use super::*;
 use crate::Phase;
+
+const CLEARED: Clearance = Clearance::errand(Errand::OwnServer);
 
 fn client() -> Client {
     Client::new(Config::default())
@@ -30,7 +33,29 @@ fn quick() -> Timeouts {
 }
 
 async fn ask(client: &Client, provider: &Provider, model: &str, stream: bool) -> Result<Response, Error> {
-    client.send(&origin(&provider.url()), chat(model, stream), &Timeouts::default()).await
+    client.send(&CLEARED, &origin(&provider.url()), chat(model, stream), &Timeouts::default()).await
+}
+
+#[tokio::test]
+async fn a_clearance_for_one_place_opens_no_other() {
+    let (client, provider) = (client(), Provider::start());
+    let place = |url: &str| policy::Place {
+        destination: Some(origin(url).name().clone()),
+        ..policy::Place::of_kind(policy::PlaceKind::External, "the provider")
+    };
+    let clear = |place| {
+        policy::admissible(&units::Labels::default(), &place, policy::Purpose::Chat).expect("public data")
+    };
+    let (here, elsewhere) = (clear(place(&provider.url())), clear(place("https://elsewhere.example")));
+    let to = origin(&provider.url());
+    let refused = client.send(&elsewhere, &to, chat("echo", false), &Timeouts::default()).await;
+    assert!(matches!(refused.err(), Some(Error::NotCleared { .. })));
+    let inside = clear(policy::Place::of_kind(policy::PlaceKind::Inside, "the engine"));
+    let refused = client.send(&inside, &to, chat("echo", false), &Timeouts::default()).await;
+    assert!(matches!(refused.err(), Some(Error::NotCleared { .. })));
+    assert!(provider.seen().is_empty(), "no byte left");
+    let answer = client.send(&here, &to, chat("echo", false), &Timeouts::default()).await;
+    assert_eq!(answer.expect("an answer").status, 200);
 }
 
 #[tokio::test]
@@ -88,10 +113,10 @@ async fn each_wait_has_its_own_timeout() {
         other => panic!("{other:?}"),
     };
     let to = origin(&provider.url());
-    let error = client.send(&to, chat("hang-before-head", false), &quick()).await.err().expect("no answer");
+    let error = client.send(&CLEARED, &to, chat("hang-before-head", false), &quick()).await.err().expect("no answer");
     assert_eq!(phase(error), Phase::FirstByte);
     for model in ["hang-after-head", "hang-mid-stream"] {
-        let mut response = client.send(&to, chat(model, true), &quick()).await.expect("a head");
+        let mut response = client.send(&CLEARED, &to, chat(model, true), &quick()).await.expect("a head");
         let error = loop {
             match response.frame().await.expect("not the end") {
                 Ok(_) => {}
@@ -103,12 +128,12 @@ async fn each_wait_has_its_own_timeout() {
     }
     // A drip is never idle, but does not last for ever either.
     let total = Timeouts { total: Some(Duration::from_millis(500)), ..Timeouts::default() };
-    let dripping = client.send(&to, chat("drip:20", true), &total).await.expect("a head");
+    let dripping = client.send(&CLEARED, &to, chat("drip:20", true), &total).await.expect("a head");
     assert_eq!(phase(dripping.read_all(1 << 20).await.expect_err("too slow")), Phase::Total);
     // A server that accepts and never shakes hands.
     let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
     let to = origin(&format!("https://{}", mute.local_addr().expect("an address")));
-    let error = client.send(&to, chat("echo", false), &quick()).await.err().expect("no handshake");
+    let error = client.send(&CLEARED, &to, chat("echo", false), &quick()).await.err().expect("no handshake");
     assert!(error.nothing_was_sent());
     assert_eq!(phase(error), Phase::Connect);
 }
@@ -132,7 +157,7 @@ async fn a_peer_that_breaks_off_is_told_apart_by_how_far_it_came() {
         assert!(matches!(cut, Error::Closed { before_first_byte: false, .. }), "{cut:?}");
     }
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-    let refused = client.send(&origin(&format!("http://{nobody}")), chat("x", false), &quick()).await;
+    let refused = client.send(&CLEARED, &origin(&format!("http://{nobody}")), chat("x", false), &quick()).await;
     assert!(matches!(refused, Err(Error::Connect { .. })));
     assert_eq!(client.idle(), 0);
 }
@@ -172,7 +197,7 @@ async fn a_connection_that_died_in_the_pool_costs_nothing() {
     let client = client();
     let mut wait_closed = wait_closed;
     for _ in 0..3 {
-        let response = client.send(&to, chat("m", false), &Timeouts::default()).await.expect("an answer");
+        let response = client.send(&CLEARED, &to, chat("m", false), &Timeouts::default()).await.expect("an answer");
         assert_eq!(response.read_all(10).await.expect("a body"), "ok");
         wait_closed.recv().await.expect("the server lives");
         // Until the end of the connection has reached this runtime's poll.
@@ -204,7 +229,7 @@ async fn trap_x2_private_addresses_are_denied_unless_declared() {
     let port = provider.url().rsplit(':').next().expect("a port").to_owned();
     for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"] {
         let to = Origin::parse(&format!("http://{host}:{port}"), Reach::Public).expect("a URL");
-        let denied = client().send(&to, chat("echo", false), &quick()).await;
+        let denied = client().send(&CLEARED, &to, chat("echo", false), &quick()).await;
         assert!(matches!(denied, Err(Error::Private { .. })), "{host}: {:?}", denied.err());
     }
     assert!(provider.seen().is_empty());
@@ -227,24 +252,24 @@ async fn trap_x2_each_redirect_of_a_download_is_checked_again() {
     headers.insert(http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer hf-canary"));
     let fetch = Fetch { reach: Reach::Private, headers, ..Fetch::default() };
     let client = client();
-    let found = client.download(&url, &fetch).await.expect("the file");
+    let found = client.download(&CLEARED, &url, &fetch).await.expect("the file");
     assert_eq!(found.hops[0]["x-linked-size"], "7");
     assert!(found.url.contains("/cdn/org/model/w.gguf"));
     assert_eq!(found.response.read_all(100).await.expect("a body"), "weights");
-    let head = client.head(&url, &fetch).await.expect("the head");
+    let head = client.head(&CLEARED, &url, &fetch).await.expect("the head");
     assert_eq!(head.response.headers["content-length"], "7");
 
     // A public hub may not send us to an inner address.
     hub.redirect_to(&inside.url());
-    let denied = client.download(&url, &fetch).await;
+    let denied = client.download(&CLEARED, &url, &fetch).await;
     assert!(matches!(denied, Err(Error::Private { .. })), "{:?}", denied.err());
     assert!(inside.seen().is_empty());
     // Where that is declared, the token still stays behind.
-    let _ = client.download(&url, &Fetch { redirect_reach: Reach::Private, ..fetch.clone() }).await;
+    let _ = client.download(&CLEARED, &url, &Fetch { redirect_reach: Reach::Private, ..fetch.clone() }).await;
     assert_eq!(inside.seen()[0].header("authorization"), None);
     // And a circle ends.
     hub.redirect_to(&url);
-    let circle = client.download(&url, &fetch).await;
+    let circle = client.download(&CLEARED, &url, &fetch).await;
     assert!(matches!(circle, Err(Error::Redirects { limit: 5 })), "{:?}", circle.err());
 }
 

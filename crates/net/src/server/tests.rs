@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::StatusCode;
 
+use policy::{Clearance, Errand};
+
 use super::*;
+
+const CLEARED: Clearance = Clearance::errand(Errand::OwnServer);
 
 /// Long enough that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -411,7 +415,7 @@ fn trap_m4_a_client_that_leaves_cancels_the_target_in_every_phase() {
                 let body = request.body.read_all(1000).await.expect("a body");
                 let upstream = Upstream::post(path, request.headers, vec![body]);
                 let timeouts = crate::client::Timeouts::default();
-                let mut answer = client.send(&origin, upstream, &timeouts).await.expect("an answer");
+                let mut answer = client.send(&CLEARED, &origin, upstream, &timeouts).await.expect("an answer");
                 let body = ResponseBody::write(|mut sink| async move {
                     while let Some(part) = answer.frame().await {
                         sink.send(part.map_err(|_| Cut)?).await;
@@ -457,7 +461,7 @@ fn it_speaks_tls_to_its_own_client() {
     let pieces = vec![Bytes::from_static(b"in "), Bytes::from_static(b"pieces")];
     let request = crate::client::Request::post(path, http::HeaderMap::new(), pieces);
     let body = block_on(async {
-        let response = client.send(&origin, request, &Default::default()).await.expect("an answer");
+        let response = client.send(&CLEARED, &origin, request, &Default::default()).await.expect("an answer");
         response.read_all(100).await.expect("a body")
     });
     assert_eq!(body, "read 9");
@@ -465,7 +469,7 @@ fn it_speaks_tls_to_its_own_client() {
     // And to nobody who does not know the authority.
     let stranger = crate::Client::new(Default::default());
     let request = crate::client::Request::get("/".parse().expect("a path"));
-    let refused = block_on(stranger.send(&origin, request, &Default::default()));
+    let refused = block_on(stranger.send(&CLEARED, &origin, request, &Default::default()));
     assert!(matches!(refused, Err(Error::Tls { .. })), "{:?}", refused.err());
 }
 

@@ -60,4 +60,9 @@ words! {
     36 "standard"
     37 "suspense:unpriced"
     38 "bedplate-guide"
+    39 "public anywhere trusted"
+    40 "public anywhere user"
+    41 "invoke"
+    42 "embed"
+    43 "bedplate-grant"
 }

@@ -6,7 +6,7 @@ use chat::Axis;
 use units::{AttemptId, KeyId, Micros, OrgId, PicoRate, RequestId, TeamId, Usd, Uuid7};
 
 use crate::{
-    Attempt, AttemptOutcome, Entry, HoldRow, Line, Org, Outcome, Posting, Record, Step, Team, UsageRow,
+    Attempt, AttemptOutcome, Entry, HoldRow, Judged, Line, Org, Outcome, Posting, Record, Step, Team, UsageRow,
 };
 
 /// 2026-11-23T00:00:00Z.
@@ -111,6 +111,15 @@ pub fn settled(n: u64) -> (Record, Vec<Posting>) {
             .collect(),
         attempts: vec![attempt],
         rejected: Vec::new(),
+        labels: "public anywhere user".parse().expect("labels"),
+        judged: Some(Judged {
+            allowed: true,
+            hash: [7; 32],
+            determining: vec!["bedplate-grant".into()],
+            action: "invoke".into(),
+            purpose: "chat".into(),
+            ..Judged::default()
+        }),
     };
     (record, postings)
 }

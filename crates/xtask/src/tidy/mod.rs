@@ -9,6 +9,7 @@ mod dependencies;
 mod docs;
 mod errors;
 mod examples;
+mod sockets;
 mod sources;
 mod threats;
 
@@ -44,6 +45,7 @@ const RULES: [Rule; 7] = [
     ("docs name real commands", docs::check),
     ("errors have pages", errors::check),
     ("examples load", examples::check),
+    ("one way out", sockets::check),
     ("sources are in shape", sources::check),
     ("threats have tests", threats::check),
 ];
