@@ -124,12 +124,7 @@ struct Let {
     ticket: policy::Ticket,
 }
 
-fn decide(
-    gateway: &Gateway,
-    arrival: &Arrival,
-    principal: &Principal,
-    worst: &Worst,
-) -> Result<Let, Report> {
+fn decide(gateway: &Gateway, arrival: &Arrival, principal: &Principal, worst: &Worst) -> Result<Let, Report> {
     if gateway.shutdown.is_draining() {
         return Err(Report::new("GW0006", "the server is shutting down").retry(report::Retry::After(1)));
     }
@@ -246,10 +241,11 @@ fn note_refusal(
         steps: std::mem::take(&mut arrival.steps),
         attempts: Vec::new(),
         rejected: Vec::new(),
-        labels: arrival.snapshot.routes.get(worst.model.as_str()).map_or_else(
-            || arrival.said.clone(),
-            |route| label::arriving(arrival, principal, route),
-        ),
+        labels: arrival
+            .snapshot
+            .routes
+            .get(worst.model.as_str())
+            .map_or_else(|| arrival.said.clone(), |route| label::arriving(arrival, principal, route)),
         judged: None,
     };
     let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };

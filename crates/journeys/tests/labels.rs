@@ -62,7 +62,8 @@ fn a_request_goes_where_its_labels_let_it_in_every_dialect() {
         scene.world.chat(&scene.key, "both", false),
         scene.world.chat(&scene.key, "both", true),
         scene.world.message(&scene.key, "both", false),
-        Ask::json("/v1/completions", &json!({"model": "both", "prompt": "hello", "max_tokens": 5})).key(&scene.key),
+        Ask::json("/v1/completions", &json!({"model": "both", "prompt": "hello", "max_tokens": 5}))
+            .key(&scene.key),
         Ask::json("/v1/embeddings", &embeddings).key(&scene.key),
     ];
     for (n, ask) in asks.into_iter().enumerate() {
@@ -70,7 +71,11 @@ fn a_request_goes_where_its_labels_let_it_in_every_dialect() {
         let free = scene.ask(ask.clone(), "");
         assert_eq!((free.status, free.header("bedplate-target")), (200, Some("outside/m")), "{n}: {free:?}");
         let bound = scene.ask(ask.clone(), "confidential eu");
-        assert_eq!((bound.status, bound.header("bedplate-target")), (200, Some("inside/m")), "{n}: {bound:?}");
+        assert_eq!(
+            (bound.status, bound.header("bedplate-target")),
+            (200, Some("inside/m")),
+            "{n}: {bound:?}"
+        );
         let record = scene.world.record_of(&bound);
         assert_eq!(record["labels"], "confidential eu user", "{record:#}");
         assert_eq!(
@@ -80,7 +85,11 @@ fn a_request_goes_where_its_labels_let_it_in_every_dialect() {
         // The right ceiling in the wrong zone, and a sensitivity that nobody takes.
         for labels in ["confidential us", "restricted", "nowhere"] {
             let refused = scene.ask(ask.clone(), labels);
-            assert_eq!((refused.status, refused.header("bedplate-error")), (403, Some("PO0003")), "{n}: {refused:?}");
+            assert_eq!(
+                (refused.status, refused.header("bedplate-error")),
+                (403, Some("PO0003")),
+                "{n}: {refused:?}"
+            );
             assert!(refused.body.contains("inside/m"), "each target has its reason: {refused:?}");
         }
         let after = scene.seen();

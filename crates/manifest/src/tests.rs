@@ -105,7 +105,7 @@ fn an_unknown_key_is_an_error_with_a_suggestion_and_its_place() {
             hint: did you mean `connectMs`?
             error[MF0007]: `spec.colour` is not a known key
               --> x.yaml:8:3
-            hint: known here: allowPrivate, baseUrl, catalog, dialect, headers, keyEnv, keySecret, query, retries, timeouts"#]],
+            hint: known here: allowPrivate, baseUrl, catalog, dialect, headers, keyEnv, keySecret, labels, query, retries, timeouts"#]],
     );
     check_errors(
         "apiVersion: bedplate/v1\nkind: Team\nmetadta: { name: a }\n",

@@ -13,9 +13,7 @@ mod key;
 mod limits;
 mod rights;
 
-pub use admissible::{
-    Clearance, Errand, Inadmissible, Place, PlaceKind, Purpose, admissible, raised,
-};
+pub use admissible::{Clearance, Errand, Inadmissible, Place, PlaceKind, Purpose, admissible, raised};
 pub use denied::Denied;
 pub use directory::{Directory, Principal, Rates};
 pub use key::{HINT_CHARS, KEY_CHARS, Pepper, mint, shape};

@@ -44,7 +44,10 @@ pub struct Need {
 
 impl Need {
     fn bars(&self, target: usize) -> bool {
-        u32::try_from(target).ok().and_then(|at| self.barred.checked_shr(at)).map_or(self.barred != 0, |bits| bits & 1 == 1)
+        u32::try_from(target)
+            .ok()
+            .and_then(|at| self.barred.checked_shr(at))
+            .map_or(self.barred != 0, |bits| bits & 1 == 1)
     }
 }
 

@@ -52,7 +52,10 @@ impl Hub {
     /// Asks for the head of the file.
     pub async fn announced(&self, client: &net::Client, reference: &Reference) -> Result<Announced, Failure> {
         let url = self.url(reference);
-        let head = client.head(&CLEARED, &url, &self.how(self.headers()?)).await.map_err(|e| unreachable(&url, &e))?;
+        let head = client
+            .head(&CLEARED, &url, &self.how(self.headers()?))
+            .await
+            .map_err(|e| unreachable(&url, &e))?;
         refuse(&head, &url)?;
         // The hub's own word, in the first redirect, counts before that of the host that serves the bytes.
         let all = || head.hops.iter().chain([&head.response.headers]);

@@ -91,7 +91,18 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Provider> {
     }
     let query = fields.words("query");
     let labels = labels::of_place(fields);
-    Some(Provider { catalog, dialect, base_url, key, allow_private, timeouts, retries, headers, query, labels })
+    Some(Provider {
+        catalog,
+        dialect,
+        base_url,
+        key,
+        allow_private,
+        timeouts,
+        retries,
+        headers,
+        query,
+        labels,
+    })
 }
 
 pub(crate) fn timeouts(mut fields: Fields) -> Timeouts {

@@ -161,12 +161,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`], and [`Error::Redirects`].
-    pub async fn download(
-        &self,
-        clearance: &Clearance,
-        url: &str,
-        fetch: &Fetch,
-    ) -> Result<Download, Error> {
+    pub async fn download(&self, clearance: &Clearance, url: &str, fetch: &Fetch) -> Result<Download, Error> {
         download::get(self, clearance, Method::GET, url, fetch).await
     }
 
@@ -174,12 +169,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::download`].
-    pub async fn head(
-        &self,
-        clearance: &Clearance,
-        url: &str,
-        fetch: &Fetch,
-    ) -> Result<Download, Error> {
+    pub async fn head(&self, clearance: &Clearance, url: &str, fetch: &Fetch) -> Result<Download, Error> {
         download::get(self, clearance, Method::HEAD, url, fetch).await
     }
 

@@ -113,7 +113,8 @@ async fn each_wait_has_its_own_timeout() {
         other => panic!("{other:?}"),
     };
     let to = origin(&provider.url());
-    let error = client.send(&CLEARED, &to, chat("hang-before-head", false), &quick()).await.err().expect("no answer");
+    let error =
+        client.send(&CLEARED, &to, chat("hang-before-head", false), &quick()).await.err().expect("no answer");
     assert_eq!(phase(error), Phase::FirstByte);
     for model in ["hang-after-head", "hang-mid-stream"] {
         let mut response = client.send(&CLEARED, &to, chat(model, true), &quick()).await.expect("a head");
@@ -157,7 +158,8 @@ async fn a_peer_that_breaks_off_is_told_apart_by_how_far_it_came() {
         assert!(matches!(cut, Error::Closed { before_first_byte: false, .. }), "{cut:?}");
     }
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-    let refused = client.send(&CLEARED, &origin(&format!("http://{nobody}")), chat("x", false), &quick()).await;
+    let refused =
+        client.send(&CLEARED, &origin(&format!("http://{nobody}")), chat("x", false), &quick()).await;
     assert!(matches!(refused, Err(Error::Connect { .. })));
     assert_eq!(client.idle(), 0);
 }
@@ -197,7 +199,8 @@ async fn a_connection_that_died_in_the_pool_costs_nothing() {
     let client = client();
     let mut wait_closed = wait_closed;
     for _ in 0..3 {
-        let response = client.send(&CLEARED, &to, chat("m", false), &Timeouts::default()).await.expect("an answer");
+        let response =
+            client.send(&CLEARED, &to, chat("m", false), &Timeouts::default()).await.expect("an answer");
         assert_eq!(response.read_all(10).await.expect("a body"), "ok");
         wait_closed.recv().await.expect("the server lives");
         // Until the end of the connection has reached this runtime's poll.

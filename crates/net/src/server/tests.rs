@@ -415,7 +415,8 @@ fn trap_m4_a_client_that_leaves_cancels_the_target_in_every_phase() {
                 let body = request.body.read_all(1000).await.expect("a body");
                 let upstream = Upstream::post(path, request.headers, vec![body]);
                 let timeouts = crate::client::Timeouts::default();
-                let mut answer = client.send(&CLEARED, &origin, upstream, &timeouts).await.expect("an answer");
+                let mut answer =
+                    client.send(&CLEARED, &origin, upstream, &timeouts).await.expect("an answer");
                 let body = ResponseBody::write(|mut sink| async move {
                     while let Some(part) = answer.frame().await {
                         sink.send(part.map_err(|_| Cut)?).await;

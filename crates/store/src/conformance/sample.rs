@@ -6,7 +6,8 @@ use chat::Axis;
 use units::{AttemptId, KeyId, Micros, OrgId, PicoRate, RequestId, TeamId, Usd, Uuid7};
 
 use crate::{
-    Attempt, AttemptOutcome, Entry, HoldRow, Judged, Line, Org, Outcome, Posting, Record, Step, Team, UsageRow,
+    Attempt, AttemptOutcome, Entry, HoldRow, Judged, Line, Org, Outcome, Posting, Record, Step, Team,
+    UsageRow,
 };
 
 /// 2026-11-23T00:00:00Z.

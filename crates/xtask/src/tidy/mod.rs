@@ -39,7 +39,7 @@ impl Findings {
 type Rule = (&'static str, fn(&Path, &mut Findings) -> Result<()>);
 
 /// Alphabetic.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     ("arrows point down", arrows::check),
     ("dependencies have a reason", dependencies::check),
     ("docs name real commands", docs::check),

@@ -61,7 +61,10 @@ pub fn check(root: &Path, findings: &mut Findings) -> Result<()> {
                     ));
                 }
             } else if code.contains("Clearance::errand(") {
-                findings.broken(format!("{}: name the errand where it is run: Clearance::errand(Errand::..)", here()));
+                findings.broken(format!(
+                    "{}: name the errand where it is run: Clearance::errand(Errand::..)",
+                    here()
+                ));
             }
         }
     }
