@@ -31,30 +31,49 @@ pub struct Team {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
-    /// Unique in the deployment: letters, digits, `.`, `-` and `_`, at most 64.
+    /// Unique in the deployment: letters, digits, `.`, `-`, `_` and `@`, at most 64. What an
+    /// identity provider calls them, if they sign in.
     pub name: String,
+    /// What they may do when they sign in; absent: what their groups say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     pub id: String,
     pub name: String,
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// Who an identity provider says they are: `issuer#subject`.
+    #[serde(default)]
+    pub subject: Option<String>,
     pub created: String,
     /// Keys that are neither revoked nor expired.
     pub live_keys: u32,
 }
 
-/// What a key may do beside inference.
+/// What somebody is here to do; each is a set of actions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyRole {
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
     /// Inference with the models granted.
     #[default]
     Inference,
-    /// Also reads records, costs and status.
+    /// Also reads its team's records and costs, and the status.
     Viewer,
-    /// Everything, keys included.
+    /// Everything in its org.
     Admin,
+    /// Policy, guards, who has access; reads nobody's records.
+    SecurityOfficer,
+    /// The audit log and its proofs, costs, what is declared; no records.
+    Auditor,
+    /// Models, providers, what is declared; no keys, no records.
+    Operator,
+    /// Inference, and its own records.
+    Developer,
+    /// Software that acts for a user: inference, by the rights of both.
+    Agent,
 }
 
 /// The rights asked for may not exceed those of the asking key (TRAPS X3).
@@ -69,7 +88,12 @@ pub struct CreateKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     #[serde(default)]
-    pub role: KeyRole,
+    pub role: Role,
+    /// Who may use it without a secret: a client certificate's SPIFFE id
+    /// (`spiffe://domain/path`) or a token's subject (`https://issuer#subject`).
+    /// A key with a subject has no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The models it may use; absent is every model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
@@ -91,11 +115,13 @@ pub struct Key {
     #[serde(default)]
     pub user: Option<String>,
     pub name: String,
-    pub role: KeyRole,
+    pub role: Role,
+    #[serde(default)]
+    pub subject: Option<String>,
     pub models: Option<Vec<String>>,
     pub requests_per_minute: Option<u32>,
     pub tokens_per_minute: Option<u64>,
-    /// One, or two while it is being rotated.
+    /// One, or two while it is being rotated; none of a key that a subject stands for.
     pub versions: Vec<KeyVersion>,
     pub created: String,
     pub expires: Option<String>,
@@ -116,7 +142,9 @@ pub struct KeyVersion {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedKey {
     pub key: Key,
-    pub secret: Secret,
+    /// Absent for a key that a subject stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -20,7 +20,7 @@ mod secret;
 mod status;
 
 pub use access::{
-    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRole, KeyVersion, RotateKey, SetProviderKey, Team,
+    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyVersion, Role, RotateKey, SetProviderKey, Team,
     User,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};

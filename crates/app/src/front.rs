@@ -28,6 +28,12 @@ pub struct Front {
     pub has_console: bool,
 }
 
+impl Front {
+    fn who(&self, request: &Request) -> Result<policy::Principal, Report> {
+        gateway::who(&self.worker.gateway.snapshot.load(), request, runtime::clock::now())
+    }
+}
+
 /// Answers one request, whatever it is for.
 pub async fn answer(front: Front, request: Request) -> Response {
     if front.has_gateway
@@ -46,8 +52,8 @@ pub async fn answer(front: Front, request: Request) -> Response {
         };
     }
     if front.has_control && request.path().starts_with("/api/v1/") {
-        let presented = gateway::presented(&request).map(str::to_owned);
-        return control::answer(front.plane, request, presented).await;
+        let who = front.who(&request);
+        return control::answer(front.plane, request, who).await;
     }
     let read = request.method == Method::GET || request.method == Method::HEAD;
     match request.path() {
@@ -95,11 +101,8 @@ fn ready(front: &Front) -> Response {
 /// For anyone on this machine; from elsewhere with a key that may read the status.
 fn metrics(front: &Front, request: &Request) -> Response {
     if !request.peer.ip().is_loopback() {
-        let allowed = gateway::presented(request)
-            .ok_or_else(|| Report::new("ID0001", "no API key was sent"))
-            .and_then(|key| {
-                control::Host::identify(&*front.process, key, runtime::clock::now()).map_err(|d| d.report())
-            })
+        let allowed = front
+            .who(request)
             .and_then(|who| policy::allows(&who, policy::Action::ReadStatus).map_err(|d| d.report()));
         if let Err(report) = allowed {
             return control::refuse(&[report]);

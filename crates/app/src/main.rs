@@ -9,6 +9,7 @@ mod engines;
 mod front;
 mod host;
 mod labels;
+mod listen;
 mod pages;
 mod serve;
 

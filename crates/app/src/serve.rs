@@ -17,13 +17,13 @@ use policy::{Limits, Pepper};
 use report::Report;
 use runtime::Shutdown;
 use seal::Purpose;
-use store::{Change, Key, KeyRole, Org, Store, Team};
+use store::{Change, Key, Org, Store, Team};
 use units::{KeyId, OrgId, TeamId};
 
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::pages::Pages;
-use crate::{backends, engines};
+use crate::{backends, engines, listen};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -46,6 +46,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         Ok(data) => data,
         Err(failure) => return Err(vec![Report::new("CL0010", failure.to_string())]),
     };
+    let tls = listen::tls(&args).map_err(|r| vec![r])?;
     let (keys, store) = backends::open(&data, args.master_key).map_err(|r| vec![r])?;
     let pepper = || Pepper::new(*keys.key(Purpose::Pepper).expose());
     let first = first_start(&*store, &pepper()).map_err(|r| vec![r])?;
@@ -113,7 +114,8 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let _ = process.gateway.set(Arc::clone(&gateway));
     let _ = process.reload();
 
-    let server = Server::bind(Config::new(args.listen)).map_err(|e| vec![listen_report(&args, &e)])?;
+    let config = Config { tls: tls.clone(), ..Config::new(args.listen) };
+    let server = Server::bind(config).map_err(|e| vec![listen::report(&args, &e)])?;
     let address = server.address();
     let pages = Arc::new(Pages::default());
     let (has_gateway, has_control, has_console) =
@@ -135,8 +137,11 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         };
         move |request| front::answer(front.clone(), request)
     });
-    let running = running.map_err(|e| vec![listen_report(&args, &e)])?;
-    announce(&address.to_string(), &data, first.as_deref());
+    let running = running.map_err(|e| vec![listen::report(&args, &e)])?;
+    if let Some(tls) = tls.clone() {
+        signals.block_on(async { listen::watch(tls) });
+    }
+    announce(&listen::url(address, tls.is_some()), &data, first.as_deref());
 
     signals.block_on(shutdown.draining());
     observe::info!(
@@ -150,12 +155,6 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();
     closed.map_err(|e| vec![e.report()])
-}
-
-fn listen_report(args: &Serve, error: &net::Error) -> Report {
-    Report::new("NT0001", format!("cannot listen on {}", args.listen)).because(report::chain(error)).hint(
-        "another process has the port, perhaps another bedplate; `--listen 127.0.0.1:0` takes a free one",
-    )
 }
 
 /// A new data directory gets an org, a team and an admin key, whose text is returned once.
@@ -180,7 +179,8 @@ fn first_start(store: &dyn Store, pepper: &Pepper) -> Result<Option<String>, Rep
         team: team.id,
         user: None,
         name: "first".into(),
-        role: KeyRole::Admin,
+        role: store::Role::Admin,
+        subject: None,
         versions: vec![version],
         models: None,
         requests_per_minute: None,
@@ -226,18 +226,16 @@ fn apply_config(plane: &Plane, store: &dyn Store, path: &Path) -> Result<(), Vec
 }
 
 /// What a person sees at the start. The admin key is shown this once.
-fn announce(address: &str, data: &Path, admin: Option<&str>) {
-    println!("bedplate {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+fn announce(url: &str, data: &Path, admin: Option<&str>) {
+    println!("bedplate {} listening on {url}", env!("CARGO_PKG_VERSION"));
     println!("  data     {}", data.display());
-    println!("  console  http://{address}/");
+    println!("  console  {url}/");
     if let Some(key) = admin {
         println!("  admin key (shown once; keep it):");
         println!("    {key}");
         println!("  try it:");
-        println!("    export BEDPLATE_URL=http://{address} BEDPLATE_KEY={key}");
-        println!(
-            "    curl -s http://{address}/v1/chat/completions -H \"authorization: Bearer $BEDPLATE_KEY\" \\"
-        );
+        println!("    export BEDPLATE_URL={url} BEDPLATE_KEY={key}");
+        println!("    curl -s {url}/v1/chat/completions -H \"authorization: Bearer $BEDPLATE_KEY\" \\");
         println!("      -H 'content-type: application/json' \\");
         println!(
             "      -d '{{\"model\":\"bedplate-guide\",\"messages\":[{{\"role\":\"user\",\"content\":\"What is a budget?\"}}]}}'"

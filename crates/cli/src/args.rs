@@ -87,6 +87,21 @@ pub struct Serve {
     /// Where to listen.
     #[arg(long, env = "BEDPLATE_LISTEN", default_value = "127.0.0.1:4600")]
     pub listen: SocketAddr,
+    /// The server's certificate chain, PEM; read again when it changes and on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "BEDPLATE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "BEDPLATE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities of client certificates, PEM: a service may show one instead of a key.
+    #[arg(long, value_name = "FILE", env = "BEDPLATE_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Take no connection without a client certificate.
+    #[arg(long, requires = "tls_client_ca")]
+    pub tls_require_client: bool,
+    /// Speak plain HTTP to other machines too: behind a proxy on a network that nobody else is on.
+    #[arg(long, env = "BEDPLATE_INSECURE_PLAIN_HTTP", conflicts_with = "tls_cert")]
+    pub insecure_plain_http: bool,
     /// The data directory [default: $BEDPLATE_HOME, else ~/.local/share/bedplate].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -215,9 +230,12 @@ pub struct KeyCreate {
     /// The team's name.
     #[arg(long)]
     pub team: String,
-    /// The user it belongs to.
+    /// The user it belongs to; for an agent, the user it acts for.
     #[arg(long)]
     pub user: Option<String>,
+    /// Who may use it without a secret: spiffe://domain/path of a client certificate, or https://issuer#subject of a token.
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
     #[arg(long, value_enum, default_value_t = KeyRole::Inference)]
     pub role: KeyRole,
     /// A model it may use; repeat for more. All models unless told.
@@ -236,16 +254,32 @@ pub struct KeyCreate {
 pub enum KeyRole {
     /// Inference with the models granted.
     Inference,
-    /// Also reads records, costs and status.
+    /// Also reads its team's records and costs, and the status.
     Viewer,
-    /// Everything, keys included.
+    /// Everything in its org.
+    #[value(alias = "org-admin")]
     Admin,
+    /// Policy, guards, who has access; reads nobody's records.
+    SecurityOfficer,
+    /// The audit log, costs and what is declared; no records.
+    Auditor,
+    /// Models and providers; no keys, no records.
+    Operator,
+    /// Inference, and its own records.
+    Developer,
+    /// Software that acts for a user, by the rights of both.
+    Agent,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum User {
     /// Create a user.
-    Create { name: String },
+    Create {
+        name: String,
+        /// What they may do when they sign in; what their groups say unless told.
+        #[arg(long, value_enum)]
+        role: Option<KeyRole>,
+    },
     /// List users and how many live keys each has.
     List,
 }

@@ -44,7 +44,12 @@ impl Server {
         let (origin, path) = Origin::split(&global.url, Reach::Private).map_err(bad)?;
         let runtime = runtime()?;
         Ok(Server {
-            client: net::Client::new(Config { idle_per_origin: 1, idle_total: 1, ..Config::default() }),
+            client: net::Client::new(Config {
+                idle_per_origin: 1,
+                idle_total: 1,
+                trust: trust()?,
+                ..Config::default()
+            }),
             runtime,
             origin,
             prefix: path.path().trim_end_matches('/').to_owned(),
@@ -152,6 +157,17 @@ impl Server {
             .because(why.to_owned())
             .hint("compare `bedplate --version` with the server's")
             .into()
+    }
+}
+
+/// The system's authorities, and those in $BEDPLATE_CA: a server inside often
+/// has a certificate that nobody outside knows.
+pub(crate) fn trust() -> Result<net::Trust, Failure> {
+    match environment("BEDPLATE_CA") {
+        None => Ok(net::Trust::system()),
+        Some(file) => net::Trust::with_file(file.as_ref()).map_err(|e| {
+            Report::new("CL0004", "$BEDPLATE_CA cannot be used").because(report::chain(&e)).into()
+        }),
     }
 }
 

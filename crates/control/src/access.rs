@@ -1,8 +1,8 @@
 //! Teams, users and keys.
 
-use policy::NewKey;
+use policy::{NewKey, Principal};
 use report::Report;
-use store::{Change, Key, KeyRole, KeyVersion, State, Team, User};
+use store::{Change, Key, KeyVersion, Role, State, Team, User};
 use units::{KeyId, Micros, TeamId, UserId};
 
 use crate::call::{Call, Outcome, json};
@@ -16,6 +16,59 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), Report> {
     }
     Err(Report::new("CT0002", format!("\"{name:.80}\" is not a name for a {kind}"))
         .because("a name has 1 to 64 letters, digits and `-` `_` `.`"))
+}
+
+/// People are often named by their mail address.
+fn check_user_name(name: &str) -> Result<(), Report> {
+    check_name("user", &name.replacen('@', "-", 1))
+        .map_err(|r| r.because("a name has 1 to 64 letters, digits and `-` `_` `.`, and one `@` at most"))
+}
+
+/// A SPIFFE id, or an issuer's address and the subject it names, as
+/// `https://issuer#subject`.
+fn check_subject(subject: &str) -> Result<(), Report> {
+    let plain = subject.len() <= SUBJECT_MAX && subject.bytes().all(|b| b.is_ascii_graphic());
+    let spiffe = subject.strip_prefix("spiffe://").is_some_and(|rest| {
+        let (domain, path) = rest.split_once('/').unwrap_or((rest, ""));
+        !domain.is_empty() && !path.is_empty() && !subject.contains(['#', '?', '%', '@'])
+    });
+    let token = subject.split_once('#').is_some_and(|(issuer, who)| {
+        (issuer.starts_with("https://") || issuer.starts_with("http://")) && !who.is_empty()
+    });
+    if plain && (spiffe || token) {
+        return Ok(());
+    }
+    Err(Report::new("CT0002", format!("\"{subject:.100}\" is not a subject"))
+        .hint("write spiffe://domain/path for a client certificate, https://issuer#subject for a token"))
+}
+
+/// The longest subject: SPIFFE allows 2,048 bytes, of which nobody uses a half.
+const SUBJECT_MAX: usize = 1024;
+
+pub(crate) fn role(role: api::Role) -> Role {
+    match role {
+        api::Role::Inference => Role::Inference,
+        api::Role::Viewer => Role::Viewer,
+        api::Role::Admin => Role::Admin,
+        api::Role::SecurityOfficer => Role::SecurityOfficer,
+        api::Role::Auditor => Role::Auditor,
+        api::Role::Operator => Role::Operator,
+        api::Role::Developer => Role::Developer,
+        api::Role::Agent => Role::Agent,
+    }
+}
+
+pub(crate) fn show_role(role: Role) -> api::Role {
+    match role {
+        Role::Inference => api::Role::Inference,
+        Role::Viewer => api::Role::Viewer,
+        Role::Admin => api::Role::Admin,
+        Role::SecurityOfficer => api::Role::SecurityOfficer,
+        Role::Auditor => api::Role::Auditor,
+        Role::Operator => api::Role::Operator,
+        Role::Developer => api::Role::Developer,
+        Role::Agent => api::Role::Agent,
+    }
 }
 
 pub(crate) fn list_teams(plane: &Plane, call: &Call) -> Outcome {
@@ -51,13 +104,18 @@ pub(crate) fn list_users(plane: &Plane, call: &Call) -> Outcome {
 
 pub(crate) fn create_user(plane: &Plane, call: &Call) -> Outcome {
     let wanted: api::CreateUser = call.read()?;
-    check_name("user", &wanted.name)?;
+    check_user_name(&wanted.name)?;
+    let role = wanted.role.map(role);
+    if let Some(role) = role {
+        policy::can_appoint(&call.principal, role).map_err(|d| d.report())?;
+    }
     let state = plane.state()?;
     if state.users.iter().any(|u| u.name == wanted.name) {
         return Err(Report::new("CT0004", format!("there is a user \"{}\" already", wanted.name)).into());
     }
     let id = UserId(runtime::new_id());
-    let user = User { id, org: call.principal.org, name: wanted.name, created: call.now };
+    let user =
+        User { id, org: call.principal.org, name: wanted.name, role, subject: None, created: call.now };
     plane.change(&[Change::PutUser(user.clone())])?;
     json(&show_user(&plane.state()?, &user, call.now))
 }
@@ -69,6 +127,8 @@ fn show_user(state: &State, user: &User, now: Micros) -> api::User {
     api::User {
         id: user.id.to_string(),
         name: user.name.clone(),
+        role: user.role.map(show_role),
+        subject: user.subject.clone(),
         created: user.created.to_string(),
         live_keys: state.keys.iter().filter(live).count() as u32,
     }
@@ -99,32 +159,17 @@ pub(crate) fn create_key(plane: &Plane, call: &Call) -> Outcome {
         return Err(Report::new("CT0004", what).hint("choose another name, or rotate that key").into());
     }
     let expires = wanted.expires_in_seconds.map(|s| after(call.now, s)).transpose()?;
-    let role = match wanted.role {
-        api::KeyRole::Inference => KeyRole::Inference,
-        api::KeyRole::Viewer => KeyRole::Viewer,
-        api::KeyRole::Admin => KeyRole::Admin,
-    };
-    policy::can_create(
-        &call.principal,
-        &NewKey {
-            team: team.id,
-            org: team.org,
-            role,
-            models: wanted.models.as_deref(),
-            requests_per_minute: wanted.requests_per_minute,
-            tokens_per_minute: wanted.tokens_per_minute,
-            expires,
-        },
-    )
-    .map_err(|d| d.report())?;
-    let (text, version) = plane.host.mint(call.now, None);
-    let key = Key {
+    if let Some(subject) = &wanted.subject {
+        check_subject(subject)?;
+    }
+    let mut key = Key {
         id: KeyId(runtime::new_id()),
         team: team.id,
         user,
         name: wanted.name,
-        role,
-        versions: vec![version],
+        role: role(wanted.role),
+        subject: wanted.subject,
+        versions: Vec::new(),
         models: wanted.models,
         requests_per_minute: wanted.requests_per_minute,
         tokens_per_minute: wanted.tokens_per_minute,
@@ -133,16 +178,50 @@ pub(crate) fn create_key(plane: &Plane, call: &Call) -> Outcome {
         created_by: Some(call.principal.key),
         created: call.now,
     };
+    may_hand_out(&state, &call.principal, &key)?;
+    // Whoever has a subject needs no secret, and what there is not is not stolen.
+    let text = match key.subject {
+        Some(_) => None,
+        None => {
+            let (text, version) = plane.host.mint(call.now, None);
+            key.versions.push(version);
+            Some(text)
+        }
+    };
     store_key(plane, key, text)
+}
+
+/// Whether the principal may make such a key, or a new secret of it: who gets
+/// the secret of a key is that key (TRAPS X3).
+fn may_hand_out(state: &State, who: &Principal, key: &Key) -> Result<(), Report> {
+    let org = state.teams.iter().find(|t| t.id == key.team).map_or(who.org, |t| t.org);
+    let wanted = NewKey {
+        team: key.team,
+        org,
+        user: key.user,
+        role: key.role,
+        models: key.models.as_deref(),
+        requests_per_minute: key.requests_per_minute,
+        tokens_per_minute: key.tokens_per_minute,
+        expires: key.expires,
+    };
+    policy::can_create(who, &wanted).map_err(|d| d.report())
 }
 
 /// The new version works at once; the old one until the overlap is over.
 pub(crate) fn rotate_key(plane: &Plane, call: &Call) -> Outcome {
     let wanted: api::RotateKey = if call.body.is_empty() { api::RotateKey::default() } else { call.read()? };
-    let mut key = find_key(&plane.state()?, call.param(0))?;
+    let state = plane.state()?;
+    let mut key = find_key(&state, call.param(0))?;
     if key.revoked.is_some() {
         return Err(Report::new("CT0004", "the key is revoked").hint("create another").into());
     }
+    if key.subject.is_some() {
+        return Err(Report::new("CT0004", "the key has no secret to rotate")
+            .because("a certificate or a token stands for it")
+            .into());
+    }
+    may_hand_out(&state, &call.principal, &key)?;
     let until = after(call.now, wanted.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_S))?;
     key.versions.retain(|v| v.expires.is_none_or(|e| e > call.now));
     // Two live versions at most: the newest so far, and the new one.
@@ -150,7 +229,7 @@ pub(crate) fn rotate_key(plane: &Plane, call: &Call) -> Outcome {
     key.versions = newest.into_iter().map(|v| shortened(v, until)).collect();
     let (text, version) = plane.host.mint(call.now, None);
     key.versions.push(version);
-    store_key(plane, key, text)
+    store_key(plane, key, Some(text))
 }
 
 /// A day: long enough to redeploy every client of a company.
@@ -168,6 +247,14 @@ pub(crate) fn revoke_key(plane: &Plane, call: &Call) -> Outcome {
             .hint("revoke it with another admin key, so that nobody locks themselves out")
             .into());
     }
+    // Not that of the only one who could undo it: nobody would get in again.
+    let admins =
+        |k: &&Key| k.role == Role::Admin && k.revoked.is_none() && k.expires.is_none_or(|e| e > call.now);
+    if admins(&&key) && state.keys.iter().filter(admins).count() == 1 {
+        return Err(Report::new("CT0004", "the last key of an admin cannot be revoked")
+            .hint("make another first: `bedplate key create NAME --team admin --role admin`")
+            .into());
+    }
     if key.revoked.is_none() {
         key.revoked = Some(call.now);
         plane.change(&[Change::PutKey(key.clone())])?;
@@ -175,9 +262,9 @@ pub(crate) fn revoke_key(plane: &Plane, call: &Call) -> Outcome {
     json(&show_key(&state, &key))
 }
 
-fn store_key(plane: &Plane, key: Key, text: String) -> Outcome {
+fn store_key(plane: &Plane, key: Key, text: Option<String>) -> Outcome {
     plane.change(&[Change::PutKey(key.clone())])?;
-    json(&api::CreatedKey { key: show_key(&plane.state()?, &key), secret: api::Secret::new(text) })
+    json(&api::CreatedKey { key: show_key(&plane.state()?, &key), secret: text.map(api::Secret::new) })
 }
 
 fn after(now: Micros, seconds: u64) -> Result<Micros, Report> {
@@ -218,11 +305,8 @@ fn show_key(state: &State, key: &Key) -> api::Key {
             user.map_or_else(|| id.to_string(), |u| u.name.clone())
         }),
         name: key.name.clone(),
-        role: match key.role {
-            KeyRole::Inference => api::KeyRole::Inference,
-            KeyRole::Viewer => api::KeyRole::Viewer,
-            KeyRole::Admin => api::KeyRole::Admin,
-        },
+        role: show_role(key.role),
+        subject: key.subject.clone(),
         models: key.models.clone(),
         requests_per_minute: key.requests_per_minute,
         tokens_per_minute: key.tokens_per_minute,

@@ -72,8 +72,11 @@ impl Call {
 }
 
 /// Answers a request whose path begins with `/api/`.
-pub async fn answer(plane: Arc<Plane>, request: Request, presented: Option<String>) -> Response {
-    match prepare(&plane, request, presented).await {
+///
+/// `who` asks, or why that is not known: which is told only to who asked for
+/// an operation that exists.
+pub async fn answer(plane: Arc<Plane>, request: Request, who: Result<Principal, Report>) -> Response {
+    match prepare(request, who).await {
         Ok(call) => {
             let status = call.route.status;
             let run = tokio::task::spawn_blocking(move || operate(&plane, &call));
@@ -89,7 +92,7 @@ pub async fn answer(plane: Arc<Plane>, request: Request, presented: Option<Strin
     }
 }
 
-async fn prepare(plane: &Plane, request: Request, presented: Option<String>) -> Result<Call, Report> {
+async fn prepare(request: Request, who: Result<Principal, Report>) -> Result<Call, Report> {
     let (params, route) = match api::find(request.method.as_str(), request.path()) {
         Ok(found) => (found.params.iter().map(|p| percent_decode(p)).collect(), found.route),
         Err(api::Miss::NotFound) => {
@@ -104,11 +107,8 @@ async fn prepare(plane: &Plane, request: Request, presented: Option<String>) -> 
         }
     };
     let now = runtime::clock::now();
-    let presented = presented.ok_or_else(|| {
-        Report::new("ID0001", "no API key was sent").hint("send `authorization: Bearer <key>`")
-    })?;
-    let principal = plane.host.identify(&presented, now).map_err(|d| d.report())?;
-    policy::allows(&principal, required(route.action)).map_err(|d| d.report())?;
+    let principal = who?;
+    allows_any(&principal, required(route.action))?;
     let query = request.uri.query().map(pairs).unwrap_or_default();
     if let Some((name, _)) = query.iter().find(|(n, _)| !route.query.iter().any(|q| q.name == n)) {
         return Err(Report::new(
@@ -120,19 +120,33 @@ async fn prepare(plane: &Plane, request: Request, presented: Option<String>) -> 
     Ok(Call { route, params, query, body: body.to_vec(), principal, now })
 }
 
-/// What the action of a route takes.
-fn required(action: Action) -> policy::Action {
+/// What the action of a route takes: any of these.
+fn required(action: Action) -> &'static [policy::Action] {
+    use policy::Action::*;
     match action {
-        _ if action.writes() => policy::Action::Manage,
-        Action::ReadRecords => policy::Action::ReadRecords,
-        Action::ReadCosts => policy::Action::ReadCosts,
-        Action::ReadModels => policy::Action::ReadModels,
-        // Whom the deployment knows and how it is set up is for its admins.
-        Action::ReadTeams | Action::ReadKeys | Action::ReadProviders | Action::ReadManifests => {
-            policy::Action::Manage
-        }
-        _ => policy::Action::ReadStatus,
+        Action::ReadStatus => &[ReadStatus],
+        Action::ReadTeams | Action::ReadKeys => &[ReadAccess],
+        Action::WriteTeams | Action::WriteKeys => &[ManageAccess],
+        Action::ReadBudgets | Action::ReadCosts | Action::CheckLedger => &[ReadCosts],
+        Action::WriteBudgets => &[ManageBudgets],
+        Action::ReadModels => &[ReadModels],
+        Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
+        Action::WriteProviders => &[Deploy],
+        Action::ReadRecords => &[ReadOwnRecords],
+        // Each kind takes its own: `declare::required`.
+        Action::WriteManifests => &[Deploy, ManagePolicy, ManageAccess, ManageBudgets],
     }
+}
+
+fn allows_any(principal: &Principal, actions: &[policy::Action]) -> Result<(), Report> {
+    let mut refusal = None;
+    for action in actions {
+        match policy::allows(principal, *action) {
+            Ok(()) => return Ok(()),
+            Err(denied) => refusal = refusal.or(Some(denied)),
+        }
+    }
+    refusal.map_or(Ok(()), |denied| Err(denied.report()))
 }
 
 /// One line per operation, in the order of the route table.
@@ -221,9 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn what_writes_takes_an_admin() {
-        for route in api::ROUTES.iter().filter(|r| r.action.writes()) {
-            assert_eq!(required(route.action), policy::Action::Manage, "{}", route.name);
+    fn what_writes_takes_an_action_that_manages() {
+        use policy::Action::*;
+        let manages = [ManageAccess, ManagePolicy, Deploy, ManageBudgets];
+        for route in api::ROUTES {
+            let needs = required(route.action);
+            assert!(!needs.is_empty(), "{}", route.name);
+            assert_eq!(needs.iter().all(|a| manages.contains(a)), route.action.writes(), "{}", route.name);
         }
     }
 }

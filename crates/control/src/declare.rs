@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use manifest::{Action, Document, Kind, Known, Place, Scope as Declared, Spec};
+use policy::Principal;
 use report::Report;
 use store::{Budget, BudgetKind, Change, ManifestRow, Period, PriceRow, Scope, State, Team};
 use units::{BudgetId, Micros, OrgId, PicoRate, TeamId};
@@ -28,7 +29,8 @@ pub(crate) fn plan(plane: &Plane, call: &Call) -> Outcome {
 
 pub(crate) fn apply(plane: &Plane, call: &Call) -> Outcome {
     let prune = prune(call)?;
-    let (plan, generation) = apply_text(plane, call.text()?, prune, call.principal.org, call.now)?;
+    let (plan, generation) =
+        apply_text(plane, call.text()?, prune, Some(&call.principal), call.principal.org, call.now)?;
     json(&show(&plan, generation, true))
 }
 
@@ -46,7 +48,7 @@ impl Plane {
     /// # Errors
     /// All problems of the text, or why it could not be stored or put in force.
     pub fn apply(&self, text: &str, org: OrgId, now: Micros) -> Result<bool, Vec<Report>> {
-        let applied = apply_text(self, text, false, org, now);
+        let applied = apply_text(self, text, false, None, org, now);
         applied.map(|(plan, _)| plan.changed()).map_err(|refusal| refusal.0)
     }
 }
@@ -55,16 +57,43 @@ fn apply_text(
     plane: &Plane,
     text: &str,
     prune: bool,
+    who: Option<&Principal>,
     org: OrgId,
     now: Micros,
 ) -> Result<(manifest::Plan, u64), Refusal> {
     let state = plane.state()?;
     let (plan, desired) = compare(&state, text, prune)?;
+    if let Some(who) = who {
+        may_change(who, &plan)?;
+    }
     if plan.changed() {
         let changes = changes(&state, &plan, &desired, org, now)?;
         plane.change(&changes)?;
     }
     Ok((plan, plane.state()?.generation))
+}
+
+/// Whether the principal may change what the plan changes: models are not the
+/// business of who keeps the keys, nor the other way round.
+fn may_change(who: &Principal, plan: &manifest::Plan) -> Result<(), Refusal> {
+    let steps = plan.steps.iter().filter(|s| s.action != Action::Unchanged);
+    let refusals = steps.filter_map(|s| {
+        let denied = policy::allows(who, required(s.kind)).err()?;
+        Some(denied.report().at(format!("{} \"{}\"", s.kind.name(), s.name)))
+    });
+    let refusals: Vec<Report> = refusals.collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusals.into()) }
+}
+
+/// What changing an object of this kind takes.
+fn required(kind: Kind) -> policy::Action {
+    match kind {
+        Kind::Provider | Kind::Model | Kind::Feature => policy::Action::Deploy,
+        // What a tool is trusted with decides what the gate lets through.
+        Kind::Tool => policy::Action::ManagePolicy,
+        Kind::Team => policy::Action::ManageAccess,
+        Kind::Budget => policy::Action::ManageBudgets,
+    }
 }
 
 fn compare(state: &State, text: &str, prune: bool) -> Result<(manifest::Plan, Vec<Document>), Refusal> {

@@ -1,9 +1,9 @@
 //! Budgets, what was spent, and whether the books are sound.
 
 use ledger::report_by::{self, By, Dollars};
-use policy::Principal;
+use policy::{Action, Principal};
 use report::Report;
-use store::{Budget, BudgetKind, Change, KeyRole, Period, Scope, SpendQuery, State};
+use store::{Budget, BudgetKind, Change, Period, Scope, SpendQuery, State};
 use units::{BudgetId, Day, Micros, Usd};
 
 use crate::access::{check_name, find_key, key_name, team_name};
@@ -28,7 +28,7 @@ fn may_see(who: &Principal, state: &State, scope: Scope) -> bool {
         Scope::Key(id) => state.keys.iter().find(|k| k.id == id).map(|k| k.team),
         Scope::Org(_) => None,
     };
-    who.role == KeyRole::Admin || team.is_some_and(|t| policy::may_see(who, t))
+    who.actions.has(Action::ReadAllCosts) || team.is_some_and(|t| policy::may_see_costs(who, t))
 }
 
 pub(crate) fn create_budget(plane: &Plane, call: &Call) -> Outcome {
@@ -149,8 +149,7 @@ pub(crate) fn costs(
     from: Day,
     to: Day,
 ) -> Result<api::CostReport, Report> {
-    // A viewer sees its own team's money, an admin everyone's.
-    let team = (who.role != KeyRole::Admin).then_some(who.team);
+    let team = (!who.actions.has(Action::ReadAllCosts)).then_some(who.team);
     let rows = plane.store.spend(&SpendQuery { from, to, team, key: None }).map_err(|e| e.report())?;
     let state = plane.state()?;
     let report = report_by::report(&rows, by, |t| team_name(&state, t), |k| key_name(&state, k));

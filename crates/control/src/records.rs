@@ -1,8 +1,9 @@
 //! The record of requests, for people.
 
-use policy::Principal;
+use policy::{Action, Principal};
 use report::Report;
-use store::{Attempt, AttemptOutcome, KeyRole, Outcome as Ended, Record, State};
+use store::{Attempt, AttemptOutcome, Outcome as Ended, Record, State};
+use units::{KeyId, UserId};
 
 use crate::Plane;
 use crate::access::{key_name, team_name};
@@ -28,11 +29,11 @@ pub(crate) fn recent(
     limit: usize,
 ) -> Result<Vec<api::RecordSummary>, Report> {
     let state = plane.state()?;
-    // The port has no filter by team yet: a viewer's page is cut from the newest thousand.
-    let wanted = if who.role == KeyRole::Admin { limit } else { LIMIT_MAX };
+    // The port has no filter yet: a page of those who see a part is cut from the newest thousand.
+    let wanted = if who.actions.has(Action::ReadAllRecords) { limit } else { LIMIT_MAX };
     let records = plane.store.recent(wanted).map_err(|e| e.report())?;
-    let seen = records.iter().filter(|r| policy::may_see(who, r.team)).take(limit);
-    Ok(seen.map(|r| summary(&state, r)).collect())
+    let seen = records.iter().filter(|r| policy::may_see(who, r.team, r.key, user(&state, r.key)));
+    Ok(seen.take(limit).map(|r| summary(&state, r)).collect())
 }
 
 pub(crate) fn explain(plane: &Plane, call: &Call) -> Outcome {
@@ -43,13 +44,14 @@ pub(crate) fn explain(plane: &Plane, call: &Call) -> Outcome {
 pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::Record, Report> {
     let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
     let record = plane.store.record(id).map_err(|e| e.report())?;
+    let state = plane.state()?;
     // What another team may not see reads like what is not there.
-    let record = record.filter(|r| policy::may_see(who, r.team)).ok_or_else(|| {
+    let seen = record.filter(|r| policy::may_see(who, r.team, r.key, user(&state, r.key)));
+    let record = seen.ok_or_else(|| {
         Report::new("CT0003", format!("there is no record of request {text:.60}"))
             .hint("the id is in the `x-request-id` header of every answer")
     })?;
     let postings = plane.store.postings(id).map_err(|e| e.report())?;
-    let state = plane.state()?;
     let (outcome, error_code) = ended(&record.outcome);
     Ok(api::Record {
         id: record.id.to_string(),
@@ -109,6 +111,13 @@ fn judged(judged: &store::Judged) -> api::PolicyDecision {
         purpose: judged.purpose.clone(),
         on_behalf_of: judged.on_behalf_of.clone(),
     }
+}
+
+/// Whose key it was.
+fn user(state: &State, key: KeyId) -> Option<UserId> {
+    // Keys are in the order of their ids.
+    let at = state.keys.binary_search_by_key(&key, |k| k.id).ok()?;
+    state.keys[at].user
 }
 
 fn summary(state: &State, record: &Record) -> api::RecordSummary {

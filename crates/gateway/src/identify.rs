@@ -1,29 +1,43 @@
-//! Step 3: who asks.
+//! Step 3: who asks, and whether such a one may ask that at all. The action comes
+//! from the matched surface, never from its path (TRAPS X1).
 
 use net::server::Request;
-use policy::Principal;
+use policy::{Denied, Principal};
 use report::Report;
+use units::Micros;
 
+use crate::Snapshot;
 use crate::account::Arrival;
 
-/// The principal of the key in `authorization: Bearer` or `x-api-key`.
-///
-/// From the snapshot alone: a database that is down never becomes an
-/// authentication error (TRAPS R3).
+/// The principal of the key in `authorization: Bearer` or `x-api-key`, or of the
+/// client's certificate.
 pub(crate) fn identify(arrival: &mut Arrival, request: &Request) -> Result<Principal, Report> {
     let from = runtime::clock::monotonic_us();
-    let presented = presented(request).ok_or_else(|| {
-        Report::new("ID0001", "no API key was sent")
-            .hint("send `authorization: Bearer <key>` or `x-api-key: <key>`; `bedplate key create` makes one")
-    })?;
-    let principal =
-        arrival.snapshot.directory.identify(presented, arrival.at).map_err(|denied| denied.report())?;
+    let principal = who(&arrival.snapshot, request, arrival.at)?;
+    policy::allows(&principal, arrival.surface.action()).map_err(|denied| denied.report())?;
     arrival.step("identify", from, String::new());
     Ok(principal)
 }
 
+/// Who sent a request, whatever it is for.
+///
+/// From the snapshot alone: a database that is down never becomes an
+/// authentication error (TRAPS R3). A key that was sent counts before the
+/// certificate of the connection, which many clients of one proxy may share.
+///
+/// # Errors
+/// As a client is told.
+pub fn who(snapshot: &Snapshot, request: &Request, now: Micros) -> Result<Principal, Report> {
+    let found = match (presented(request), &request.spiffe_id) {
+        (Some(key), _) => snapshot.directory.identify(key, now),
+        (None, Some(id)) => snapshot.directory.subject(id, None, now),
+        (None, None) => Err(Denied::NoKey),
+    };
+    found.map_err(|denied| denied.report())
+}
+
 /// The key as sent. Query strings are not looked at: they end up in logs (TRAPS X4).
-pub fn presented(request: &Request) -> Option<&str> {
+fn presented(request: &Request) -> Option<&str> {
     let bearer = request.header(net::header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

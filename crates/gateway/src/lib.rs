@@ -44,7 +44,7 @@ use store::Store;
 
 pub use feature::Feature;
 pub use headers::error;
-pub use identify::presented;
+pub use identify::who;
 pub use snapshot::{Place, Route, Snapshot, Target, Upstream};
 pub use surface::{Surface, find};
 

@@ -43,6 +43,13 @@ pub fn find(method: &Method, path: &str) -> Option<Result<Surface, &'static str>
 }
 
 impl Surface {
+    /// What it takes of who asks.
+    pub const fn action(self) -> policy::Action {
+        match self {
+            Surface::Generate(_) | Surface::Embed | Surface::CountTokens => policy::Action::Infer,
+            Surface::ListModels | Surface::ShowModel => policy::Action::ReadModels,
+        }
+    }
     /// The name in records and metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -24,4 +24,4 @@ pub use error::{Error, Phase};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri};
 pub use percent::percent_decode;
 pub use server::{Request, Response, ResponseBody, Sink};
-pub use tls::{ServerTls, Trust};
+pub use tls::{Clients, ServerTls, TlsFiles, Trust};

@@ -28,6 +28,15 @@ pub enum Denied {
     Action {
         action: Action,
     },
+    /// A new key would be able to do what its maker cannot.
+    Beyond {
+        role: store::Role,
+        action: Action,
+    },
+    /// A certificate or a token is good, and stands for no key, or for `many`.
+    NoSeat {
+        many: bool,
+    },
     /// A new key would have a right that its maker has not.
     Escalation {
         what: &'static str,
@@ -71,14 +80,24 @@ impl Denied {
                     .hint("`GET /v1/models` lists the models that the key may use")
             }
             Denied::Action { action } => Report::new("ID0006", format!("the key may not {}", action.verb()))
-                .hint(format!(
-                    "that takes a key with the role {}",
-                    match action.least_role() {
-                        store::KeyRole::Inference => "inference",
-                        store::KeyRole::Viewer => "viewer or admin",
-                        store::KeyRole::Admin => "admin",
-                    }
-                )),
+                .hint(format!("that takes a key with the role {}", names(*action))),
+            Denied::Beyond { role, action } => {
+                Report::new("ID0006", "the key may not grant more than it has")
+                    .because(format!(
+                        "the role {} may {}, and the key that asks may not",
+                        role.name(),
+                        action.verb()
+                    ))
+                    .hint(format!("that takes a key with the role {}", names(*action)))
+            }
+            Denied::NoSeat { many: false } => Report::new("ID0009", "who asks is known, and has no key here")
+                .because("no key has this subject")
+                .hint("`bedplate key create NAME --team TEAM --subject SUBJECT` makes one"),
+            Denied::NoSeat { many: true } => {
+                Report::new("ID0009", "who asks is known, and has more than one key")
+                    .because("two teams have a key with this subject, and nobody says which of them pays")
+                    .hint("`bedplate key list` shows them; revoke all but one")
+            }
             Denied::Escalation { what } => Report::new("ID0006", "the key may not grant more than it has")
                 .because(*what)
                 .hint("ask for less, or use a key that has this right"),
@@ -95,5 +114,14 @@ impl Denied {
                     .hint(format!("try again in {retry_after_s} s"))
             }
         }
+    }
+}
+
+/// `viewer or admin`.
+fn names(action: Action) -> String {
+    let names: Vec<&str> = action.roles().map(store::Role::name).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
     }
 }

@@ -1,16 +1,21 @@
-//! From a presented key to a principal: one hash and one lookup in an immutable
-//! snapshot. Nothing is compared byte by byte with a secret: the presented key
-//! goes through HMAC-SHA-256 first, so timing tells nothing about stored keys.
+//! From what is presented to a principal: one hash and one lookup in an
+//! immutable snapshot. Nothing is compared byte by byte with a secret: the
+//! presented key goes through HMAC-SHA-256 first, so timing tells nothing about
+//! stored keys.
+//!
+//! Everybody is a key here. A client certificate or an identity provider's token
+//! stands for one (by its subject) as its secret does, so that limits, budgets,
+//! records and revocation mean the same however somebody came in.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ring::hmac;
-use store::{KeyRole, State, Team};
-use units::{KeyId, Micros, OrgId, TeamId, UserId};
+use store::{Key, Role, State, Team};
+use units::{ElevationId, KeyId, Micros, OrgId, TeamId, UserId};
 
-use crate::Denied;
 use crate::key::{Pepper, shape, tag};
+use crate::{Actions, Denied};
 
 /// Who asks. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +26,17 @@ pub struct Principal {
     pub team_name: Arc<str>,
     pub org: OrgId,
     pub user: Option<UserId>,
-    pub role: KeyRole,
+    /// The user that an agent acts for. What it may do is what both may.
+    pub acting_for: Option<UserId>,
+    pub role: Role,
+    /// What it may do now: its role's actions, with those of an elevation, and
+    /// without those that the user it acts for has not.
+    pub actions: Actions,
+    pub elevated: Option<ElevationId>,
     /// The models it may use; `None`: every model.
     pub models: Option<Arc<[Box<str>]>>,
     pub rates: Rates,
-    /// When the key, or the version that was presented, stops working.
+    /// When the key, the version that was presented, or an elevation stops.
     pub expires: Option<Micros>,
 }
 
@@ -38,15 +49,31 @@ pub struct Rates {
     pub team_tokens: Option<u64>,
 }
 
-/// Every live key of the deployment, by hash. Immutable: a change is a new one.
+/// Every key of the deployment. Immutable: a change is a new one.
 pub struct Directory {
     hasher: hmac::Key,
-    keys: HashMap<[u8; 32], Entry>,
+    entries: Vec<Entry>,
+    secrets: HashMap<[u8; 32], Secret>,
+    ids: HashMap<KeyId, usize>,
+    subjects: HashMap<Box<str>, Vec<usize>>,
 }
 
 struct Entry {
     principal: Principal,
     revoked: Option<Micros>,
+    elevations: Vec<Elevated>,
+}
+
+/// One version of a key.
+struct Secret {
+    entry: usize,
+    expires: Option<Micros>,
+}
+
+struct Elevated {
+    id: ElevationId,
+    actions: Actions,
+    ends: Micros,
 }
 
 impl Directory {
@@ -55,36 +82,60 @@ impl Directory {
     pub fn new(state: &State, pepper: &Pepper) -> Directory {
         let teams: HashMap<TeamId, (&Team, Arc<str>)> =
             state.teams.iter().map(|t| (t.id, (t, Arc::from(t.name.as_str())))).collect();
-        let mut keys = HashMap::with_capacity(state.keys.len());
+        let mut directory = Directory {
+            hasher: pepper.hasher(),
+            entries: Vec::with_capacity(state.keys.len()),
+            secrets: HashMap::with_capacity(state.keys.len()),
+            ids: HashMap::with_capacity(state.keys.len()),
+            subjects: HashMap::new(),
+        };
         for key in &state.keys {
             let Some((team, team_name)) = teams.get(&key.team) else { continue };
-            let principal = Principal {
-                key: key.id,
-                key_name: key.name.as_str().into(),
-                team: key.team,
-                team_name: team_name.clone(),
-                org: team.org,
-                user: key.user,
-                role: key.role,
-                models: key.models.as_ref().map(|models| models.iter().map(|m| m.as_str().into()).collect()),
-                rates: Rates {
-                    key_requests: key.requests_per_minute,
-                    key_tokens: key.tokens_per_minute,
-                    team_requests: team.requests_per_minute,
-                    team_tokens: team.tokens_per_minute,
-                },
-                expires: key.expires,
-            };
-            for version in &key.versions {
-                let expires = match (key.expires, version.expires) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-                let principal = Principal { expires, ..principal.clone() };
-                keys.insert(version.hash, Entry { principal, revoked: key.revoked });
-            }
+            directory.add(state, key, team, team_name);
         }
-        Directory { hasher: pepper.hasher(), keys }
+        for elevation in &state.elevations {
+            let (Some(ends), Some(at)) = (elevation.ends, directory.ids.get(&elevation.key)) else {
+                continue;
+            };
+            let actions = Actions::of(elevation.role);
+            directory.entries[*at].elevations.push(Elevated { id: elevation.id, actions, ends });
+        }
+        directory
+    }
+
+    fn add(&mut self, state: &State, key: &Key, team: &Team, team_name: &Arc<str>) {
+        let acting_for = key.user.filter(|_| key.role == Role::Agent);
+        let user = acting_for.and_then(|id| state.users.iter().find(|u| u.id == id));
+        let bound = user.and_then(|u| u.role).map_or(Actions::of(key.role), Actions::of);
+        let principal = Principal {
+            key: key.id,
+            key_name: key.name.as_str().into(),
+            team: key.team,
+            team_name: team_name.clone(),
+            org: team.org,
+            user: key.user,
+            acting_for,
+            role: key.role,
+            actions: Actions::of(key.role).both(bound),
+            elevated: None,
+            models: key.models.as_ref().map(|models| models.iter().map(|m| m.as_str().into()).collect()),
+            rates: Rates {
+                key_requests: key.requests_per_minute,
+                key_tokens: key.tokens_per_minute,
+                team_requests: team.requests_per_minute,
+                team_tokens: team.tokens_per_minute,
+            },
+            expires: key.expires,
+        };
+        let entry = self.entries.len();
+        self.entries.push(Entry { principal, revoked: key.revoked, elevations: Vec::new() });
+        self.ids.insert(key.id, entry);
+        for version in &key.versions {
+            self.secrets.insert(version.hash, Secret { entry, expires: version.expires });
+        }
+        if let Some(subject) = &key.subject {
+            self.subjects.entry(subject.as_str().into()).or_default().push(entry);
+        }
     }
 
     /// Who presents this key.
@@ -96,14 +147,64 @@ impl Directory {
             return Err(Denied::NoKey);
         }
         shape(presented)?;
-        let entry = self.keys.get(&tag(&self.hasher, presented)).ok_or(Denied::UnknownKey)?;
-        if let Some(at) = entry.revoked {
+        let secret = self.secrets.get(&tag(&self.hasher, presented)).ok_or(Denied::UnknownKey)?;
+        self.entries[secret.entry].at(now, secret.expires)
+    }
+
+    /// The key itself, for a session that stands for it.
+    ///
+    /// # Errors
+    /// As [`Directory::identify`].
+    pub fn key(&self, id: KeyId, now: Micros) -> Result<Principal, Denied> {
+        let entry = self.ids.get(&id).ok_or(Denied::UnknownKey)?;
+        self.entries[*entry].at(now, None)
+    }
+
+    /// Who a verified subject is: the key that it stands for, in the team when
+    /// one is given. Without one there must be exactly one, because nobody would
+    /// know which team pays.
+    ///
+    /// # Errors
+    /// [`Denied::NoSeat`] when there is none or more than one; else as [`Directory::identify`].
+    pub fn subject(&self, subject: &str, team: Option<TeamId>, now: Micros) -> Result<Principal, Denied> {
+        let all = self.subjects.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let mut found = all
+            .iter()
+            .map(|entry| &self.entries[*entry])
+            .filter(|e| team.is_none_or(|team| team == e.principal.team));
+        match (found.next(), found.next()) {
+            (Some(only), None) => only.at(now, None),
+            (None, _) => Err(Denied::NoSeat { many: false }),
+            (Some(_), Some(_)) => Err(Denied::NoSeat { many: true }),
+        }
+    }
+}
+
+impl Entry {
+    /// The principal at a time; `expires` is that of the version presented.
+    fn at(&self, now: Micros, expires: Option<Micros>) -> Result<Principal, Denied> {
+        if let Some(at) = self.revoked {
             return Err(Denied::Revoked { at });
         }
-        match entry.principal.expires {
-            Some(at) if at <= now => Err(Denied::Expired { at }),
-            _ => Ok(entry.principal.clone()),
+        let mut principal = self.principal.clone();
+        principal.expires = earlier(principal.expires, expires);
+        if let Some(at) = principal.expires.filter(|at| *at <= now) {
+            return Err(Denied::Expired { at });
         }
+        // What an elevated key makes must not outlive the elevation (TRAPS X3).
+        for elevated in self.elevations.iter().filter(|e| e.ends > now) {
+            principal.actions = principal.actions.and(elevated.actions);
+            principal.elevated = Some(elevated.id);
+            principal.expires = earlier(principal.expires, Some(elevated.ends));
+        }
+        Ok(principal)
+    }
+}
+
+fn earlier(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -6,6 +6,7 @@
 //! limits reserve before the work and never admit more than the limit in any
 //! 60 seconds (M6). Secrets have no `Debug` and are never kept (X4).
 
+mod actions;
 mod admissible;
 mod denied;
 mod directory;
@@ -13,9 +14,10 @@ mod key;
 mod limits;
 mod rights;
 
+pub use actions::{Action, Actions};
 pub use admissible::{Clearance, Errand, Inadmissible, Place, PlaceKind, Purpose, admissible, raised};
 pub use denied::Denied;
 pub use directory::{Directory, Principal, Rates};
 pub use key::{HINT_CHARS, KEY_CHARS, Pepper, mint, shape};
 pub use limits::{Limits, Ticket};
-pub use rights::{Action, NewKey, allows, can_create, may_see, may_use};
+pub use rights::{NewKey, allows, can_appoint, can_create, may_see, may_see_costs, may_use};

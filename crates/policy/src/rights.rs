@@ -1,57 +1,19 @@
-//! What a principal may do: the action of a route against the role of the key,
-//! and what a new key may be given.
+//! What a principal may do: the action of a route against its set, and what a
+//! new key may be given.
 
-use store::KeyRole;
-use units::{Micros, OrgId, TeamId};
+use store::Role;
+use units::{KeyId, Micros, OrgId, TeamId, UserId};
 
-use crate::{Denied, Principal};
+use crate::{Action, Actions, Denied, Principal};
 
-/// What a route requires. Each route object carries one; a route without an
-/// action cannot be declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Any inference: chat, completions, embeddings, counting tokens.
-    Infer,
-    /// The list of models that the key may use.
-    ReadModels,
-    /// Records of requests (`explain`).
-    ReadRecords,
-    ReadCosts,
-    /// Health in detail, metrics, budgets, declared state.
-    ReadStatus,
-    /// Orgs, teams, users, keys, budgets, prices, secrets, manifests, models.
-    Manage,
-}
-
-impl Action {
-    /// The least role that may do it.
-    pub const fn least_role(self) -> KeyRole {
-        match self {
-            Action::Infer | Action::ReadModels => KeyRole::Inference,
-            Action::ReadRecords | Action::ReadCosts | Action::ReadStatus => KeyRole::Viewer,
-            Action::Manage => KeyRole::Admin,
-        }
-    }
-    /// As in "the key may not ...".
-    pub const fn verb(self) -> &'static str {
-        match self {
-            Action::Infer => "run models",
-            Action::ReadModels => "list models",
-            Action::ReadRecords => "read records",
-            Action::ReadCosts => "read costs",
-            Action::ReadStatus => "read the server's status",
-            Action::Manage => "manage this deployment",
-        }
-    }
-}
-
-/// A key that is asked for.
+/// A key that is asked for, or that a change would hand out again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewKey<'a> {
     pub team: TeamId,
     /// The org of that team.
     pub org: OrgId,
-    pub role: KeyRole,
+    pub user: Option<UserId>,
+    pub role: Role,
     /// `None`: every model.
     pub models: Option<&'a [String]>,
     pub requests_per_minute: Option<u32>,
@@ -60,9 +22,9 @@ pub struct NewKey<'a> {
 }
 
 /// # Errors
-/// [`Denied::Action`] when the key's role is below what the action takes.
+/// [`Denied::Action`] when the action is not in the principal's set.
 pub fn allows(principal: &Principal, action: Action) -> Result<(), Denied> {
-    if principal.role >= action.least_role() { Ok(()) } else { Err(Denied::Action { action }) }
+    if principal.actions.has(action) { Ok(()) } else { Err(Denied::Action { action }) }
 }
 
 /// # Errors
@@ -76,25 +38,38 @@ pub fn may_use(principal: &Principal, model: &str) -> Result<(), Denied> {
     }
 }
 
-/// Whether records and costs of a team are shown to the principal: its own
-/// team's to a viewer, every team's to an admin.
-pub fn may_see(principal: &Principal, team: TeamId) -> bool {
-    principal.role == KeyRole::Admin || (principal.role == KeyRole::Viewer && principal.team == team)
+/// Whether the record of a request of this team and key is shown to the
+/// principal; `user` is whose key it was.
+pub fn may_see(principal: &Principal, team: TeamId, key: KeyId, user: Option<UserId>) -> bool {
+    let actions = principal.actions;
+    let own = key == principal.key || user.is_some() && user == principal.user;
+    actions.has(Action::ReadAllRecords)
+        || actions.has(Action::ReadRecords) && team == principal.team
+        || actions.has(Action::ReadOwnRecords) && own
+}
+
+/// Whether what a team spent is shown to the principal.
+pub fn may_see_costs(principal: &Principal, team: TeamId) -> bool {
+    principal.actions.has(Action::ReadAllCosts)
+        || principal.actions.has(Action::ReadCosts) && team == principal.team
 }
 
 /// Whether `creator` may make (or change a key into) `child`: every right of the
-/// child must be one of the creator's (TRAPS X3). An admin makes keys for the
-/// teams of its own org; a limit or an expiry that the creator has must be there
-/// in the child, and no wider.
+/// child must be one of the creator's (TRAPS X3). Keys are made for the teams of
+/// one's own org; a limit or an expiry that the creator has must be there in the
+/// child, and no wider.
 ///
 /// # Errors
-/// [`Denied::Action`] when the creator may not manage, [`Denied::Escalation`]
-/// with the first right that goes beyond.
+/// [`Denied::Action`] when the creator may not manage access,
+/// [`Denied::Escalation`] with the first right that goes beyond.
 pub fn can_create(creator: &Principal, child: &NewKey<'_>) -> Result<(), Denied> {
-    allows(creator, Action::Manage)?;
+    allows(creator, Action::ManageAccess)?;
     let beyond = |what| Err(Denied::Escalation { what });
-    if child.role > creator.role {
-        return beyond("the new key's role is above its maker's");
+    if child.role == Role::Agent && child.user.is_none() {
+        return beyond("a key of an agent belongs to the user it acts for");
+    }
+    if let Some(action) = needed(creator, child).beyond(creator.actions) {
+        return Err(Denied::Beyond { role: child.role, action });
     }
     if child.org != creator.org {
         return beyond("the new key's team is in another org");
@@ -115,6 +90,40 @@ pub fn can_create(creator: &Principal, child: &NewKey<'_>) -> Result<(), Denied>
         return beyond("the new key would outlive its maker");
     }
     Ok(())
+}
+
+/// What its maker must be able to do. "Own" and "its team's" mean others to the
+/// child than to its maker: then the maker has to see what the child will.
+fn needed(creator: &Principal, child: &NewKey<'_>) -> Actions {
+    let mut needed = Actions::of(child.role);
+    let also = |when: bool, action| if when { Actions::from(&[action]) } else { Actions::NONE };
+    if child.team != creator.team {
+        needed = needed
+            .and(also(needed.has(Action::ReadRecords), Action::ReadAllRecords))
+            .and(also(needed.has(Action::ReadCosts), Action::ReadAllCosts));
+    }
+    let somebody_else = child.user.is_some() && child.user != creator.user;
+    needed.and(also(somebody_else && needed.has(Action::ReadOwnRecords), Action::ReadAllRecords))
+}
+
+/// Whether `creator` may give a user a role to sign in with. That outlives every
+/// elevation, so what counts is what the creator may always do.
+///
+/// # Errors
+/// As [`can_create`].
+pub fn can_appoint(creator: &Principal, role: Role) -> Result<(), Denied> {
+    allows(creator, Action::ManageAccess)?;
+    if creator.expires.is_some() {
+        return Err(Denied::Escalation { what: "the user's role would outlive its maker" });
+    }
+    if creator.models.is_some() || creator.rates.key_requests.is_some() || creator.rates.key_tokens.is_some()
+    {
+        return Err(Denied::Escalation { what: "the user would not have the limits of its maker's key" });
+    }
+    match Actions::of(role).beyond(Actions::of(creator.role).both(creator.actions)) {
+        Some(action) => Err(Denied::Beyond { role, action }),
+        None => Ok(()),
+    }
 }
 
 /// Whether a child's bound is at least as tight as its maker's, where no bound is the widest.

@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chat::Axis;
 use rusqlite::{Connection, Row, params};
 use store::{
-    Budget, BudgetKind, Change, Error, Key, KeyRole, KeyVersion, ManifestRow, Org, Period, PriceRow, Scope,
-    State, Team, User,
+    Approval, Budget, BudgetKind, Change, Elevation, Error, Key, KeyVersion, ManifestRow, Org, Period,
+    PriceRow, Role, Scope, State, Team, User,
 };
-use units::{BudgetId, KeyId, Micros, OrgId, PicoRate, TeamId, Usd, UserId, Uuid7};
+use units::{BudgetId, ElevationId, KeyId, Micros, OrgId, PicoRate, TeamId, Usd, UserId, Uuid7};
 
 use crate::error::Sqlite;
 
@@ -80,9 +80,17 @@ fn write_one(connection: &Connection, change: &Change) -> Result<(), Error> {
             ],
         ),
         Change::PutUser(user) => run(
-            "INSERT INTO users VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE SET org = excluded.org, name = excluded.name, created = excluded.created",
-            params![user.id.0.as_bytes(), user.org.0.as_bytes(), user.name, user.created.0],
+            "INSERT INTO users (id, org, name, role, subject, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (id) DO UPDATE SET org = excluded.org, name = excluded.name, role = excluded.role,
+                 subject = excluded.subject, created = excluded.created",
+            params![
+                user.id.0.as_bytes(),
+                user.org.0.as_bytes(),
+                user.name,
+                user.role.map(Role::number),
+                user.subject,
+                user.created.0
+            ],
         ),
         Change::PutKey(key) => return write_key(connection, key),
         Change::PutBudget(budget) => {
@@ -115,6 +123,7 @@ fn write_one(connection: &Connection, change: &Change) -> Result<(), Error> {
                 ],
             )
         }
+        Change::PutElevation(elevation) => return write_elevation(connection, elevation),
         Change::RemoveBudget(id) => run("DELETE FROM budgets WHERE id = ?1", params![id.0.as_bytes()]),
         Change::AddPrice(price) => return write_price(connection, price),
         Change::PutManifest(row) => run(
@@ -129,19 +138,17 @@ fn write_one(connection: &Connection, change: &Change) -> Result<(), Error> {
 }
 
 fn write_key(connection: &Connection, key: &Key) -> Result<(), Error> {
-    let role = match key.role {
-        KeyRole::Inference => 0,
-        KeyRole::Viewer => 1,
-        KeyRole::Admin => 2,
-    };
     connection
         .prepare_cached(
-            "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO keys (id, team, user, name, role, any_model, requests_per_minute, tokens_per_minute,
+                 expires, revoked, created_by, created, subject)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET team = excluded.team, user = excluded.user, name = excluded.name,
                  role = excluded.role, any_model = excluded.any_model,
                  requests_per_minute = excluded.requests_per_minute,
                  tokens_per_minute = excluded.tokens_per_minute, expires = excluded.expires,
-                 revoked = excluded.revoked, created_by = excluded.created_by, created = excluded.created",
+                 revoked = excluded.revoked, created_by = excluded.created_by, created = excluded.created,
+                 subject = excluded.subject",
         )
         .sql()?
         .execute(params![
@@ -149,14 +156,15 @@ fn write_key(connection: &Connection, key: &Key) -> Result<(), Error> {
             key.team.0.as_bytes(),
             key.user.map(|id| *id.0.as_bytes()),
             key.name,
-            role,
+            key.role.number(),
             key.models.is_none(),
             key.requests_per_minute,
             key.tokens_per_minute.map(u64::cast_signed),
             key.expires.map(|t| t.0),
             key.revoked.map(|t| t.0),
             key.created_by.map(|id| *id.0.as_bytes()),
-            key.created.0
+            key.created.0,
+            key.subject
         ])
         .sql()?;
     let id = key.id.0.as_bytes();
@@ -174,6 +182,37 @@ fn write_key(connection: &Connection, key: &Key) -> Result<(), Error> {
             .prepare_cached("INSERT INTO key_models VALUES (?1, ?2, ?3)")
             .sql()?
             .execute(params![id, n, model])
+            .sql()?;
+    }
+    Ok(())
+}
+
+fn write_elevation(connection: &Connection, elevation: &Elevation) -> Result<(), Error> {
+    let id = elevation.id.0.as_bytes();
+    connection
+        .prepare_cached(
+            "INSERT INTO elevations (id, key, role, reason, lasts_us, requested, ends, ended_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET ends = excluded.ends, ended_by = excluded.ended_by",
+        )
+        .sql()?
+        .execute(params![
+            id,
+            elevation.key.0.as_bytes(),
+            elevation.role.number(),
+            elevation.reason,
+            elevation.lasts_us,
+            elevation.requested.0,
+            elevation.ends.map(|t| t.0),
+            elevation.ended_by.map(|id| *id.0.as_bytes())
+        ])
+        .sql()?;
+    connection.execute("DELETE FROM approvals WHERE elevation = ?1", [id]).sql()?;
+    for (n, approval) in (0i64..).zip(&elevation.approvals) {
+        connection
+            .prepare_cached("INSERT INTO approvals VALUES (?1, ?2, ?3, ?4, ?5)")
+            .sql()?
+            .execute(params![id, n, approval.key.0.as_bytes(), approval.user.0.as_bytes(), approval.at.0])
             .sql()?;
     }
     Ok(())
@@ -256,11 +295,17 @@ pub(crate) fn read(connection: &Connection) -> Result<State, Error> {
                 id: UserId(id(row, "id")?),
                 org: OrgId(id(row, "org")?),
                 name: row.get("name")?,
+                role: match row.get::<_, Option<u8>>("role")? {
+                    None => None,
+                    Some(_) => Some(choice(row, "role", &Role::ALL)?),
+                },
+                subject: row.get("subject")?,
                 created: Micros(row.get("created")?),
             })
         })?,
         keys,
         budgets: rows(connection, "SELECT * FROM budgets ORDER BY id", read_budget)?,
+        elevations: read_elevations(connection)?,
         prices: read_prices(connection)?,
         manifests: rows(connection, "SELECT * FROM manifests ORDER BY kind, name", |row| {
             Ok(ManifestRow {
@@ -274,22 +319,20 @@ pub(crate) fn read(connection: &Connection) -> Result<State, Error> {
 }
 
 fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
-    let optional_id = |column| -> rusqlite::Result<Option<Uuid7>> {
-        Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid7::from_bytes))
-    };
     Ok(Key {
         id: KeyId(id(row, "id")?),
         team: TeamId(id(row, "team")?),
-        user: optional_id("user")?.map(UserId),
+        user: optional_id(row, "user")?.map(UserId),
         name: row.get("name")?,
-        role: choice(row, "role", &[KeyRole::Inference, KeyRole::Viewer, KeyRole::Admin])?,
+        role: choice(row, "role", &Role::ALL)?,
+        subject: row.get("subject")?,
         versions: Vec::new(),
         models: if row.get("any_model")? { None } else { Some(Vec::new()) },
         requests_per_minute: row.get("requests_per_minute")?,
         tokens_per_minute: row.get::<_, Option<i64>>("tokens_per_minute")?.map(i64::cast_unsigned),
         expires: row.get::<_, Option<i64>>("expires")?.map(Micros),
         revoked: row.get::<_, Option<i64>>("revoked")?.map(Micros),
-        created_by: optional_id("created_by")?.map(KeyId),
+        created_by: optional_id(row, "created_by")?.map(KeyId),
         created: Micros(row.get("created")?),
     })
 }
@@ -306,6 +349,37 @@ fn read_budget(row: &Row<'_>) -> rusqlite::Result<Budget> {
         kind: choice(row, "kind", &[BudgetKind::Hard, BudgetKind::Soft])?,
         created: Micros(row.get("created")?),
     })
+}
+
+fn read_elevations(connection: &Connection) -> Result<Vec<Elevation>, Error> {
+    let mut elevations = rows(connection, "SELECT * FROM elevations ORDER BY id", |row| {
+        Ok(Elevation {
+            id: ElevationId(id(row, "id")?),
+            key: KeyId(id(row, "key")?),
+            role: choice(row, "role", &Role::ALL)?,
+            reason: row.get("reason")?,
+            lasts_us: row.get("lasts_us")?,
+            requested: Micros(row.get("requested")?),
+            approvals: Vec::new(),
+            ends: row.get::<_, Option<i64>>("ends")?.map(Micros),
+            ended_by: optional_id(row, "ended_by")?.map(KeyId),
+        })
+    })?;
+    let approvals = rows(connection, "SELECT * FROM approvals ORDER BY elevation, n", |row| {
+        let approval = Approval {
+            key: KeyId(id(row, "key")?),
+            user: UserId(id(row, "user")?),
+            at: Micros(row.get("at")?),
+        };
+        Ok((ElevationId(id(row, "elevation")?), approval))
+    })?;
+    for (elevation, approval) in approvals {
+        let at = elevations
+            .binary_search_by_key(&elevation, |e| e.id)
+            .map_err(|_| Error::Damaged(format!("elevation {elevation} is missing")))?;
+        elevations[at].approvals.push(approval);
+    }
+    Ok(elevations)
 }
 
 fn read_prices(connection: &Connection) -> Result<Vec<PriceRow>, Error> {
@@ -345,6 +419,10 @@ fn rows<T>(
 
 fn id(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid7> {
     row.get(column).map(Uuid7::from_bytes)
+}
+
+fn optional_id(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Uuid7>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid7::from_bytes))
 }
 
 /// The variant that a number stands for.

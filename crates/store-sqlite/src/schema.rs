@@ -72,6 +72,18 @@ pub(crate) const STEPS: &[&str] = &[
          request BLOB PRIMARY KEY, team BLOB NOT NULL, key BLOB NOT NULL, budgets BLOB NOT NULL,
          model TEXT NOT NULL, amount INTEGER NOT NULL, at INTEGER NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    // 3: who people are elsewhere, and rights for a while.
+    "ALTER TABLE users ADD COLUMN role INTEGER;
+     ALTER TABLE users ADD COLUMN subject TEXT;
+     ALTER TABLE keys ADD COLUMN subject TEXT;
+     CREATE TABLE elevations (
+         id BLOB PRIMARY KEY, key BLOB NOT NULL REFERENCES keys, role INTEGER NOT NULL, reason TEXT NOT NULL,
+         lasts_us INTEGER NOT NULL, requested INTEGER NOT NULL, ends INTEGER, ended_by BLOB
+     ) STRICT, WITHOUT ROWID;
+     CREATE TABLE approvals (
+         elevation BLOB NOT NULL REFERENCES elevations, n INTEGER NOT NULL, key BLOB NOT NULL,
+         user BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (elevation, n)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version this binary writes.

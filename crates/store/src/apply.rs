@@ -18,6 +18,10 @@ impl State {
             }
             Change::PutUser(user) => {
                 known("org", user.org, self.orgs.iter().any(|o| o.id == user.org))?;
+                if let Some(subject) = &user.subject {
+                    let twin = |u: &crate::User| u.subject.as_ref() == Some(subject) && u.id != user.id;
+                    free("user with the subject", subject, self.users.iter().any(twin))?;
+                }
                 put(&mut self.users, user, |u| u.id);
             }
             Change::PutKey(key) => {
@@ -27,6 +31,13 @@ impl State {
                 }
                 let twin = |k: &crate::Key| k.team == key.team && k.name == key.name && k.id != key.id;
                 free("key", &key.name, self.keys.iter().any(twin))?;
+                // A revoked key keeps its subject out: it says no to whoever comes with it.
+                if let Some(subject) = &key.subject {
+                    let twin = |k: &crate::Key| {
+                        k.team == key.team && k.subject.as_ref() == Some(subject) && k.id != key.id
+                    };
+                    free("key with the subject", subject, self.keys.iter().any(twin))?;
+                }
                 put(&mut self.keys, key, |k| k.id);
             }
             Change::PutBudget(budget) => {
@@ -40,6 +51,10 @@ impl State {
                 put(&mut self.budgets, budget, |b| b.id);
             }
             Change::RemoveBudget(id) => remove(&mut self.budgets, "budget", id, |b| b.id == *id)?,
+            Change::PutElevation(elevation) => {
+                known("key", elevation.key, self.keys.iter().any(|k| k.id == elevation.key))?;
+                put(&mut self.elevations, elevation, |e| e.id);
+            }
             Change::AddPrice(price) => {
                 let twin =
                     |p: &&crate::PriceRow| p.sku == price.sku && p.effective_from == price.effective_from;

@@ -17,8 +17,8 @@ pub mod totals;
 pub use error::Error;
 
 pub use identity::{
-    Budget, BudgetKind, Change, Key, KeyRole, KeyVersion, ManifestRow, Org, Period, PriceRow, Scope, State,
-    Team, User,
+    Approval, Budget, BudgetKind, Change, Elevation, Key, KeyVersion, ManifestRow, Org, Period, PriceRow,
+    Role, Scope, State, Team, User,
 };
 pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, SpendQuery, SpendRow};
 pub use memory::MemoryStore;

@@ -79,6 +79,8 @@ ids! {
     AttemptId,
     /// A limit with a scope and a period.
     BudgetId,
+    /// Rights for a while, beyond those of a role.
+    ElevationId,
     /// An API key (its public part; the secret is never an identifier).
     KeyId,
     OrgId,

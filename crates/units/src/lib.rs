@@ -8,7 +8,7 @@ mod label;
 mod money;
 mod time;
 
-pub use id::{AttemptId, BudgetId, IdError, KeyId, OrgId, RequestId, TeamId, UserId, Uuid7};
+pub use id::{AttemptId, BudgetId, ElevationId, IdError, KeyId, OrgId, RequestId, TeamId, UserId, Uuid7};
 pub use label::{Integrity, LabelError, Labels, Residency, Sensitivity, Zone};
 pub use money::{MoneyError, PicoRate, Usd};
 pub use time::{Day, Micros, TimeError};

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 use std::process::{Command, Stdio};
 
 use api::{
-    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRole, List, Provider, RotateKey, Secret,
+    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, List, Provider, Role, RotateKey, Secret,
     SetProviderKey, Team, User,
 };
 use report::Report;
@@ -25,11 +25,8 @@ pub(super) fn key(server: &Server, command: args::Key, json: bool) -> Result<(),
                 team: args.team,
                 user: args.user,
                 name: args.name,
-                role: match args.role {
-                    args::KeyRole::Inference => KeyRole::Inference,
-                    args::KeyRole::Viewer => KeyRole::Viewer,
-                    args::KeyRole::Admin => KeyRole::Admin,
-                },
+                role: role(args.role),
+                subject: args.subject,
                 models: (!args.models.is_empty()).then_some(args.models),
                 requests_per_minute: args.requests_per_minute,
                 tokens_per_minute: args.tokens_per_minute,
@@ -60,16 +57,55 @@ pub(super) fn key(server: &Server, command: args::Key, json: bool) -> Result<(),
 fn created_key(created: &CreatedKey, json: bool) {
     if !json {
         let key = &created.key;
-        eprintln!("key {} ({}/{}); this is the only time its secret is shown:", key.id, key.team, key.name);
+        match &key.subject {
+            None => {
+                eprintln!(
+                    "key {} ({}/{}); this is the only time its secret is shown:",
+                    key.id, key.team, key.name
+                );
+            }
+            Some(subject) => eprintln!("key {} ({}/{}) of {subject}", key.id, key.team, key.name),
+        }
     }
-    show(json, created, |created| created.secret.expose().to_owned());
+    // A key of a subject has no secret: its id is what there is to print.
+    show(json, created, |created| {
+        created.secret.as_ref().map_or_else(|| created.key.id.clone(), |secret| secret.expose().to_owned())
+    });
+}
+
+pub(super) fn role(role: args::KeyRole) -> Role {
+    match role {
+        args::KeyRole::Inference => Role::Inference,
+        args::KeyRole::Viewer => Role::Viewer,
+        args::KeyRole::Admin => Role::Admin,
+        args::KeyRole::SecurityOfficer => Role::SecurityOfficer,
+        args::KeyRole::Auditor => Role::Auditor,
+        args::KeyRole::Operator => Role::Operator,
+        args::KeyRole::Developer => Role::Developer,
+        args::KeyRole::Agent => Role::Agent,
+    }
+}
+
+/// As it is written in commands.
+pub(super) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Inference => "inference",
+        Role::Viewer => "viewer",
+        Role::Admin => "admin",
+        Role::SecurityOfficer => "security-officer",
+        Role::Auditor => "auditor",
+        Role::Operator => "operator",
+        Role::Developer => "developer",
+        Role::Agent => "agent",
+    }
 }
 
 fn key_table(keys: &[Key]) -> String {
     let rows: Vec<Vec<String>> = keys
         .iter()
         .map(|key| {
-            let hints: Vec<&str> = key.versions.iter().map(|v| v.hint.as_str()).collect();
+            let mut hints: Vec<&str> = key.versions.iter().map(|v| v.hint.as_str()).collect();
+            hints.extend(key.subject.as_deref());
             let state = match (&key.revoked, &key.expires) {
                 (Some(at), _) => format!("revoked {}", short_time(at)),
                 (None, Some(at)) => format!("until {}", short_time(at)),
@@ -79,7 +115,7 @@ fn key_table(keys: &[Key]) -> String {
                 key.id.clone(),
                 key.team.clone(),
                 key.name.clone(),
-                format!("{:?}", key.role).to_lowercase(),
+                role_name(key.role).to_owned(),
                 hints.join(" "),
                 key.models.as_ref().map_or("all".to_owned(), |m| m.join(" ")),
                 state,
@@ -91,8 +127,9 @@ fn key_table(keys: &[Key]) -> String {
 
 pub(super) fn user(server: &Server, command: args::User, json: bool) -> Result<(), Failure> {
     match command {
-        args::User::Create { name } => {
-            let user: User = server.post("/api/v1/users", &CreateUser { name })?;
+        args::User::Create { name, role: wanted } => {
+            let create = CreateUser { name, role: wanted.map(role) };
+            let user: User = server.post("/api/v1/users", &create)?;
             show(json, &user, |user| format!("user {} ({})", user.name, user.id));
         }
         args::User::List => {
@@ -102,11 +139,17 @@ pub(super) fn user(server: &Server, command: args::User, json: bool) -> Result<(
                     .data
                     .iter()
                     .map(|user| {
-                        let (name, keys) = (user.name.clone(), user.live_keys.to_string());
-                        vec![name, keys, short_time(&user.created), user.id.clone()]
+                        vec![
+                            user.name.clone(),
+                            user.role.map_or("-", role_name).to_owned(),
+                            user.live_keys.to_string(),
+                            user.subject.clone().unwrap_or_else(|| "-".to_owned()),
+                            short_time(&user.created),
+                            user.id.clone(),
+                        ]
                     })
                     .collect();
-                table(&["USER", ">LIVE KEYS", "CREATED", "ID"], &rows)
+                table(&["USER", "ROLE", ">LIVE KEYS", "SIGNS IN AS", "CREATED", "ID"], &rows)
             });
         }
     }

@@ -27,6 +27,7 @@ use super::waits::{Timer, Waits, Watched};
 use super::{Config, Cut, Handler, Request, Response, ResponseBody};
 use crate::Body;
 use crate::body::Shared;
+use crate::tls;
 
 /// What the connections of one worker share.
 pub(super) struct Worker<H> {
@@ -84,14 +85,21 @@ pub(super) async fn serve<H: Handler>(worker: Rc<Worker<H>>, stream: TcpStream, 
     let number = worker.next.replace(worker.next.get() + 1);
     let _gone = Gone { worker: &worker, number };
     match worker.config.tls.clone() {
-        None => speak(&worker, number, stream, peer).await,
+        None => speak(&worker, number, stream, Peer { address: peer, spiffe_id: None }).await,
         Some(tls) => {
             let handshake = tokio::time::timeout(worker.config.head_timeout, tls.acceptor().accept(stream));
             if let Ok(Ok(stream)) = handshake.await {
-                speak(&worker, number, stream, peer).await;
+                let spiffe_id = tls::spiffe_id(stream.get_ref().1.peer_certificates());
+                speak(&worker, number, stream, Peer { address: peer, spiffe_id }).await;
             }
         }
     }
+}
+
+/// Who is at the other end.
+struct Peer {
+    address: SocketAddr,
+    spiffe_id: Option<Arc<str>>,
 }
 
 struct Gone<'a, H> {
@@ -107,7 +115,7 @@ impl<H> Drop for Gone<'_, H> {
     }
 }
 
-async fn speak<H, S>(worker: &Rc<Worker<H>>, number: u64, stream: S, peer: SocketAddr)
+async fn speak<H, S>(worker: &Rc<Worker<H>>, number: u64, stream: S, peer: Peer)
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -118,7 +126,7 @@ where
     let shared = Rc::new(Shared { leftover: Cell::new(None), waits: Rc::clone(&waits) });
     let service = service_fn(|request: hyper::Request<Incoming>| {
         shared.waits.head_came();
-        let (worker, shared) = (Rc::clone(worker), Rc::clone(&shared));
+        let (worker, shared, peer) = (Rc::clone(worker), Rc::clone(&shared), &peer);
         async move { Ok::<_, Infallible>(answer(&worker, request, peer, shared).await) }
     });
     let mut timer = Timer::new(&waits);
@@ -148,7 +156,7 @@ where
 async fn answer<H: Handler>(
     worker: &Worker<H>,
     request: hyper::Request<Incoming>,
-    peer: SocketAddr,
+    peer: &Peer,
     shared: Rc<Shared>,
 ) -> hyper::Response<Sent> {
     let (head, incoming) = request.into_parts();
@@ -157,7 +165,8 @@ async fn answer<H: Handler>(
         method: head.method,
         uri: head.uri,
         headers: head.headers,
-        peer,
+        peer: peer.address,
+        spiffe_id: peer.spiffe_id.clone(),
         received_us: runtime::clock::monotonic_us(),
         body,
     };

@@ -17,6 +17,7 @@ mod tests;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use response::{Cut, Frames, Pieces, Response, ResponseBody, Sink, Stream};
@@ -32,6 +33,8 @@ pub struct Request {
     pub uri: http::Uri,
     pub headers: http::HeaderMap,
     pub peer: SocketAddr,
+    /// The SPIFFE id in the client's certificate, which was verified in the handshake.
+    pub spiffe_id: Option<Arc<str>>,
     /// When its head had been read: `runtime::clock::monotonic_us`.
     pub received_us: u64,
     pub body: Body,

@@ -453,7 +453,11 @@ fn trap_m4_a_client_that_leaves_cancels_the_target_in_every_phase() {
 #[test]
 fn it_speaks_tls_to_its_own_client() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let tls = ServerTls::from_files(&data.join("localhost.pem"), &data.join("localhost.key"));
+    let tls = ServerTls::open(crate::TlsFiles {
+        certificate: data.join("localhost.pem"),
+        key: data.join("localhost.key"),
+        clients: crate::Clients::Anonymous,
+    });
     let served = serve(Config { tls: Some(tls.expect("the files load")), ..config() }, |_| echo_length);
     let trust = crate::Trust::with_file(&data.join("ca.pem")).expect("the file loads");
     let client = crate::Client::new(crate::client::Config { trust, ..Default::default() });

@@ -1,6 +1,6 @@
 //! Identification against a small state: every way a key can fail.
 
-use store::{Key, KeyVersion};
+use store::{Elevation, Key, KeyVersion, User};
 use units::Uuid7;
 
 use crate::mint;
@@ -23,7 +23,8 @@ fn key(n: u8, version: KeyVersion) -> Key {
         team: TeamId(id(2)),
         user: None,
         name: format!("key {n}"),
-        role: KeyRole::Inference,
+        role: Role::Inference,
+        subject: None,
         versions: vec![version],
         models: Some(vec!["small".into()]),
         requests_per_minute: Some(5),
@@ -117,4 +118,78 @@ fn trap_x4_no_refusal_repeats_what_was_presented() {
         let shown = format!("{denied:?} {} {}", denied.report(), denied.report().sentence());
         assert!(!shown.contains(&presented[3..20]), "{shown}");
     }
+}
+
+#[test]
+fn a_subject_is_the_key_it_stands_for_and_two_teams_are_told_apart() {
+    let state = {
+        let (_, version) = minted(1);
+        let subject = |n| Key { subject: Some("spiffe://acme/web".into()), ..key(n, version.clone()) };
+        let mut state = state(vec![Key { versions: Vec::new(), ..subject(3) }]);
+        state.teams.push(Team { id: TeamId(id(9)), name: "other".into(), ..state.teams[0].clone() });
+        state.keys.push(Key { team: TeamId(id(9)), revoked: Some(Micros(7)), ..subject(4) });
+        state
+    };
+    let directory = Directory::new(&state, &pepper());
+    let who = |team| directory.subject("spiffe://acme/web", team, NOW);
+    assert_eq!(who(Some(TeamId(id(2)))).map(|p| p.key), Ok(KeyId(id(3))));
+    assert_eq!(who(Some(TeamId(id(9)))).map(|p| p.key), Err(Denied::Revoked { at: Micros(7) }));
+    assert_eq!(who(None), Err(Denied::NoSeat { many: true }));
+    for other in ["spiffe://acme/web/", "spiffe://acme/we", "SPIFFE://acme/web", ""] {
+        assert_eq!(directory.subject(other, None, NOW), Err(Denied::NoSeat { many: false }), "{other}");
+    }
+    assert_eq!(directory.key(KeyId(id(3)), NOW).map(|p| p.team), Ok(TeamId(id(2))));
+    assert_eq!(directory.key(KeyId(id(8)), NOW), Err(Denied::UnknownKey));
+}
+
+#[test]
+fn an_agent_may_do_what_both_it_and_its_user_may() {
+    let (text, version) = minted(1);
+    let user = |role| User {
+        id: UserId(id(6)),
+        org: OrgId(id(1)),
+        name: "ada".into(),
+        role,
+        subject: None,
+        created: Micros(0),
+    };
+    let agent = Key { role: Role::Agent, user: Some(UserId(id(6))), ..key(3, version) };
+    let actions = |role| {
+        let state = State { users: vec![user(role)], ..state(vec![agent.clone()]) };
+        let who = Directory::new(&state, &pepper()).identify(&text, NOW).unwrap();
+        assert_eq!(who.acting_for, Some(UserId(id(6))));
+        who.actions
+    };
+    assert_eq!(actions(None), Actions::of(Role::Agent), "a user without a role bounds nothing");
+    assert_eq!(actions(Some(Role::Admin)), Actions::of(Role::Agent), "an agent of an admin is no admin");
+    let auditors = actions(Some(Role::Auditor));
+    assert!(!auditors.has(crate::Action::Infer), "an auditor runs no models, nor does its agent");
+}
+
+#[test]
+fn an_elevation_adds_rights_until_it_ends_by_itself() {
+    let (text, version) = minted(1);
+    let mut state = state(vec![key(3, version)]);
+    let elevation = Elevation {
+        id: ElevationId(id(5)),
+        key: KeyId(id(3)),
+        role: Role::Viewer,
+        reason: "why".into(),
+        lasts_us: 10,
+        requested: Micros(0),
+        approvals: Vec::new(),
+        ends: None,
+        ended_by: None,
+    };
+    state.elevations = vec![elevation.clone()];
+    let at = |state: &State, now| Directory::new(state, &pepper()).identify(&text, now).unwrap();
+    assert_eq!(at(&state, NOW).actions, Actions::of(Role::Inference), "asked for is not approved");
+    state.elevations[0].ends = Some(Micros(NOW.0 + 10));
+    let elevated = at(&state, NOW);
+    assert_eq!(elevated.actions, Actions::of(Role::Viewer));
+    assert_eq!((elevated.role, elevated.elevated), (Role::Inference, Some(ElevationId(id(5)))));
+    assert_eq!(elevated.expires, Some(Micros(NOW.0 + 10)), "what it makes ends with it (TRAPS X3)");
+    let later = at(&state, Micros(NOW.0 + 10));
+    assert_eq!((later.actions, later.elevated), (Actions::of(Role::Inference), None));
+    assert_eq!(later.expires, None, "the key itself goes on");
 }

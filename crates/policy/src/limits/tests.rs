@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use report::Retry;
-use store::KeyRole;
+use store::Role;
 use units::{OrgId, Uuid7};
 
 use crate::Rates;
@@ -26,7 +26,10 @@ fn principal(key: u16, rates: Rates) -> Principal {
         team_name: "t".into(),
         org: OrgId(id(1)),
         user: None,
-        role: KeyRole::Inference,
+        acting_for: None,
+        role: Role::Inference,
+        actions: crate::Actions::of(Role::Inference),
+        elevated: None,
         models: None,
         rates,
         expires: None,

@@ -1,12 +1,12 @@
 //! The declared state.
 
 use chat::Axis;
-use units::{BudgetId, KeyId, OrgId, PicoRate, TeamId, Usd, UserId};
+use units::{BudgetId, ElevationId, KeyId, OrgId, PicoRate, TeamId, Usd, UserId};
 
 use super::sample;
 use crate::{
-    Budget, BudgetKind, Change, Error, Key, KeyRole, KeyVersion, ManifestRow, Period, PriceRow, Scope, State,
-    Store, User,
+    Approval, Budget, BudgetKind, Change, Elevation, Error, Key, KeyVersion, ManifestRow, Period, PriceRow,
+    Role, Scope, State, Store, User,
 };
 
 fn key(n: u64) -> Key {
@@ -15,7 +15,8 @@ fn key(n: u64) -> Key {
         team: sample::team(2).id,
         user: Some(UserId(sample::id(3))),
         name: format!("key-{n}"),
-        role: KeyRole::Viewer,
+        role: Role::Viewer,
+        subject: Some(format!("spiffe://acme/web-{n}")),
         versions: vec![
             KeyVersion { hash: [7; 32], hint: "bp-live-ab".into(), created: sample::at(n), expires: None },
             KeyVersion {
@@ -36,7 +37,28 @@ fn key(n: u64) -> Key {
 }
 
 fn user() -> User {
-    User { id: UserId(sample::id(3)), org: sample::org().id, name: "ada".into(), created: sample::START }
+    User {
+        id: UserId(sample::id(3)),
+        org: sample::org().id,
+        name: "ada".into(),
+        role: Some(Role::SecurityOfficer),
+        subject: Some("https://login.example#ada".into()),
+        created: sample::START,
+    }
+}
+
+fn elevation(n: u64) -> Elevation {
+    Elevation {
+        id: ElevationId(sample::id(n)),
+        key: key(6).id,
+        role: Role::Viewer,
+        reason: "the invoice of \"Große\" is wrong".into(),
+        lasts_us: i64::MAX,
+        requested: sample::at(n),
+        approvals: Vec::new(),
+        ends: None,
+        ended_by: None,
+    }
 }
 
 fn budget(n: u64, scope: Scope) -> Budget {
@@ -93,10 +115,11 @@ pub fn every_kind_of_change_loads_as_written(store: &dyn Store) {
     let mut bare = key(5);
     (bare.user, bare.models, bare.expires, bare.created_by) = (None, None, None, None);
     (bare.requests_per_minute, bare.tokens_per_minute) = (None, None);
-    (bare.role, bare.name) = (KeyRole::Inference, "bare".into());
-    bare.versions.truncate(1);
+    (bare.role, bare.name) = (Role::Inference, "bare".into());
+    (bare.subject, bare.versions) = (None, key(5).versions[..1].to_vec());
     let mut none = key(7);
-    (none.models, none.role, none.name) = (Some(vec![]), KeyRole::Admin, "none".into());
+    (none.models, none.role, none.name) = (Some(vec![]), Role::Admin, "none".into());
+    none.versions.clear();
     change(
         store,
         &mut state,
@@ -120,6 +143,38 @@ pub fn every_kind_of_change_loads_as_written(store: &dyn Store) {
             Change::PutBudget(total),
         ],
     );
+    let mut approved = elevation(12);
+    approved.approvals = [(5, 3), (7, 4)]
+        .map(|(key, user)| Approval {
+            key: KeyId(sample::id(key)),
+            user: UserId(sample::id(user)),
+            at: sample::at(20),
+        })
+        .into();
+    approved.ends = Some(sample::at(30));
+    let mut plain = user();
+    (plain.id, plain.name, plain.role, plain.subject) = (UserId(sample::id(4)), "bob".into(), None, None);
+    change(
+        store,
+        &mut state,
+        vec![
+            Change::PutElevation(elevation(11)),
+            Change::PutElevation(elevation(12)),
+            Change::PutUser(plain),
+        ],
+    );
+    let mut ended = approved.clone();
+    (ended.ends, ended.ended_by) = (Some(sample::at(25)), Some(KeyId(sample::id(7))));
+    change(store, &mut state, vec![Change::PutElevation(approved)]);
+    change(store, &mut state, vec![Change::PutElevation(ended)]);
+    // Every role comes back as itself.
+    let roles = (0u64..).zip(Role::ALL).map(|(n, role)| {
+        let mut user = user();
+        (user.id, user.name, user.role, user.subject) =
+            (UserId(sample::id(100 + n)), role.name().into(), Some(role), None);
+        Change::PutUser(user)
+    });
+    change(store, &mut state, roles.collect());
     // Replacements: fewer versions, a revocation, another limit.
     let mut revoked = key(6);
     revoked.versions.remove(0);
@@ -164,7 +219,17 @@ pub fn names_are_unique_where_said(store: &dyn Store) {
     twin.name = key(5).name;
     let mut other = budget(10, scope);
     other.name = budget(8, scope).name;
-    for bad in [Change::PutTeam(team), Change::PutKey(twin.clone()), Change::PutBudget(other)] {
+    let mut same_subject = key(6);
+    (same_subject.name, same_subject.subject) = ("another".into(), key(5).subject);
+    let mut same_person = user();
+    (same_person.id, same_person.name) = (UserId(sample::id(30)), "eve".into());
+    for bad in [
+        Change::PutTeam(team),
+        Change::PutKey(twin.clone()),
+        Change::PutKey(same_subject),
+        Change::PutUser(same_person),
+        Change::PutBudget(other),
+    ] {
         let result = store.change(std::slice::from_ref(&bad));
         assert!(matches!(result, Err(Error::Exists { .. })), "{bad:?}: {result:?}");
     }
@@ -183,9 +248,14 @@ pub fn what_is_referred_to_must_exist(store: &dyn Store) {
     key.team = TeamId(sample::id(99));
     let budget = budget(8, Scope::Key(KeyId(sample::id(99))));
     let gone = Change::RemoveManifest { kind: "Model".into(), name: "gone".into() };
-    for bad in
-        [Change::PutTeam(team), Change::PutUser(user), Change::PutKey(key), Change::PutBudget(budget), gone]
-    {
+    for bad in [
+        Change::PutTeam(team),
+        Change::PutUser(user),
+        Change::PutKey(key),
+        Change::PutElevation(elevation(11)),
+        Change::PutBudget(budget),
+        gone,
+    ] {
         let result = store.change(std::slice::from_ref(&bad));
         assert!(matches!(result, Err(Error::Missing { .. })), "{bad:?}: {result:?}");
     }
