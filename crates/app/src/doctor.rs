@@ -22,7 +22,7 @@ pub fn run(args: cli::Doctor, json: bool) -> ExitCode {
         open_files(),
         cores(),
         directory(&data),
-        key_file(&data),
+        master_key(&data),
         disk(&data),
         database(&data),
         guide(),
@@ -81,6 +81,15 @@ fn directory(data: &Path) -> Check {
     }
 }
 
+/// Who keeps the master key, and whether it can be had from here.
+fn master_key(data: &Path) -> Check {
+    match seal::inspect_ring(data) {
+        Err(error) => Check::bad("master key", "unreadable", error.to_string()),
+        Ok(Some(ring)) if ring.kind != "file" => kept_elsewhere(&ring),
+        Ok(_) => key_file(data),
+    }
+}
+
 fn key_file(data: &Path) -> Check {
     match seal::inspect(data) {
         Ok(file) => match file.mode {
@@ -95,6 +104,24 @@ fn key_file(data: &Path) -> Check {
             ),
         },
         Err(error) => Check::bad("master key", "unreadable", error.to_string()),
+    }
+}
+
+fn kept_elsewhere(ring: &seal::RingShown) -> Check {
+    let value = format!("{} {}, version {}", ring.kind, ring.key, ring.version);
+    let kind = cli::MasterKey::named(&ring.kind);
+    let Some(source) = kind.and_then(|kind| crate::backends::source(kind).ok()) else {
+        let hint = "not asked: this environment lacks what it takes to reach it";
+        return Check::warning("master key", value, hint);
+    };
+    match source.about() {
+        Ok(about) if (about.oldest..=about.newest).contains(&ring.version) => Check::ok("master key", value),
+        Ok(about) => Check::bad(
+            "master key",
+            value,
+            format!("it has versions {} to {}: the keyring is an old copy", about.oldest, about.newest),
+        ),
+        Err(error) => Check::bad("master key", value, error.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod engines;
 mod front;
 mod host;
+mod keys;
 mod labels;
 mod listen;
 mod pages;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Bench { args, json } => engines::with_openmp(|| bench::run(&args, json)),
         Command::Quantize { args, json } => engines::with_openmp(|| compress::quantize(&args, json)),
         Command::Eval { args, json } => engines::with_openmp(|| compress::eval(&args, json)),
+        Command::Rewrap { args, json } => keys::rewrap(args, json),
         Command::Doctor { args, json } => doctor::run(args, json),
         Command::Client(client) => cli::run(client),
     }

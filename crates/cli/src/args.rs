@@ -48,6 +48,9 @@ pub enum Top {
     /// API keys: create, list, rotate, revoke.
     #[command(subcommand)]
     Key(Key),
+    /// The keys that data is encrypted under: who keeps the master key.
+    #[command(subcommand, long_about = KEYS)]
+    Keys(Keys),
     /// Teams: who shares keys, limits and budgets.
     #[command(subcommand)]
     Team(Team),
@@ -129,7 +132,7 @@ pub struct Serve {
     /// Disk for the same, encrypted, which survives a restart; 0 for none.
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "4GiB", env = "BEDPLATE_KV_DISK")]
     pub kv_disk: u64,
-    /// Where the master key comes from: the key file, $BEDPLATE_MASTER_KEY, or the passphrase in $BEDPLATE_PASSPHRASE.
+    /// Who keeps the master key. What each needs comes from the environment: see `bedplate help keys`.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,
 }
@@ -173,6 +176,27 @@ pub enum MasterKey {
     Environment,
     /// Derived from $BEDPLATE_PASSPHRASE.
     Passphrase,
+    /// Kept by a device: $BEDPLATE_PKCS11_MODULE, _TOKEN, _PIN and _KEY [default: bedplate].
+    Pkcs11,
+    /// Kept by Vault's transit engine: $VAULT_ADDR, $VAULT_TOKEN, $VAULT_NAMESPACE, $BEDPLATE_VAULT_KEY [default: bedplate], $BEDPLATE_VAULT_MOUNT [default: transit].
+    Vault,
+}
+
+impl MasterKey {
+    /// As it is given on the command line and named in the key ring.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MasterKey::File => "file",
+            MasterKey::Environment => "environment",
+            MasterKey::Passphrase => "passphrase",
+            MasterKey::Pkcs11 => "pkcs11",
+            MasterKey::Vault => "vault",
+        }
+    }
+    /// The kind with that name.
+    pub fn named(name: &str) -> Option<MasterKey> {
+        MasterKey::value_variants().iter().copied().find(|kind| kind.name() == name)
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -222,6 +246,35 @@ pub enum Key {
         /// The key's id.
         id: String,
     },
+}
+
+const KEYS: &str = "\
+The keys that data is encrypted under. (API keys are `bedplate key`.)
+
+The master key wraps the root of the key ring, the root a key per team, and that one the team's data keys.
+Who keeps the master key is told to `serve` by --master-key; what is secret comes from the environment:
+  file         master.key in the data directory, mode 0600, made at the first start
+  environment  $BEDPLATE_MASTER_KEY: 32 bytes as 64 hexadecimal digits or base64
+  passphrase   $BEDPLATE_PASSPHRASE, stretched by Argon2id
+  pkcs11       a device: $BEDPLATE_PKCS11_MODULE, $BEDPLATE_PKCS11_TOKEN, $BEDPLATE_PKCS11_PIN, $BEDPLATE_PKCS11_KEY [bedplate]
+  vault        Vault or OpenBao: $VAULT_ADDR, $VAULT_TOKEN, $VAULT_NAMESPACE, $BEDPLATE_VAULT_MOUNT [transit], $BEDPLATE_VAULT_KEY [bedplate]";
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Keys {
+    /// Put the key ring under another master key; no data is written again. The server must not run.
+    Rewrap(Rewrap),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Rewrap {
+    /// Who keeps the new master key. A new one from the environment is read from $BEDPLATE_NEW_MASTER_KEY or $BEDPLATE_NEW_PASSPHRASE.
+    #[arg(long, value_enum)]
+    pub to: MasterKey,
+    /// Who keeps the present one [default: whoever the key ring names].
+    #[arg(long, value_enum)]
+    pub from: Option<MasterKey>,
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-pub use args::{Attention, Bench, Doctor, MasterKey, Role, Serve};
+pub use args::{Attention, Bench, Doctor, MasterKey, Rewrap, Role, Serve};
 pub use context::{data_dir, environment};
 pub use failure::Failure;
 pub use progress::Progress;
@@ -42,6 +42,7 @@ pub enum Command {
     Bench { args: Bench, json: bool },
     Quantize { args: compress::Quantize, json: bool },
     Eval { args: compress::Eval, json: bool },
+    Rewrap { args: Rewrap, json: bool },
     Client(Client),
 }
 
@@ -80,6 +81,7 @@ fn sort(cli: args::Cli) -> Command {
     match cli.command {
         args::Top::Serve(args) => Command::Serve(args),
         args::Top::Doctor(args) => Command::Doctor { args, json },
+        args::Top::Keys(args::Keys::Rewrap(args)) => Command::Rewrap { args, json },
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },
         args::Top::Model(args::Model::Quantize(args)) => Command::Quantize { args, json },
         args::Top::Model(args::Model::Eval(args)) => Command::Eval { args, json },

@@ -21,7 +21,19 @@ pub enum Error {
     #[error("a sealed value does not open: it was changed, or sealed under another name or key")]
     Sealed,
     #[error("{path} is locked by {expected}, and {given} was given")]
-    OtherKind { path: String, expected: &'static str, given: &'static str },
+    OtherKind { path: String, expected: String, given: String },
+    #[error("{kms} cannot be reached: {why}")]
+    Unreachable { kms: String, why: String },
+    #[error("{kms} refuses: {why}")]
+    Refused { kms: String, why: String },
+    #[error("{kms} has no {key}: it was destroyed, or never was")]
+    NoKey { kms: String, key: String },
+    #[error("what {kms} wrapped does not open: it was changed, or belongs elsewhere")]
+    Unwrap { kms: String },
+    #[error("{kms} {what}")]
+    Cannot { kms: String, what: &'static str },
+    #[error("the keys of tenant {tenant} were destroyed")]
+    Shredded { tenant: String },
 }
 
 impl Error {
@@ -47,6 +59,20 @@ impl Error {
             Error::Io { .. } => ("SE0006", "check the directory's owner, mode and free space".into()),
             Error::Sealed => ("SE0007", "put the secret again".into()),
             Error::OtherKind { expected, .. } => ("SE0008", format!("start with {expected}")),
+            Error::Unreachable { .. } => {
+                ("SE0009", "nothing was changed and no key was made: mend the way to it, then try again".into())
+            }
+            Error::Refused { .. } => ("SE0010", "check its credentials and what they allow".into()),
+            Error::NoKey { .. } => {
+                ("SE0011", "a keyring of before the key's destruction cannot be opened any more".into())
+            }
+            Error::Unwrap { .. } => {
+                ("SE0012", "restore `keyring` from a backup, or name the key that it was made with".into())
+            }
+            Error::Cannot { .. } => {
+                ("SE0013", "`bedplate keys list` says what this kind of master key can do".into())
+            }
+            Error::Shredded { .. } => ("SE0014", "there is no way back; make another team".into()),
         };
         Report::new(code, report::chain(self)).hint(hint)
     }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// The largest key file that is read: a ring of 1,000 keys is 100 KB.
-const READ_MAX: u64 = 4 << 20;
+/// The largest key file that is read: a ring of 10,000 tenants with two keys each is 4 MB.
+const READ_MAX: u64 = 256 << 20;
 
 /// Makes the directory, for its owner only, if there is none.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), Error> {
@@ -23,6 +23,30 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), Error> {
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let beside = write_beside(path, bytes)?;
     fs::rename(&beside, path).map_err(|e| Error::io(path, e))?;
+    sync_dir_of(path)
+}
+
+/// As [`write_private`], and what was there is overwritten with zeros, unless
+/// somebody else holds a link to it. The best that can be done from here: a
+/// journal or the spare blocks of a flash disk may keep copies, so nothing
+/// relies on it.
+pub(crate) fn replace_erasing(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let old = OpenOptions::new().write(true).open(path);
+    write_private(path, bytes)?;
+    let Ok(mut old) = old else { return Ok(()) };
+    let erased = old.metadata().and_then(|meta| match meta.nlink() {
+        0 => old.write_all(&vec![0; meta.len() as usize]).and_then(|()| old.sync_data()),
+        _ => Ok(()),
+    });
+    // The new file stands; what failed is a courtesy.
+    drop(erased);
+    Ok(())
+}
+
+/// Removes the file, overwritten as [`replace_erasing`] does.
+pub(crate) fn remove_erasing(path: &Path) -> Result<(), Error> {
+    replace_erasing(path, b"")?;
+    fs::remove_file(path).map_err(|e| Error::io(path, e))?;
     sync_dir_of(path)
 }
 

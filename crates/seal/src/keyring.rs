@@ -1,19 +1,37 @@
-//! The data keys, unwrapped, and the envelope around them.
+//! The key ring of a data directory: who has which keys, and how they change.
+//!
+//! ```text
+//! KMS  wraps the ring's root: asked once at the start
+//! root wraps a key per tenant (KEK), and one for the platform
+//! KEK  wraps the tenant's data keys, one per purpose, made when first asked for
+//! ```
+//!
+//! Rotating any of the upper three re-wraps what is below it in one atomic
+//! replacement of the file; no data is written again. Destroying a KEK destroys
+//! all that was sealed for the tenant, wherever copies of it are; and because
+//! the root and the KMS's key change with it, copies of the old file die too.
+//!
+//! Unwrapped, memory holds the root alone; tenants' keys are unwrapped for the
+//! moment they are asked for, which costs about a microsecond.
 
-use std::fs;
-use std::path::Path;
+mod old;
+mod open;
+mod text;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use ring::hmac;
+use units::{Micros, TeamId};
 use zeroize::Zeroizing;
 
-use crate::master::{self, MASTER_FILE, NEXT_FILE};
-use crate::ring_text::{Lock, RingText, WRAPPED, Wrapped};
-use crate::{Error, RING_FILE, SecretKey, Source, file, random};
+use crate::envelope::{self, Binding, aad};
+use crate::kms::{About, GivenKms, Kms, Wrapping};
+use crate::{Error, SecretKey, file};
 
-const NONCE: usize = 12;
-const TAG: usize = 16;
-/// The tenant of what belongs to the whole deployment.
-const PLATFORM: &str = "platform";
+pub use text::RING_FILE;
+pub use open::{RingShown, Source, inspect_ring};
+use text::{DataKey, Keys, Owner, RingText};
 
 /// What a data key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +42,22 @@ pub enum Purpose {
     Pepper,
     /// Provider keys and other secrets, sealed a second time inside the database.
     Secrets,
-    /// Blocks of keys and values on disk.
+    /// Blocks of keys and values on disk: their names for the platform, their contents for a tenant.
     Kv,
+    /// A tenant's file of documents, vectors and indexes.
+    Documents,
+    /// Answers kept to be given again.
+    Cache,
+    /// What conversations left behind.
+    Memory,
+    /// Content that records refer to.
+    Records,
+    /// Salts of the commitments in the audit log.
+    Commitments,
 }
 
 impl Purpose {
+    /// What the platform itself has keys for.
     pub const ALL: [Purpose; 4] = [Purpose::Sqlite, Purpose::Pepper, Purpose::Secrets, Purpose::Kv];
     /// What a ring of an older version lacks and is given at its next opening:
     /// these keys protect caches, so nothing is lost when a new one begins.
@@ -40,192 +69,448 @@ impl Purpose {
             Purpose::Pepper => "pepper",
             Purpose::Secrets => "secrets",
             Purpose::Kv => "kv",
+            Purpose::Documents => "documents",
+            Purpose::Cache => "cache",
+            Purpose::Memory => "memory",
+            Purpose::Records => "records",
+            Purpose::Commitments => "commitments",
         }
     }
 }
 
-/// The data keys of one data directory. No `Debug`.
+/// The keys of one data directory. Clones share them. No `Debug`.
 #[derive(Clone)]
-pub struct KeyRing {
-    keys: Vec<DataKey>,
+pub struct KeyRing(Arc<Shared>);
+
+struct Shared {
+    /// `None`: kept nowhere.
+    path: Option<PathBuf>,
+    kms: Arc<dyn Kms>,
+    state: RwLock<Arc<State>>,
+    /// Held over each change and its way to the disk.
+    changing: Mutex<()>,
 }
 
 #[derive(Clone)]
-struct DataKey {
-    tenant: String,
-    purpose: String,
-    version: u32,
-    key: SecretKey,
+struct State {
+    root: SecretKey,
+    ring: RingText,
 }
 
-impl DataKey {
-    fn random(purpose: Purpose) -> DataKey {
-        let (tenant, purpose) = (PLATFORM.into(), purpose.name().into());
-        DataKey { tenant, purpose, version: 1, key: SecretKey::random() }
-    }
+/// One tenant's keys. The tenant is a team: teams share keys, limits, budgets
+/// and computed prefixes, so what one of them leaves behind belongs to it alone.
+#[derive(Clone)]
+pub struct TenantKeys {
+    ring: KeyRing,
+    team: TeamId,
+}
+
+/// What became of a tenant's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// Copies of the old key ring cannot be opened by anybody.
+    Dead,
+    /// They can by whoever has the master key as well: this kind of master key
+    /// cannot be destroyed from here.
+    Alive,
+    /// The master key should have been changed and was not: it is tried again at
+    /// the next start and by `bedplate keys rotate --root`. The reason.
+    Owed(String),
+}
+
+/// A tenant, as `bedplate keys list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantShown {
+    pub team: TeamId,
+    /// The version of its KEK; `None` once its keys are destroyed.
+    pub version: Option<u32>,
+    pub purposes: Vec<String>,
+    /// When its keys were destroyed.
+    pub gone: Option<Micros>,
 }
 
 impl KeyRing {
-    /// Opens the ring of a data directory; makes directory, master key and ring
-    /// at the first start. Refuses to make a new ring where there is data
-    /// already: that data could never be read again.
-    pub fn open(dir: &Path, source: &Source) -> Result<KeyRing, Error> {
-        let path = dir.join(RING_FILE);
-        if let Some(ring) = read_ring(&path)? {
-            let master = source.find(dir, &ring)?;
-            let keys = KeyRing::unwrap(&ring, &master, &path)?;
-            if keys.keys.len() > ring.keys.len() {
-                // Where nothing can be written a cache begins anew at each start.
-                let _ = file::write_private(&path, keys.wrap(&master, ring.lock).write().as_bytes());
-            }
-            return Ok(keys);
-        }
-        if has_data(dir)? {
-            return Err(Error::Missing { path: path.display().to_string() });
-        }
-        file::make_dir(dir)?;
-        let (master, lock) = source.make(&dir.join(MASTER_FILE))?;
-        let keys = KeyRing::ephemeral();
-        if file::create_private(&path, keys.wrap(&master, lock).write().as_bytes())? {
-            return Ok(keys);
-        }
-        // Another process was faster: its ring is the one.
-        let ring = read_ring(&path)?.ok_or_else(|| Error::Missing { path: path.display().to_string() })?;
-        KeyRing::unwrap(&ring, &source.find(dir, &ring)?, &path)
-    }
-
     /// A ring that is nowhere stored: for tests, and for a run without a disk.
     pub fn ephemeral() -> KeyRing {
-        KeyRing { keys: Purpose::ALL.map(DataKey::random).into() }
+        let kms = Arc::new(GivenKms::new(SecretKey::random()));
+        let state = State::new(&*kms, Vec::new()).expect("a given key always wraps");
+        KeyRing::with(None, kms, state)
     }
 
-    /// Puts the ring under another master key. The data keys stay, so the data
-    /// does too. After a crash at any point the ring opens under the old source
-    /// or the new one:
-    /// 1. a new key file is written beside the old one,
-    /// 2. the ring is replaced: this is the change,
-    /// 3. the new key file takes the old one's place (or the old one, useless now, goes).
+    fn with(path: Option<PathBuf>, kms: Arc<dyn Kms>, state: State) -> KeyRing {
+        let state = RwLock::new(Arc::new(state));
+        KeyRing(Arc::new(Shared { path, kms, state, changing: Mutex::default() }))
+    }
+
+    /// The platform's key for a purpose.
     ///
-    /// [`KeyRing::open`] finishes 3, or forgets 1.
-    pub fn rewrap(dir: &Path, old: &Source, new: &Source) -> Result<KeyRing, Error> {
-        let keys = KeyRing::open(dir, old)?;
-        let (file, next) = (dir.join(MASTER_FILE), dir.join(NEXT_FILE));
-        if next.exists() {
-            fs::remove_file(&next).map_err(|e| Error::io(&next, e))?;
-        }
-        let (master, lock) = new.make(&next)?;
-        file::write_private(&dir.join(RING_FILE), keys.wrap(&master, lock).write().as_bytes())?;
-        match new {
-            Source::File => master::promote_next(dir)?,
-            _ if file.exists() => {
-                fs::remove_file(&file).map_err(|e| Error::io(&file, e))?;
-                file::sync_dir_of(&file)?;
-            }
-            _ => {}
-        }
-        Ok(keys)
-    }
-
-    /// The newest key of a purpose.
+    /// # Panics
+    /// For a purpose that is not one of [`Purpose::ALL`].
     pub fn key(&self, purpose: Purpose) -> SecretKey {
-        let of = self.keys.iter().filter(|k| k.tenant == PLATFORM && k.purpose == purpose.name());
-        of.max_by_key(|k| k.version).expect("`unwrap` checks that each purpose has a key").key.clone()
+        let found = self.state().data_key(Owner::Platform, purpose);
+        found.expect("opening unwraps them all").expect("opening makes one for each of the platform's purposes")
     }
 
-    /// Encrypts a value for `purpose`, bound to `name`. 28 bytes longer than it.
-    pub fn seal(&self, purpose: Purpose, name: &str, value: &[u8]) -> Vec<u8> {
-        seal(&self.key(purpose), &aad(PLATFORM, purpose.name(), 1, name), value)
+    /// Encrypts a value for `purpose`, bound to its place. 28 bytes longer than it.
+    pub fn seal(&self, purpose: Purpose, place: &Binding<'_>, value: &[u8]) -> Vec<u8> {
+        envelope::seal(&self.key(purpose), &bound(Owner::Platform, purpose, place), value)
     }
 
-    /// What [`KeyRing::seal`] was given, for the same purpose and name.
-    pub fn unseal(&self, purpose: Purpose, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        unseal(&self.key(purpose), &aad(PLATFORM, purpose.name(), 1, name), sealed).ok_or(Error::Sealed)
-    }
-
-    fn wrap(&self, master: &SecretKey, lock: Lock) -> RingText {
-        let wrapped = |k: &DataKey| {
-            let sealed = seal(master, &aad(&k.tenant, &k.purpose, k.version, ""), k.key.expose());
-            Wrapped {
-                tenant: k.tenant.clone(),
-                purpose: k.purpose.clone(),
-                version: k.version,
-                bytes: sealed.try_into().expect("a wrapped key has a fixed length"),
-            }
+    /// What [`KeyRing::seal`] was given, for the same purpose and place. Also what
+    /// older releases sealed, which bound a value to its row alone.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn unseal(&self, purpose: Purpose, place: &Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let key = self.key(purpose);
+        let older = || {
+            let row = std::str::from_utf8(place.row).ok()?;
+            let aad = format!("bedplate|platform|{}|1|{row}", purpose.name());
+            envelope::unseal(&key, aad.as_bytes(), sealed)
         };
-        let fingerprint = master::fingerprint(master);
-        RingText { lock, fingerprint, keys: self.keys.iter().map(wrapped).collect() }
+        let opened = envelope::unseal(&key, &bound(Owner::Platform, purpose, place), sealed);
+        opened.or_else(older).ok_or(Error::Sealed)
     }
 
-    fn unwrap(ring: &RingText, master: &SecretKey, path: &Path) -> Result<KeyRing, Error> {
-        let mut keys = Vec::with_capacity(ring.keys.len());
-        for w in &ring.keys {
-            let plain = unseal(master, &aad(&w.tenant, &w.purpose, w.version, ""), &w.bytes);
-            let bytes = plain.and_then(|p| <[u8; WRAPPED - NONCE - TAG]>::try_from(p.as_slice()).ok());
-            let what =
-                || Error::damaged(path, format!("key {} {} {} was changed", w.tenant, w.purpose, w.version));
-            let key = SecretKey::from_bytes(bytes.ok_or_else(what)?);
-            let (tenant, purpose) = (w.tenant.clone(), w.purpose.clone());
-            keys.push(DataKey { tenant, purpose, version: w.version, key });
+    /// The keys of a team.
+    pub fn tenant(&self, team: TeamId) -> TenantKeys {
+        TenantKeys { ring: self.clone(), team }
+    }
+
+    /// Tenants that have keys or had them, in the order of their ids.
+    pub fn tenants(&self) -> Vec<TenantShown> {
+        let state = self.state();
+        let mut shown: Vec<TenantShown> = Vec::with_capacity(state.ring.owners.len());
+        for (owner, keys) in &state.ring.owners {
+            let Owner::Team(team) = *owner else { continue };
+            let purposes = keys.data.iter().map(|k| k.purpose.to_string()).collect();
+            shown.push(TenantShown { team, version: Some(keys.kek_version), purposes, gone: None });
+        }
+        for (team, at) in &state.ring.gone {
+            shown.push(TenantShown { team: *team, version: None, purposes: Vec::new(), gone: Some(*at) });
+        }
+        shown.sort_by_key(|t| t.team);
+        shown
+    }
+
+    /// The key above all others, asked of whoever keeps it.
+    ///
+    /// # Errors
+    /// As [`Kms::about`].
+    pub fn about(&self) -> Result<About, Error> {
+        self.0.kms.about()
+    }
+
+    /// Whether the root should still change, since a tenant's keys were destroyed.
+    pub fn is_root_owed(&self) -> bool {
+        let state = self.state();
+        state.ring.owed || state.ring.retire.is_some()
+    }
+
+    /// The version of the KMS's key that wraps the root.
+    pub fn root_version(&self) -> u32 {
+        self.state().ring.root.version
+    }
+
+    /// Gives a tenant a new KEK and puts its data keys under it. Returns its version.
+    ///
+    /// # Errors
+    /// [`Error::Shredded`]; [`Error::Io`], and nothing has changed.
+    pub fn rotate_tenant(&self, team: TeamId) -> Result<u32, Error> {
+        let changing = self.changing();
+        let mut state = State::clone(&self.state());
+        state.refuse_gone(team)?;
+        let version = state.rotate_kek(Owner::Team(team))?;
+        self.put(&changing, state)?;
+        Ok(version)
+    }
+
+    /// Gives the ring a new root, under a new version of the KMS's key where it
+    /// makes one. With `destroy_old` the older versions are destroyed: copies of
+    /// the ring, backups among them, die.
+    ///
+    /// Cut short at any point the ring opens, and doing it again finishes it.
+    ///
+    /// # Errors
+    /// As the KMS's calls; [`Error::Io`]. The ring is the old one or the new one.
+    pub fn rotate_root(&self, destroy_old: bool) -> Result<(), Error> {
+        let changing = self.changing();
+        self.change_root(&changing, destroy_old)
+    }
+
+    fn change_root(&self, changing: &MutexGuard<'_, ()>, destroy_old: bool) -> Result<(), Error> {
+        let kms = &*self.0.kms;
+        let about = kms.about()?;
+        if about.rotates {
+            kms.rotate()?;
+        }
+        let mut state = State::clone(&self.state());
+        state.change_root(kms)?;
+        state.ring.owed = false;
+        state.ring.retire = (destroy_old && about.destroys).then_some(state.ring.root.version);
+        self.put(changing, state)?;
+        self.retire(changing)
+    }
+
+    /// Destroys what is to be destroyed of the KMS's key.
+    fn retire(&self, changing: &MutexGuard<'_, ()>) -> Result<(), Error> {
+        let mut state = State::clone(&self.state());
+        let Some(below) = state.ring.retire else { return Ok(()) };
+        self.0.kms.destroy(below)?;
+        state.ring.retire = None;
+        self.put(changing, state)
+    }
+
+    /// Destroys a tenant's keys, and with them everything sealed for it, here and
+    /// in all copies. For good: its id is remembered and never given keys again.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and nothing has changed. What follows the destruction
+    /// cannot fail any more, only be owed: see [`Copies`].
+    pub fn shred(&self, team: TeamId, now: Micros) -> Result<Copies, Error> {
+        let changing = self.changing();
+        let mut state = State::clone(&self.state());
+        if !state.ring.gone.contains_key(&team) {
+            state.ring.owners.remove(&Owner::Team(team));
+            state.ring.gone.insert(team, now);
+            state.ring.owed = true;
+            self.put(&changing, state)?;
+        }
+        Ok(self.settle(&changing))
+    }
+
+    /// Changes the root where that is owed.
+    fn settle(&self, changing: &MutexGuard<'_, ()>) -> Copies {
+        let state = self.state();
+        let done = match (state.ring.owed, state.ring.retire) {
+            (true, _) => self.change_root(changing, true),
+            (false, Some(_)) => self.retire(changing),
+            (false, None) => Ok(()),
+        };
+        match done.and_then(|()| self.about()) {
+            Ok(about) if about.destroys => Copies::Dead,
+            Ok(_) => Copies::Alive,
+            Err(error) => Copies::Owed(report::chain(&error)),
+        }
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To the disk, then in force.
+    fn put(&self, _changing: &MutexGuard<'_, ()>, state: State) -> Result<(), Error> {
+        if let Some(path) = &self.0.path {
+            file::replace_erasing(path, state.ring.write(&state.root).as_bytes())?;
+        }
+        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        Ok(())
+    }
+}
+
+impl TenantKeys {
+    pub fn team(&self) -> TeamId {
+        self.team
+    }
+
+    /// The tenant's key for a purpose, made and made durable when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Shredded`] for good; [`Error::Io`] when a new one cannot be kept.
+    pub fn key(&self, purpose: Purpose) -> Result<SecretKey, Error> {
+        let owner = Owner::Team(self.team);
+        let state = self.ring.state();
+        state.refuse_gone(self.team)?;
+        if let Some(key) = state.data_key(owner, purpose)? {
+            return Ok(key);
+        }
+        let changing = self.ring.changing();
+        let mut state = State::clone(&self.ring.state());
+        state.refuse_gone(self.team)?;
+        // Somebody else may have been faster.
+        if let Some(key) = state.data_key(owner, purpose)? {
+            return Ok(key);
+        }
+        let key = SecretKey::random();
+        state.add(owner, purpose.name(), 1, &key)?;
+        self.ring.put(&changing, state)?;
+        Ok(key)
+    }
+
+    /// Encrypts a value for `purpose`, bound to tenant and place. 28 bytes longer than it.
+    ///
+    /// # Errors
+    /// As [`TenantKeys::key`].
+    pub fn seal(&self, purpose: Purpose, place: &Binding<'_>, value: &[u8]) -> Result<Vec<u8>, Error> {
+        let aad = bound(Owner::Team(self.team), purpose, place);
+        Ok(envelope::seal(&self.key(purpose)?, &aad, value))
+    }
+
+    /// What [`TenantKeys::seal`] was given, for the same tenant, purpose and place.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], and as [`TenantKeys::key`].
+    pub fn unseal(&self, purpose: Purpose, place: &Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let aad = bound(Owner::Team(self.team), purpose, place);
+        envelope::unseal(&self.key(purpose)?, &aad, sealed).ok_or(Error::Sealed)
+    }
+
+    /// The salt of a row's commitments: 32 bytes that only the tenant's key can
+    /// tell, so that they need not be stored and are gone with the key. Without
+    /// the salt a commitment says nothing about what it commits to.
+    ///
+    /// # Errors
+    /// As [`TenantKeys::key`].
+    pub fn salt(&self, place: &Binding<'_>) -> Result<SecretKey, Error> {
+        let key = self.key(Purpose::Commitments)?;
+        let aad = bound(Owner::Team(self.team), Purpose::Commitments, place);
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), &aad);
+        Ok(SecretKey::from_bytes(tag.as_ref().try_into().expect("a tag has 32 bytes")))
+    }
+}
+
+fn bound(owner: Owner, purpose: Purpose, place: &Binding<'_>) -> Vec<u8> {
+    let (owner, version) = (owner.to_string(), place.version.to_le_bytes());
+    let (owner, purpose) = (owner.as_bytes(), purpose.name().as_bytes());
+    aad(&[b"value", owner, purpose, place.table.as_bytes(), place.row, &version])
+}
+
+impl State {
+    /// A new root under the KMS, and the platform's keys: these, and new ones
+    /// for what they lack.
+    fn new(kms: &dyn Kms, keys: Vec<(String, u32, SecretKey)>) -> Result<State, Error> {
+        let ring = RingText {
+            id: crate::random(),
+            kind: kms.kind().to_owned(),
+            kms_key: String::new(),
+            root: Wrapping { version: 0, bytes: Vec::new() },
+            retire: None,
+            owed: false,
+            gone: Default::default(),
+            owners: Default::default(),
+        };
+        let mut state = State { root: SecretKey::random(), ring };
+        state.change_root(kms)?;
+        for (purpose, version, key) in &keys {
+            state.add(Owner::Platform, purpose, *version, key)?;
         }
         for purpose in Purpose::ALL {
-            if !keys.iter().any(|k| k.tenant == PLATFORM && k.purpose == purpose.name()) {
-                if Purpose::LATER.contains(&purpose) {
-                    keys.push(DataKey::random(purpose));
-                    continue;
-                }
-                return Err(Error::damaged(path, format!("it has no key for {}", purpose.name())));
+            if !keys.iter().any(|(have, ..)| have == purpose.name()) {
+                state.add(Owner::Platform, purpose.name(), 1, &SecretKey::random())?;
             }
         }
-        Ok(KeyRing { keys })
+        Ok(state)
     }
-}
 
-/// What a sealed value is bound to. None of the first parts holds a `|`.
-fn aad(tenant: &str, purpose: &str, version: u32, name: &str) -> String {
-    format!("bedplate|{tenant}|{purpose}|{version}|{name}")
-}
-
-/// Nonce, ciphertext, tag. The nonce is random: a key seals a few thousand
-/// values at most, where 96 bits are far from colliding.
-fn seal(key: &SecretKey, aad: &str, value: &[u8]) -> Vec<u8> {
-    let nonce: [u8; NONCE] = random();
-    let mut sealed = Vec::with_capacity(NONCE + value.len() + TAG);
-    sealed.extend_from_slice(&nonce);
-    sealed.extend_from_slice(value);
-    let tag = cipher(key)
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(aad.as_bytes()),
-            &mut sealed[NONCE..],
-        )
-        .expect("a value is far below AES-GCM's 64 GiB");
-    sealed.extend_from_slice(tag.as_ref());
-    sealed
-}
-
-fn unseal(key: &SecretKey, aad: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (nonce, rest) = sealed.split_at_checked(NONCE)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut plain = Zeroizing::new(rest.to_vec());
-    let length = cipher(key).open_in_place(nonce, Aad::from(aad.as_bytes()), &mut plain).ok()?.len();
-    plain.truncate(length);
-    Some(plain)
-}
-
-fn cipher(key: &SecretKey) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).expect("the key has 32 bytes"))
-}
-
-fn read_ring(path: &Path) -> Result<Option<RingText>, Error> {
-    file::read(path)?.map(|text| RingText::read(&text, path)).transpose()
-}
-
-fn has_data(dir: &Path) -> Result<bool, Error> {
-    match fs::read_dir(dir) {
-        Ok(mut entries) => {
-            Ok(entries.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "db"))))
+    fn refuse_gone(&self, team: TeamId) -> Result<(), Error> {
+        match self.ring.gone.contains_key(&team) {
+            true => Err(Error::Shredded { tenant: team.to_string() }),
+            false => Ok(()),
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::io(dir, e)),
     }
+
+    /// What the KMS binds the root to.
+    fn context(&self) -> Vec<u8> {
+        aad(&[b"root", &self.ring.id])
+    }
+
+    /// A new root, wrapped by the KMS, and all KEKs under it.
+    fn change_root(&mut self, kms: &dyn Kms) -> Result<(), Error> {
+        let root = SecretKey::random();
+        let wrapping = kms.wrap(&root, &self.context())?;
+        let id = self.ring.id;
+        for (owner, keys) in &mut self.ring.owners {
+            let aad = kek_aad(&id, *owner, keys.kek_version);
+            let kek = envelope::unwrap(&self.root, &aad, &keys.kek).ok_or_else(|| changed(*owner))?;
+            keys.kek = envelope::wrap(&root, &aad, &kek);
+        }
+        self.ring.kind = kms.kind().to_owned();
+        self.ring.kms_key = kms.about()?.key.replace(char::is_whitespace, "_");
+        (self.root, self.ring.root) = (root, wrapping);
+        Ok(())
+    }
+
+    /// A new KEK, and the tenant's data keys under it.
+    fn rotate_kek(&mut self, owner: Owner) -> Result<u32, Error> {
+        let id = self.ring.id;
+        let old = self.kek(owner)?;
+        let kek = SecretKey::random();
+        let Some(keys) = self.ring.owners.get_mut(&owner) else {
+            // It has none yet: its first is as good as a second.
+            return self.add_owner(owner).map(|_| 1);
+        };
+        let old = old.ok_or_else(|| changed(owner))?;
+        let version = keys.kek_version + 1;
+        for data in &mut keys.data {
+            let before = data_aad(&id, owner, &data.purpose, data.version, keys.kek_version);
+            let key = envelope::unwrap(&old, &before, &data.wrapped).ok_or_else(|| changed(owner))?;
+            let after = data_aad(&id, owner, &data.purpose, data.version, version);
+            data.wrapped = envelope::wrap(&kek, &after, &key);
+        }
+        keys.kek_version = version;
+        keys.kek = envelope::wrap(&self.root, &kek_aad(&id, owner, version), &kek);
+        Ok(version)
+    }
+
+    fn add(&mut self, owner: Owner, purpose: &str, version: u32, key: &SecretKey) -> Result<(), Error> {
+        let kek = match self.kek(owner)? {
+            Some(kek) => kek,
+            None => self.add_owner(owner)?,
+        };
+        let id = self.ring.id;
+        let keys = self.ring.owners.get_mut(&owner).ok_or_else(|| changed(owner))?;
+        let aad = data_aad(&id, owner, purpose, version, keys.kek_version);
+        let wrapped = envelope::wrap(&kek, &aad, key);
+        keys.data.push(DataKey { purpose: purpose.into(), version, wrapped });
+        Ok(())
+    }
+
+    fn add_owner(&mut self, owner: Owner) -> Result<SecretKey, Error> {
+        let kek = SecretKey::random();
+        let wrapped = envelope::wrap(&self.root, &kek_aad(&self.ring.id, owner, 1), &kek);
+        self.ring.owners.insert(owner, Keys { kek_version: 1, kek: wrapped, data: Vec::new() });
+        Ok(kek)
+    }
+
+    fn kek(&self, owner: Owner) -> Result<Option<SecretKey>, Error> {
+        let Some(keys) = self.ring.owners.get(&owner) else { return Ok(None) };
+        let aad = kek_aad(&self.ring.id, owner, keys.kek_version);
+        envelope::unwrap(&self.root, &aad, &keys.kek).map(Some).ok_or_else(|| changed(owner))
+    }
+
+    /// The newest of a purpose.
+    fn data_key(&self, owner: Owner, purpose: Purpose) -> Result<Option<SecretKey>, Error> {
+        let Some(keys) = self.ring.owners.get(&owner) else { return Ok(None) };
+        let of = keys.data.iter().filter(|k| *k.purpose == *purpose.name());
+        let Some(data) = of.max_by_key(|k| k.version) else { return Ok(None) };
+        let kek = self.kek(owner)?.ok_or_else(|| changed(owner))?;
+        let aad = data_aad(&self.ring.id, owner, &data.purpose, data.version, keys.kek_version);
+        envelope::unwrap(&kek, &aad, &data.wrapped).map(Some).ok_or_else(|| changed(owner))
+    }
+}
+
+fn kek_aad(id: &[u8; 16], owner: Owner, version: u32) -> Vec<u8> {
+    aad(&[b"kek", id, owner.to_string().as_bytes(), &version.to_le_bytes()])
+}
+
+fn data_aad(id: &[u8; 16], owner: Owner, purpose: &str, version: u32, kek: u32) -> Vec<u8> {
+    let owner = owner.to_string();
+    aad(&[b"dek", id, owner.as_bytes(), purpose.as_bytes(), &version.to_le_bytes(), &kek.to_le_bytes()])
+}
+
+/// The file's authentication holds, so only memory can have changed.
+fn changed(owner: Owner) -> Error {
+    Error::Damaged { path: RING_FILE.into(), what: format!("a key of {owner} does not open") }
+}
+
+pub(crate) fn check_text(text: &str) -> Result<(), Error> {
+    let path = std::path::Path::new(RING_FILE);
+    if text.lines().next() == Some(old::HEAD) {
+        return old::OldRing::read(text, path).map(drop);
+    }
+    RingText::read(text, path).map(drop)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use seal::{KeyRing, Purpose};
+use seal::{Binding, KeyRing, Purpose};
 use store::totals::check_balance;
 use store::{
     Change, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting, Record, Records, Secrets,
@@ -179,17 +179,22 @@ impl Records for SqliteStore {
     }
 }
 
+/// Where a secret stands, so that one cannot be put in another's place.
+fn place(name: &str) -> Binding<'_> {
+    Binding { table: "secret", row: name.as_bytes(), version: 1 }
+}
+
 impl Secrets for SqliteStore {
     fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
         check_secret(name, value)?;
-        let sealed = self.keys.seal(Purpose::Secrets, name, value);
+        let sealed = self.keys.seal(Purpose::Secrets, &place(name), value);
         self.ask(|reply| Job::PutSecret(name.to_owned(), sealed, reply))
     }
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(sealed) = self.read(|connection| read::sealed_secret(connection, name))? else {
             return Ok(None);
         };
-        let value = self.keys.unseal(Purpose::Secrets, name, &sealed);
+        let value = self.keys.unseal(Purpose::Secrets, &place(name), &sealed);
         value.map(|value| Some(value.to_vec())).map_err(|e| Error::Damaged(format!("secret \"{name}\": {e}")))
     }
     fn secret_names(&self) -> Result<Vec<String>, Error> {

@@ -1,5 +1,5 @@
 //! The world around Bedplate, faked: a provider that can misbehave in every
-//! way seen in the field, a model hub, and a harness for the real binary.
+//! way seen in the field, a model hub, a vault, and a harness for the real binary.
 //!
 //! Blocking sockets and one thread per connection, on purpose: a fake that
 //! shares no code with what it tests, can cut a response at any byte, and
@@ -10,8 +10,10 @@ pub mod harness;
 pub mod http;
 pub mod hub;
 pub mod provider;
+pub mod vault;
 
 pub use client::{Answer, Ask, Open};
 pub use harness::Bedplate;
 pub use hub::Hub;
 pub use provider::{Behaviour, End, Phase, Provider, Seen};
+pub use vault::Vault;

@@ -26,8 +26,11 @@ const BUILD: [Need; 7] = [
 ];
 
 /// The SDK suites run in a virtual environment of their own.
-const TEST: [Need; 1] =
-    [Need { there: || answers("python3", &["-c", "import venv, ensurepip"]), package: "python3-venv" }];
+const TEST: [Need; 2] = [
+    Need { there: || answers("python3", &["-c", "import venv, ensurepip"]), package: "python3-venv" },
+    // A token in software, for the master key that stays in a device.
+    Need { there: || answers("softhsm2-util", &["--version"]), package: "softhsm2" },
+];
 
 /// For building and running.
 pub fn for_build() -> Result<()> {

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use serde::Serialize;
 
-use crate::args::{Cli, Global, Top};
+use crate::args::{self, Cli, Global, Top};
 use crate::client::Server;
 use crate::{Failure, pull};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Diff(args) => return declared::plan(&Server::new(&global)?, &args, json, false),
         Top::Apply(args) => declared::apply(&Server::new(&global)?, &args, json)?,
         Top::Status(args) => return declared::status(&Server::new(&global)?, &args, json),
-        Top::Serve(_) | Top::Doctor(_) => unreachable!("`sort` hands these to the caller"),
+        Top::Serve(_) | Top::Doctor(_) | Top::Keys(args::Keys::Rewrap(_)) => unreachable!("`sort` hands these to the caller"),
     }
     Ok(ExitCode::SUCCESS)
 }

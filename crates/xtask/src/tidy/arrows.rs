@@ -29,16 +29,19 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "toolgate",
         ],
     ),
-    ("edges", &["constrain", "engine", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
+    ("edges", &["constrain", "engine", "kms-pkcs11", "kms-vault", "kv-disk", "net", "observe", "runtime", "seal", "store-sqlite"]),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
     ("tools", &["bench", "journeys", "testkit", "xtask"]),
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 8] = [
+const SIDEWAYS: [(&str, &str, &str); 11] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
+    ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
+    ("kms-vault", "net", "a vault is reached over HTTP"),
+    ("kms-vault", "seal", "the port of whoever keeps the master key"),
     ("kv-disk", "seal", "what is stored is sealed"),
     ("engine", "constrain", "what may be said next is asked at each token"),
     ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
@@ -52,7 +55,8 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 6] = [
+    ("cryptoki", &["kms-pkcs11"]),
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
     ("llguidance", &["constrain"]),
