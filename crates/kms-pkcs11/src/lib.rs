@@ -85,11 +85,9 @@ impl Pkcs11 {
     }
 
     fn load(&self) -> Result<Module, Error> {
-        let unreachable =
-            |why: String| Error::Unreachable { kms: self.shown.clone(), why };
+        let unreachable = |why: String| Error::Unreachable { kms: self.shown.clone(), why };
         let path = &self.options.module;
-        let module =
-            Module::new(path).map_err(|e| unreachable(format!("load {}: {e}", path.display())))?;
+        let module = Module::new(path).map_err(|e| unreachable(format!("load {}: {e}", path.display())))?;
         match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             // A module keeps one state per process.
             Ok(()) | Err(Fault::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(module),
@@ -243,10 +241,11 @@ impl Kms for Pkcs11 {
             let mechanism = Mechanism::AesGcm(params.map_err(|e| self.error(&e))?);
             // What a device says of a tag that does not fit differs by maker:
             // after the object was found, that is what it means.
-            let mut plain = session.decrypt(&mechanism, *object, sealed).map_err(|e| match self.error(&e) {
-                Error::Unreachable { .. } if !is_lost(&e) => unfit(),
-                other => other,
-            })?;
+            let mut plain =
+                session.decrypt(&mechanism, *object, sealed).map_err(|e| match self.error(&e) {
+                    Error::Unreachable { .. } if !is_lost(&e) => unfit(),
+                    other => other,
+                })?;
             let key = <[u8; 32]>::try_from(plain.as_slice()).map(SecretKey::from_bytes);
             plain.zeroize();
             key.map_err(|_| unfit())

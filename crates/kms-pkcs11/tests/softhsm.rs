@@ -26,7 +26,10 @@ fn module() -> Option<PathBuf> {
 fn token(folder: &Path) {
     let (tokens, config) = (folder.join("tokens"), folder.join("softhsm2.conf"));
     std::fs::create_dir_all(&tokens).expect("a folder");
-    let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    let text = format!(
+        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+        tokens.display()
+    );
     std::fs::write(&config, text).expect("it is ours");
     let made = Command::new("softhsm2-util")
         .args(["--init-token", "--free", "--label", "bedplate-test", "--so-pin", "12345678", "--pin", PIN])
@@ -108,7 +111,10 @@ fn refuses_inside() {
     let error = says(&pkcs11("ours", "bedplate-test", "canary-97531-wrong"));
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     println!("{error} {error:?}");
-    assert!(good.unwrap(&wrapping, b"c").is_ok_and(|k| k.expose() == key.expose()), "the right PIN still works");
+    assert!(
+        good.unwrap(&wrapping, b"c").is_ok_and(|k| k.expose() == key.expose()),
+        "the right PIN still works"
+    );
 }
 
 #[test]
@@ -118,12 +124,8 @@ fn a_module_that_cannot_be_loaded_is_named() {
     std::fs::write(&garbage, "no library").expect("it is ours");
     for module in [garbage, folder.path().join("absent.so")] {
         let shown = module.display().to_string();
-        let kms = Pkcs11::new(Options {
-            module,
-            token: "t".into(),
-            pin: PIN.to_owned().into(),
-            key: "k".into(),
-        });
+        let kms =
+            Pkcs11::new(Options { module, token: "t".into(), pin: PIN.to_owned().into(), key: "k".into() });
         let error = kms.prepare().expect_err("refused");
         assert!(matches!(error, Error::Unreachable { .. }) && error.to_string().contains(&shown), "{error}");
         assert!(!format!("{error:?}").contains(PIN));

@@ -61,7 +61,8 @@ pub fn read(status: u16, body: &[u8]) -> Result<Answer, Refusal> {
     if has(&["too old", "too new", "encryption key not found", "key not found"]) {
         return Err(Refusal::NoKey);
     }
-    if has(&["message authentication failed", "invalid ciphertext", "unable to decrypt", "could not decrypt"]) {
+    if has(&["message authentication failed", "invalid ciphertext", "unable to decrypt", "could not decrypt"])
+    {
         return Err(Refusal::Ciphertext);
     }
     let why = if said.is_empty() { format!("status {status}") } else { format!("status {status}: {said}") };
@@ -83,7 +84,8 @@ impl Answer {
     /// for a key that is not of use to us.
     pub fn versions(&self) -> Option<(u32, u32)> {
         let data = self.data.as_ref()?;
-        let aead = matches!(data.kind.as_deref(), Some("aes256-gcm96" | "aes128-gcm96" | "chacha20-poly1305"));
+        let aead =
+            matches!(data.kind.as_deref(), Some("aes256-gcm96" | "aes128-gcm96" | "chacha20-poly1305"));
         if !aead || data.derived == Some(true) {
             return None;
         }
@@ -125,8 +127,12 @@ mod tests {
             "supports_signing":false,"imported":false},"wrap_info":null,"warnings":null,"auth":null}"#;
         let answer = read(200, body.as_bytes()).unwrap_or_else(|_| panic!("it reads"));
         assert_eq!(answer.versions(), Some((3, 2)));
-        for other in [r#"{"data":{"type":"rsa-2048","latest_version":1}}"#, r#"{"data":{}}"#, "{}",
-            r#"{"data":{"type":"aes256-gcm96","derived":true,"latest_version":1}}"#] {
+        for other in [
+            r#"{"data":{"type":"rsa-2048","latest_version":1}}"#,
+            r#"{"data":{}}"#,
+            "{}",
+            r#"{"data":{"type":"aes256-gcm96","derived":true,"latest_version":1}}"#,
+        ] {
             assert!(read(200, other.as_bytes()).is_ok_and(|a| a.versions().is_none()), "{other}");
         }
     }
@@ -143,7 +149,9 @@ mod tests {
         assert_eq!(refusal(404, r#"{"errors":[]}"#), Refusal::NoKey);
         let denied = refusal(403, &says("permission denied"));
         assert_eq!(denied, Refusal::Denied("status 403: permission denied".into()));
-        assert!(matches!(refusal(503, &says("Vault is sealed")), Refusal::Away(why) if why.contains("sealed")));
+        assert!(
+            matches!(refusal(503, &says("Vault is sealed")), Refusal::Away(why) if why.contains("sealed"))
+        );
         for (status, body) in [(502, "<html>"), (429, ""), (500, r#"{"errors":["internal error"]}"#)] {
             assert!(matches!(refusal(status, body), Refusal::Away(_)), "{status}");
         }

@@ -68,13 +68,17 @@ impl Vault {
     pub fn new(options: Options) -> Result<Vault, Error> {
         let shown = format!("vault key {}/{}", options.mount, options.key);
         let refused = |why: String| Error::Refused { kms: shown.clone(), why };
-        let (origin, _) = Origin::split(&options.address, Reach::Private).map_err(|e| refused(e.to_string()))?;
+        let (origin, _) =
+            Origin::split(&options.address, Reach::Private).map_err(|e| refused(e.to_string()))?;
         if !origin.is_tls() && !is_this_machine(origin.host()) {
-            return Err(refused(format!("{origin} is not encrypted: keys would cross the network as they are")));
+            return Err(refused(format!(
+                "{origin} is not encrypted: keys would cross the network as they are"
+            )));
         }
         for (what, name) in [("mount", &options.mount), ("key", &options.key)] {
             // They become part of paths, and a key's name stands in the ring.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c) || (what == "mount" && c == '/');
+            let plain =
+                |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c) || (what == "mount" && c == '/');
             if name.is_empty() || name.len() > 200 || !name.chars().all(plain) || name.contains("..") {
                 return Err(refused(format!("\"{name:.80}\" is no name of a {what}")));
             }
@@ -121,9 +125,9 @@ impl Vault {
             })
         };
         let done = std::thread::scope(|scope| scope.spawn(exchange).join());
-        let (status, bytes) = done
-            .unwrap_or_else(|_| Err("the call panicked".into()))
-            .map_err(|why| Error::Unreachable { kms: self.shown.clone(), why: format!("{}: {why}", self.origin) })?;
+        let (status, bytes) = done.unwrap_or_else(|_| Err("the call panicked".into())).map_err(|why| {
+            Error::Unreachable { kms: self.shown.clone(), why: format!("{}: {why}", self.origin) }
+        })?;
         answer::read(status, &bytes).map_err(|refusal| self.error(refusal))
     }
 
@@ -204,14 +208,16 @@ impl Kms for Vault {
         let plaintext = plaintext(key, context);
         let body = json!({ "plaintext": *plaintext, "associated_data": Base64::encode_string(context) });
         let answer = self.post(&format!("encrypt/{}", self.key), &body)?;
-        let text = answer.ciphertext().filter(|t| t.len() <= WRAPPING_MAX).ok_or_else(|| self.unwrap_error())?;
+        let text =
+            answer.ciphertext().filter(|t| t.len() <= WRAPPING_MAX).ok_or_else(|| self.unwrap_error())?;
         let version = version_of(text).ok_or_else(|| self.unwrap_error())?;
         Ok(Wrapping { version, bytes: text.as_bytes().to_vec() })
     }
 
     fn unwrap(&self, wrapping: &Wrapping, context: &[u8]) -> Result<SecretKey, Error> {
         let text = std::str::from_utf8(&wrapping.bytes).ok();
-        let text = text.filter(|t| version_of(t) == Some(wrapping.version)).ok_or_else(|| self.unwrap_error())?;
+        let text =
+            text.filter(|t| version_of(t) == Some(wrapping.version)).ok_or_else(|| self.unwrap_error())?;
         let body = json!({ "ciphertext": text, "associated_data": Base64::encode_string(context) });
         let answer = self.post(&format!("decrypt/{}", self.key), &body)?;
         let mut bytes = Zeroizing::new([0; 64]);

@@ -86,7 +86,10 @@ fn keys_cross_plain_http_to_this_machine_only() {
         assert!(Vault::new(Options { address: address.into(), ..options(&server) }).is_ok(), "{address}");
     }
     for key in ["", "a/b", "../x", "a b", "ä"] {
-        assert!(matches!(refusal(Options { key: key.into(), ..options(&server) }), Error::Refused { .. }), "{key}");
+        assert!(
+            matches!(refusal(Options { key: key.into(), ..options(&server) }), Error::Refused { .. }),
+            "{key}"
+        );
     }
 }
 

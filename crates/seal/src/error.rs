@@ -59,9 +59,10 @@ impl Error {
             Error::Io { .. } => ("SE0006", "check the directory's owner, mode and free space".into()),
             Error::Sealed => ("SE0007", "put the secret again".into()),
             Error::OtherKind { expected, .. } => ("SE0008", format!("start with {expected}")),
-            Error::Unreachable { .. } => {
-                ("SE0009", "nothing was changed and no key was made: mend the way to it, then try again".into())
-            }
+            Error::Unreachable { .. } => (
+                "SE0009",
+                "nothing was changed and no key was made: mend the way to it, then try again".into(),
+            ),
             Error::Refused { .. } => ("SE0010", "check its credentials and what they allow".into()),
             Error::NoKey { .. } => {
                 ("SE0011", "a keyring of before the key's destruction cannot be opened any more".into())

@@ -29,8 +29,8 @@ use crate::envelope::{self, Binding, aad};
 use crate::kms::{About, GivenKms, Kms, Wrapping};
 use crate::{Error, SecretKey, file};
 
-pub use text::RING_FILE;
 pub use open::{RingShown, Source, inspect_ring};
+pub use text::RING_FILE;
 use text::{DataKey, Keys, Owner, RingText};
 
 /// What a data key is for.
@@ -148,7 +148,9 @@ impl KeyRing {
     /// For a purpose that is not one of [`Purpose::ALL`].
     pub fn key(&self, purpose: Purpose) -> SecretKey {
         let found = self.state().data_key(Owner::Platform, purpose);
-        found.expect("opening unwraps them all").expect("opening makes one for each of the platform's purposes")
+        found
+            .expect("opening unwraps them all")
+            .expect("opening makes one for each of the platform's purposes")
     }
 
     /// Encrypts a value for `purpose`, bound to its place. 28 bytes longer than it.
@@ -161,7 +163,12 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`Error::Sealed`].
-    pub fn unseal(&self, purpose: Purpose, place: &Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub fn unseal(
+        &self,
+        purpose: Purpose,
+        place: &Binding<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let key = self.key(purpose);
         let older = || {
             let row = std::str::from_utf8(place.row).ok()?;
@@ -354,7 +361,12 @@ impl TenantKeys {
     ///
     /// # Errors
     /// [`Error::Sealed`], and as [`TenantKeys::key`].
-    pub fn unseal(&self, purpose: Purpose, place: &Binding<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub fn unseal(
+        &self,
+        purpose: Purpose,
+        place: &Binding<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let aad = bound(Owner::Team(self.team), purpose, place);
         envelope::unseal(&self.key(purpose)?, &aad, sealed).ok_or(Error::Sealed)
     }

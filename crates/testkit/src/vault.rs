@@ -99,9 +99,13 @@ fn serve(state: &Mutex<State>, peer: &mut Peer, request: &Received) -> io::Resul
     state.seen.push(request.clone());
     let reply = match state.fault {
         Some(Fault::Hangup) => return Ok(false),
-        Some(Fault::Html) => return peer.answer(200, &[("content-type", "text/html")], "<html>").map(|()| true),
+        Some(Fault::Html) => {
+            return peer.answer(200, &[("content-type", "text/html")], "<html>").map(|()| true);
+        }
         Some(Fault::Sealed) => Err((503, "Vault is sealed")),
-        Some(Fault::MayNotDestroy) if request.path.ends_with("/trim") || request.path.ends_with("/config") => {
+        Some(Fault::MayNotDestroy)
+            if request.path.ends_with("/trim") || request.path.ends_with("/config") =>
+        {
             Err((403, "permission denied"))
         }
         _ if request.header("x-vault-token") != Some(&state.token) => Err((403, "permission denied")),

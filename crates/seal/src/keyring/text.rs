@@ -143,8 +143,16 @@ impl RingText {
             }
         };
         let owed = lines.next_if_eq(&"owed").is_some();
-        let mut ring =
-            RingText { id, kind, kms_key, root, retire, owed, gone: BTreeMap::new(), owners: BTreeMap::new() };
+        let mut ring = RingText {
+            id,
+            kind,
+            kms_key,
+            root,
+            retire,
+            owed,
+            gone: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        };
         for (count, line) in lines.by_ref().enumerate() {
             if let Some(end) = line.strip_prefix("end ") {
                 let whole = end.split(' ').next().and_then(|n| n.parse().ok()) == Some(count);

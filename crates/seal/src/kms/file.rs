@@ -136,15 +136,20 @@ impl Kms for FileKms {
     fn unwrap(&self, wrapping: &Wrapping, context: &[u8]) -> Result<SecretKey, Error> {
         let versions = self.read()?;
         let found = versions.iter().find(|(version, _)| *version == wrapping.version);
-        let (_, master) = found
-            .ok_or_else(|| Error::NoKey { kms: self.shown(), key: format!("version {}", wrapping.version) })?;
+        let (_, master) = found.ok_or_else(|| Error::NoKey {
+            kms: self.shown(),
+            key: format!("version {}", wrapping.version),
+        })?;
         local::unwrap(master, &wrapping.bytes, context, &self.shown())
     }
 
     fn rotate(&self) -> Result<u32, Error> {
         let mut versions = self.read()?;
         if versions.len() == VERSIONS_MAX {
-            return Err(Error::Cannot { kms: self.shown(), what: "holds 16 versions: destroy old ones first" });
+            return Err(Error::Cannot {
+                kms: self.shown(),
+                what: "holds 16 versions: destroy old ones first",
+            });
         }
         let version = newest(&versions).0 + 1;
         versions.push((version, SecretKey::random()));

@@ -42,7 +42,10 @@ impl Kms for GivenKms {
         local::unwrap(&self.0, &wrapping.bytes, context, WHAT)
     }
     fn rotate(&self) -> Result<u32, Error> {
-        Err(Error::Cannot { kms: WHAT.into(), what: "is changed by giving another one: `bedplate keys rewrap`" })
+        Err(Error::Cannot {
+            kms: WHAT.into(),
+            what: "is changed by giving another one: `bedplate keys rewrap`",
+        })
     }
     fn destroy(&self, _below: u32) -> Result<(), Error> {
         Err(Error::Cannot { kms: WHAT.into(), what: "is not ours to destroy" })

@@ -125,7 +125,9 @@ fn a_key_file_of_garbage_is_damaged_and_stays_as_it_is() {
     let dir = folder();
     let path = dir.path().join(MASTER_FILE);
     let key = "A".repeat(43) + "=";
-    for text in ["", "\n", "x", "1", &format!("2 {key}\n1 {key}\n"), &format!("1 {key}\n1 {key}"), "99999999999 x"] {
+    for text in
+        ["", "\n", "x", "1", &format!("2 {key}\n1 {key}\n"), &format!("1 {key}\n1 {key}"), "99999999999 x"]
+    {
         write_private(&path, text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         let error = refused(dir.path(), &Source::File);
         assert!(matches!(error, Error::Damaged { .. }), "{text:?}: {error}");

@@ -1,7 +1,7 @@
 //! Rings of the first format open, once, and are of today's format then.
 
-use ring::hmac;
 use base64ct::{Base64, Encoding};
+use ring::hmac;
 
 use super::*;
 use crate::envelope;
