@@ -23,6 +23,7 @@ use std::time::Duration;
 use base64ct::{Base64, Encoding};
 use net::client::{Client, Config, Reach, Request, Timeouts};
 use net::{Bytes, HeaderMap, HeaderValue, Origin, header, uri::PathAndQuery};
+use policy::{Clearance, Errand};
 use ring::digest::{SHA256, digest};
 use seal::kms::{About, Kms, WRAPPING_MAX, Wrapping};
 use seal::{Error, SecretKey};
@@ -119,7 +120,8 @@ impl Vault {
                 let timeouts =
                     Timeouts { connect: WITHIN, first_byte: WITHIN, idle: WITHIN, total: Some(WITHIN) };
                 let client = Client::new(Config::default());
-                let response = client.send(&self.origin, request, &timeouts).await.map_err(chain)?;
+                let cleared = Clearance::errand(Errand::Kms);
+                let response = client.send(&cleared, &self.origin, request, &timeouts).await.map_err(chain)?;
                 let status = response.status.as_u16();
                 Ok((status, response.read_all(ANSWER_MAX).await.map_err(chain)?))
             })
