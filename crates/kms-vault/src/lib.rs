@@ -121,7 +121,8 @@ impl Vault {
                     Timeouts { connect: WITHIN, first_byte: WITHIN, idle: WITHIN, total: Some(WITHIN) };
                 let client = Client::new(Config::default());
                 let cleared = Clearance::errand(Errand::Kms);
-                let response = client.send(&cleared, &self.origin, request, &timeouts).await.map_err(chain)?;
+                let response =
+                    client.send(&cleared, &self.origin, request, &timeouts).await.map_err(chain)?;
                 let status = response.status.as_u16();
                 Ok((status, response.read_all(ANSWER_MAX).await.map_err(chain)?))
             })
