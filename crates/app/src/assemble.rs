@@ -24,6 +24,7 @@ use units::{Labels, Micros, Usd};
 
 use crate::engines::{self, GUIDE};
 use crate::labels;
+use crate::shields::Shields;
 
 /// What assembling needs beside the declared state.
 pub struct Parts<'a> {
@@ -80,11 +81,21 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
         let guide = build.guide();
         routes.insert(GUIDE.into(), Arc::new(guide));
     }
+    let upstreams = build.upstreams.values().filter_map(|u| u.as_deref().ok());
+    let mut shields = Shields::new(&documents, upstreams, &mut build.problems);
     for document in &documents {
         let Spec::Feature(declared) = &document.spec else { continue };
         match feature(&document.name, declared, state, &routes) {
-            Ok(route) => drop(routes.insert(document.name.as_str().into(), Arc::new(route))),
+            Ok(mut route) => {
+                plant(&mut route, parts.pepper, &shields);
+                routes.insert(document.name.as_str().into(), Arc::new(route));
+            }
             Err(report) => build.problems.push(report),
+        }
+    }
+    for route in routes.values_mut() {
+        if let Some(guarded) = shields.guarded(route) {
+            *route = Arc::new(guarded);
         }
     }
     parts.models.keep(&build.wanted);
@@ -103,8 +114,11 @@ fn feature(
 ) -> Result<Route, Report> {
     let of = |route: &Arc<Route>| Route {
         name: name.into(),
+        // Those of its model, and its own.
+        guards: route.guards.iter().chain(&declared.guards).cloned().collect(),
         feature: Some(Arc::new(gateway::Feature {
             name: name.into(),
+            canary: None,
             prompt: declared.prompt.as_deref().map(Arc::from),
             teams: declared.teams.as_ref().map(|names| {
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));
@@ -117,6 +131,19 @@ fn feature(
         Report::new("MF0031", format!("Feature \"{name}\" is not in force"))
             .because(format!("no model is named \"{}\"", declared.model))
     })
+}
+
+/// Gives a feature's prompt a mark of its own, if a guard looks for marks: words
+/// that nobody says unless they repeat the prompt.
+fn plant(route: &mut Route, pepper: &Pepper, shields: &Shields<'_>) {
+    let Some(feature) = route.feature.as_deref().filter(|f| f.prompt.is_some()) else { return };
+    if !shields.wants_canary(&route.guards) {
+        return;
+    }
+    let tag = pepper.hash(&format!("canary of feature {}", feature.name));
+    let digits: String = tag[..8].iter().map(|b| format!("{b:02x}")).collect();
+    let feature = gateway::Feature { canary: Some(format!("canary-{digits}").into()), ..feature.clone() };
+    route.feature = Some(Arc::new(feature));
 }
 
 fn adapter_names(model: &manifest::Model) -> BTreeSet<&str> {
@@ -308,7 +335,8 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn route(&mut self, name: &str, model: &manifest::Model) -> Route {
-        let mut route = Route { labels: model.labels.clone(), ..self.empty(name) };
+        let mut route =
+            Route { labels: model.labels.clone(), guards: model.guards.clone(), ..self.empty(name) };
         let t = model.timeouts;
         if let Some(total) = t.total_ms.and_then(|ms| u32::try_from(ms).ok()) {
             route.deadlines.total_ms = total;
@@ -338,7 +366,8 @@ impl Build<'_> {
     /// to fall back to.
     fn adapted(&mut self, name: &str, adapter: &str, model: &manifest::Model) -> Route {
         let name = format!("{name}:{adapter}");
-        let mut route = Route { labels: model.labels.clone(), ..self.empty(&name) };
+        let mut route =
+            Route { labels: model.labels.clone(), guards: model.guards.clone(), ..self.empty(&name) };
         for (rank, target) in (0..).zip(&model.targets) {
             let manifest::Place::Local(local) = &target.place else { continue };
             let Some(adapter) = local.adapters.iter().find(|a| a.name == adapter) else { continue };
@@ -369,6 +398,9 @@ impl Build<'_> {
             targets: Vec::new(),
             absent: Vec::new(),
             feature: None,
+            guards: Vec::new(),
+            shield: None,
+            detectors: Vec::new(),
             deadlines: Deadlines::default(),
             created: self.parts.now.seconds(),
             labels: Labels::default(),

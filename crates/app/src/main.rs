@@ -13,6 +13,7 @@ mod labels;
 mod listen;
 mod pages;
 mod serve;
+mod shields;
 
 use std::process::ExitCode;
 

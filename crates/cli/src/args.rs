@@ -60,6 +60,9 @@ pub enum Top {
     /// Budgets: limits on what may be spent.
     #[command(subcommand)]
     Budget(Budget),
+    /// Guards: what is looked for in requests and answers.
+    #[command(subcommand)]
+    Guard(Guard),
     /// Models: list, fetch, inspect and measure.
     #[command(subcommand)]
     Model(Model),
@@ -395,6 +398,23 @@ pub enum Period {
     Day,
     Month,
     Total,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Guard {
+    /// Show what a guard finds in a text; exit 1 when it blocks it. Known secrets are only looked for by the server.
+    Test {
+        /// The guard's name.
+        name: String,
+        /// The text; otherwise it is read from --file or standard input.
+        #[arg(long, conflicts_with = "file")]
+        text: Option<String>,
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Take the guard from this manifest instead of the server.
+        #[arg(long, value_name = "FILE")]
+        manifests: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

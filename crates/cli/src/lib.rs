@@ -19,6 +19,7 @@ pub mod doctor;
 mod duration;
 mod explain;
 mod failure;
+pub mod guard;
 mod progress;
 mod pull;
 mod size;

@@ -90,7 +90,7 @@ fn required(kind: Kind) -> policy::Action {
     match kind {
         Kind::Provider | Kind::Model | Kind::Feature => policy::Action::Deploy,
         // What a tool is trusted with decides what the gate lets through.
-        Kind::Tool => policy::Action::ManagePolicy,
+        Kind::Guard | Kind::Tool => policy::Action::ManagePolicy,
         Kind::Team => policy::Action::ManageAccess,
         Kind::Budget => policy::Action::ManageBudgets,
     }
@@ -123,6 +123,7 @@ fn known(state: &State, current: &[Document]) -> Known {
         |id: TeamId| state.teams.iter().find(|t| t.id == id).map(|t| t.name.as_str()).unwrap_or_default();
     Known {
         catalog: dialects::providers::all().iter().map(|p| p.name.clone()).collect(),
+        guards: named(Kind::Guard),
         providers: named(Kind::Provider),
         // The built-in model is declared by the server itself.
         models: named(Kind::Model).into_iter().chain(["bedplate-guide".into()]).collect(),
@@ -174,7 +175,7 @@ fn changes(
                 changes.push(Change::PutBudget(budget(&ahead, &document.name, declared, now)?))
             }
             Spec::Model(model) => changes.extend(prices(&ahead, model, now)?),
-            Spec::Feature(_) | Spec::Provider(_) | Spec::Tool(_) => {}
+            Spec::Feature(_) | Spec::Guard(_) | Spec::Provider(_) | Spec::Tool(_) => {}
         }
     }
     Ok(changes)

@@ -118,6 +118,13 @@ pub(crate) struct Account {
     /// When the first byte of an answer was ready for the client, after `received_us`.
     pub first_byte_us: Option<u64>,
     pub hold_journaled: bool,
+    /// What guards said: first of the request, then of the answer.
+    pub verdicts: Vec<guards::Verdict>,
+    /// The guards of the answer. They stay here, so that a client that leaves
+    /// does not take along what they have seen.
+    pub guard: Option<Box<guards::StreamGuard>>,
+    /// A guard allows no target outside of this process.
+    pub local_only: bool,
     /// Counts the request as in flight until its account ends.
     #[expect(dead_code, reason = "it counts by being held")]
     pub in_flight: observe::metrics::Held,

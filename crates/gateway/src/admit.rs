@@ -103,6 +103,9 @@ pub(crate) fn admit_worst(
                 live: None,
                 first_byte_us: None,
                 hold_journaled: false,
+                verdicts: Vec::new(),
+                guard: None,
+                local_only: false,
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });
             admitted.raise(&labels);

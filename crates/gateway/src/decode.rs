@@ -20,6 +20,8 @@ pub(crate) struct Asked {
     decoded: OnceCell<Decoded>,
     /// The decoded request is not what the client wrote any more.
     rewritten: bool,
+    /// Fields that a guard's rewriting left out.
+    left_out: Vec<String>,
 }
 
 pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<Asked, Report> {
@@ -33,6 +35,7 @@ pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<As
         envelope,
         decoded: OnceCell::new(),
         rewritten: false,
+        left_out: Vec::new(),
     })
 }
 
@@ -87,11 +90,24 @@ impl Asked {
         self.rewritten
     }
 
+    /// The body that guards made of it takes the place of the client's.
+    pub fn replace(&mut self, body: Bytes, left_out: Vec<String>) -> Result<(), Report> {
+        self.envelope = dialects::scan(&body).map_err(Report::from)?;
+        (self.body, self.left_out) = (body, left_out);
+        self.decoded = OnceCell::new();
+        Ok(())
+    }
+
+    /// The fields that no target is told, because guards could not read them.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
     /// The parameters that the local engine is not told: it takes canonical requests only (TRAPS S2).
     pub fn unheard(&self) -> Vec<String> {
         let Some(decoded) = self.decoded.get() else { return Vec::new() };
         let rest = decoded.rest.iter().map(|(name, _)| name.clone());
-        rest.chain(decoded.lost.iter().cloned()).collect()
+        rest.chain(decoded.lost.iter().cloned()).chain(self.left_out.iter().cloned()).collect()
     }
 
     /// A guess of the prompt's tokens that rather overstates: three bytes of

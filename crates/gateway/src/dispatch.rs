@@ -101,6 +101,14 @@ fn nowhere(account: &Account, plan: &Plan) -> Report {
     if plan.rejected.iter().any(|r| r.reason == Reason::Barred) {
         return label::nowhere(account);
     }
+    if account.local_only && !account.route.targets.iter().any(|t| matches!(t.place, Place::Engine { .. })) {
+        return Report::new(
+            "GD0003",
+            format!("model \"{}\" has no target inside this process", account.model),
+        )
+        .because("a guard found data in the request that must not leave it")
+        .hint("ask a local model, or take the data out");
+    }
     // What clients compact their history on, with both numbers (TRAPS S8).
     let too_short = |r: &Rejection| match r.reason {
         Reason::ContextTooShort { context, prompt } => Some((context, prompt)),

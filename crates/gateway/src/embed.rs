@@ -21,8 +21,8 @@ pub(crate) async fn embed(
     let principal = identify::identify(arrival, &request)?;
     let asked = decode::decode(arrival, request).await?;
     let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
-    let screened = screen::screen(admitted, &asked)?;
-    let mut prepared = prepare::prepare(screened, asked)?;
+    let screened = screen::screen(worker, admitted, asked).await?;
+    let mut prepared = prepare::prepare(screened)?;
     let mut plan = plan::plan(&mut prepared);
     // The engine answers here and providers in dispatch; a route may hold both.
     let route = prepared.admitted.route.clone();

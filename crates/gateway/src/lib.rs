@@ -45,7 +45,8 @@ use store::Store;
 pub use feature::Feature;
 pub use headers::error;
 pub use identify::who;
-pub use snapshot::{Place, Route, Snapshot, Target, Upstream};
+pub use screen::detector;
+pub use snapshot::{Detector, Place, Route, Snapshot, Target, Upstream};
 pub use surface::{Surface, find};
 
 /// Everything the data plane shares between its workers.

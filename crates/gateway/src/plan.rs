@@ -2,6 +2,7 @@
 
 use routing::{Need, Plan, Reason};
 
+use crate::Place;
 use crate::account::Account;
 use crate::prepare::Prepared;
 
@@ -18,7 +19,8 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
     };
     let seed = account.id.0.as_bytes()[8..].try_into().map_or(0, u64::from_le_bytes);
     let route = account.route.clone();
-    let plan = routing::plan(&route.candidates, &route.health(), &need, account.at, seed);
+    let mut plan = routing::plan(&route.candidates, &route.health(), &need, account.at, seed);
+    let away = keep_local(account, &mut plan);
     account.rejected = plan
         .rejected
         .iter()
@@ -35,6 +37,7 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
                 .iter()
                 .map(|(sku, why)| store::Rejected { target: sku.to_string(), reason: why.clone() }),
         )
+        .chain(away)
         .collect();
     account.step("plan", from, String::new());
     plan
@@ -44,4 +47,22 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
 fn barred(account: &Account) -> u64 {
     let bars = |(at, target)| if account.clear(target).is_err() { 1u64 << at } else { 0 };
     (0..64).zip(account.route.targets.iter().map(AsRef::as_ref)).map(bars).sum()
+}
+
+/// Takes the targets outside of this process from the plan when a guard says so.
+fn keep_local(account: &Account, plan: &mut Plan) -> Vec<store::Rejected> {
+    let mut away: Vec<store::Rejected> = Vec::new();
+    if !account.local_only {
+        return away;
+    }
+    plan.attempts.retain(|attempt| {
+        let target = &account.route.targets[attempt.target];
+        let is_local = matches!(target.place, Place::Engine { .. });
+        if !is_local && !away.iter().any(|r| r.target == *target.sku) {
+            let reason = String::from("a guard allows only targets inside this process");
+            away.push(store::Rejected { target: target.sku.to_string(), reason });
+        }
+        is_local
+    });
+    away
 }

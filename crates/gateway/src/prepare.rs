@@ -3,6 +3,8 @@
 //! A feature's own words come before the client's. No cache, memory or
 //! retrieval exists in this version, and `bedplate-cache` says `miss`.
 
+use guards::StreamGuard;
+
 use crate::Surface;
 use crate::account::Admitted;
 use crate::decode::Asked;
@@ -15,13 +17,18 @@ pub(crate) struct Prepared {
     pub asked: Asked,
 }
 
-pub(crate) fn prepare(screened: Screened, mut asked: Asked) -> Result<Prepared, Stop> {
-    let admitted = screened.into_admitted();
+pub(crate) fn prepare(screened: Screened) -> Result<Prepared, Stop> {
+    let (mut admitted, mut asked, vault) = screened.into_parts();
     let chats = admitted.surface != Surface::Embed;
     if let Some(feature) = admitted.route.feature.clone().filter(|f| chats && f.prompt.is_some())
         && let Err(report) = asked.rewrite(|request| feature.prepend(request))
     {
         return Err(Stop::Failed(admitted, report));
+    }
+    let shield = admitted.route.shield.clone().unwrap_or_default();
+    if shield.looks_at_output() || !vault.is_empty() {
+        let logprobs = asked.decoded().is_ok_and(|d| d.request.logprobs.is_some());
+        admitted.guard = Some(Box::new(StreamGuard::new(&shield, vault, logprobs)));
     }
     Ok(Prepared { admitted, asked })
 }

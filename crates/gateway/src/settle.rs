@@ -61,6 +61,11 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
     if let Some(ticket) = account.ticket.take() {
         gateway.limits().true_up(ticket, tokens);
     }
+    if let Some(guard) = account.guard.take() {
+        let verdict = guard.into_verdict();
+        account.step("guard", from, verdict.summary());
+        account.verdicts.push(verdict);
+    }
     let mut postings = Vec::with_capacity(3);
     for attempt in &account.attempts {
         postings.extend(ledger::postings(&account.principal.team_name, &account.model, attempt));

@@ -35,6 +35,12 @@ pub struct Route {
     pub deadlines: Deadlines,
     /// What is asked for is a feature, not a bare model.
     pub feature: Option<Arc<Feature>>,
+    /// The guards it names, beside the default ones.
+    pub guards: Vec<String>,
+    /// The guards in force; `None` where there are none.
+    pub shield: Option<Arc<guards::Shield>>,
+    /// Where their remote detectors are.
+    pub detectors: Vec<Arc<Detector>>,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,
     /// What everything that is sent to it is at least.
@@ -80,6 +86,17 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// What its manifest says of retries; a model may say otherwise.
     pub retries: Option<u32>,
+}
+
+/// A detector outside of this process, ready to be asked.
+pub struct Detector {
+    /// As declared.
+    pub url: String,
+    pub origin: Origin,
+    pub path: net::uri::PathAndQuery,
+    pub headers: HeaderMap,
+    /// What may be sent there: it reads what the model would.
+    pub admits: policy::Place,
 }
 
 impl Target {

@@ -23,21 +23,24 @@ use crate::journey::Stop;
 use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::Reply;
-use crate::{headers, local};
+use crate::{headers, local, screen};
 
 pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
     let Prepared { admitted, asked } = prepared;
     let client = asked.dialect;
     match reply {
         Err(report) => Err(Stop::Failed(admitted, report)),
-        Ok(Reply::Whole { wire, body, dropped }) if wire == client => {
+        // A guard reads the canonical answer: nothing is spliced past it.
+        Ok(Reply::Whole { wire, body, dropped }) if wire == client && admitted.guard.is_none() => {
             same(admitted, wire, body, dropped).await
         }
         Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
         Ok(Reply::Engine(generation, lease)) if !admitted.stream => {
             computed(admitted, client, generation, lease, &asked.unheard()).await
         }
-        Ok(Reply::Frames { wire, response, first, stripped, dropped }) if wire == client => {
+        Ok(Reply::Frames { wire, response, first, stripped, dropped })
+            if wire == client && admitted.guard.is_none() =>
+        {
             let response_head = headers::begin(&admitted, &dropped);
             let splice = Splice { response, next: Some(first), tee: Tee::new(wire, stripped) };
             Ok(response_head.with(ResponseBody::write(move |sink| splice.run(admitted, client, sink))))
@@ -138,11 +141,17 @@ async fn computed(
 }
 
 async fn whole(
-    admitted: Admitted,
+    mut admitted: Admitted,
     client: Dialect,
     mut answer: chat::Response,
     dropped: &[String],
 ) -> Result<Response, Stop> {
+    if let Some(guard) = &mut admitted.guard {
+        answer = guard.whole(answer);
+        if let Some(report) = ended(guard) {
+            return Err(Stop::Failed(admitted, report));
+        }
+    }
     answer.id = headers::answer_id(client, admitted.id);
     answer.model.clone_from(&admitted.model);
     answer.created = admitted.at.seconds();
@@ -258,8 +267,11 @@ impl Last {
             Some((report, _)) => {
                 let code = report.code.0.to_string();
                 admitted.live().note = report.sentence();
-                let target = admitted.live().target.clone();
-                target.breaker().fail(runtime::clock::now(), None);
+                // A guard's word says nothing about the target's health.
+                if report.blame == report::Blame::Upstream {
+                    let target = admitted.live().target.clone();
+                    target.breaker().fail(runtime::clock::now(), None);
+                }
                 admitted.end(AttemptOutcome::Failed(code.clone()));
                 Outcome::Failed(code)
             }
@@ -292,6 +304,17 @@ fn in_band(client: Dialect, report: &Report, id: &str) -> Bytes {
     let (_, body) = dialects::encode_error(client, report, id);
     let head: &[u8] = if client.is_anthropic() { b"event: error\ndata: " } else { b"data: " };
     Bytes::from([head, &body, b"\n\n"].concat())
+}
+
+/// The refusal of an answer that a guard ended: kind and place, never the text.
+fn ended(guard: &guards::StreamGuard) -> Option<Report> {
+    guard.blocked().map(|finding| {
+        Report::new("GD0002", "a guard ended the answer").at(finding.place.to_string()).because(format!(
+            "guards {}: {}",
+            guards::names(guard.verdict()),
+            screen::said(finding)
+        ))
+    })
 }
 
 /// Where canonical events come from.
@@ -336,12 +359,25 @@ impl Events {
     }
 }
 
+/// The events that may go to the client; without a guard all of them.
+fn guarded(account: &mut Account, batch: Vec<Event>, is_last: bool) -> Vec<Event> {
+    let Some(guard) = &mut account.guard else { return batch };
+    let mut out = Vec::with_capacity(batch.len());
+    for event in batch {
+        guard.push(event, &mut out);
+    }
+    if is_last {
+        guard.finish(&mut out);
+    }
+    out
+}
+
 /// A stream in the client's dialect, written from canonical events.
 fn canonical(
     admitted: Admitted,
     client: Dialect,
     include_usage: bool,
-    mut events: Events,
+    events: Events,
     dropped: &[String],
 ) -> Response {
     let head = headers::begin(&admitted, dropped);
@@ -358,16 +394,24 @@ fn canonical(
         let mut buffer = BytesMut::with_capacity(1024);
         let mut failed = None;
         let mut overdue = pin!(overdue());
+        let mut source = Some(events);
         let (ending, broken) = loop {
+            let Some(events) = &mut source else { break (Ending::Failed, None) };
             let (batch, end) = match events.pull(&mut admitted, overdue.as_mut()).await {
                 Pulled::Some(batch) => (batch, None),
                 Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
             };
-            for event in &batch {
-                if let Event::Failed { kind, message, .. } = event {
+            for event in guarded(&mut admitted, batch, end.is_some()) {
+                if let Event::Failed { kind, message, .. } = &event {
                     failed = Some(format!("{kind}: {message}"));
                 }
-                encoder.push(event, &mut buffer);
+                encoder.push(&event, &mut buffer);
+            }
+            if let Some(report) = admitted.guard.as_deref().and_then(ended) {
+                // Dropped at once: the target stops computing what nobody may read.
+                drop(source.take());
+                let out = if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] };
+                return Last { out, error: Some((report, false)) }.send(admitted, client, sink).await;
             }
             if !buffer.is_empty() && end.is_none() {
                 admitted.journal_hold();

@@ -48,7 +48,13 @@ pub(crate) fn outgoing(
             max_tokens_field: quirks.max_tokens_field.as_deref().filter(|_| wire == Dialect::OpenaiChat),
         };
         let pieces = dialects::rewrite(&asked.body, &asked.envelope, &rewrite);
-        return Ok(Outgoing { wire, path, body: pieces.0, stripped: ask_usage, dropped: Vec::new() });
+        return Ok(Outgoing {
+            wire,
+            path,
+            body: pieces.0,
+            stripped: ask_usage,
+            dropped: asked.left_out().to_vec(),
+        });
     }
     if surface == Surface::Embed {
         return Err(Report::new("DI0006", format!("provider {} makes no embeddings", to.name)));
@@ -58,7 +64,9 @@ pub(crate) fn outgoing(
     let encoded =
         dialects::encode_request(wire, quirks, &target.upstream_model, &decoded).map_err(Report::from)?;
     let stripped = !asked.envelope.include_usage;
-    Ok(Outgoing { wire, path, body: vec![encoded.body], stripped, dropped: encoded.dropped })
+    let mut dropped = encoded.dropped;
+    dropped.extend_from_slice(asked.left_out());
+    Ok(Outgoing { wire, path, body: vec![encoded.body], stripped, dropped })
 }
 
 /// The wire failed before or inside an answer of which the client has seen nothing.

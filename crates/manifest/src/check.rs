@@ -19,6 +19,7 @@ pub struct Known {
     pub models: BTreeSet<String>,
     pub features: BTreeSet<String>,
     pub teams: BTreeSet<String>,
+    pub guards: BTreeSet<String>,
     /// Ids, and `team/name`.
     pub keys: BTreeSet<String>,
     pub orgs: BTreeSet<String>,
@@ -43,6 +44,7 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
     }));
     // A team's catalogue has models and features alike.
     let offered = &models | &with(Kind::Feature, &known.features);
+    let guards = with(Kind::Guard, &known.guards);
     let mut problems = Vec::new();
     for document in documents {
         match &document.spec {
@@ -64,6 +66,10 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                         problems.extend(missing(document, &path, "provider", provider, &providers));
                     }
                 }
+                for (index, name) in model.guards.iter().enumerate() {
+                    let path = format!("spec.guards[{index}]");
+                    problems.extend(missing(document, &path, "guard", name, &guards));
+                }
             }
             Spec::Budget(budget) => problems.extend(match &budget.scope {
                 Scope::Team(name) => missing(document, "spec.team", "team", name, &teams),
@@ -72,6 +78,10 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
             }),
             Spec::Feature(feature) => {
                 problems.extend(missing(document, "spec.model", "model", &feature.model, &models));
+                for (index, name) in feature.guards.iter().enumerate() {
+                    let path = format!("spec.guards[{index}]");
+                    problems.extend(missing(document, &path, "guard", name, &guards));
+                }
                 for (index, team) in feature.teams.iter().flatten().enumerate() {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", team, &teams));
                 }
@@ -81,6 +91,7 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", name, &teams));
                 }
             }
+            Spec::Guard(_) => {}
             Spec::Team(team) => {
                 for name in team.models.iter().flatten() {
                     // An adapter is asked for as `model:adapter`.

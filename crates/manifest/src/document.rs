@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Report;
 
-use crate::kinds::{budget, feature, model, provider, team, tool};
+use crate::kinds::{budget, feature, guard, model, provider, team, tool};
 use crate::read::{Fields, Problems, nearest, text};
 use crate::yaml::{self, Node, Value};
 
@@ -13,6 +13,7 @@ use crate::yaml::{self, Node, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Provider,
+    Guard,
     Model,
     Team,
     Tool,
@@ -21,11 +22,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] =
-        [Kind::Provider, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget];
+    pub const ALL: [Kind; 7] =
+        [Kind::Provider, Kind::Guard, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget];
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Provider => "Provider",
+            Kind::Guard => "Guard",
             Kind::Model => "Model",
             Kind::Team => "Team",
             Kind::Feature => "Feature",
@@ -43,12 +45,13 @@ impl Kind {
 }
 
 /// Reserved for later versions, so that the error can say so.
-const LATER: [&str; 6] = ["Policy", "Guard", "Collection", "Prompt", "Site", "Rollout"];
+const LATER: [&str; 5] = ["Policy", "Collection", "Prompt", "Site", "Rollout"];
 
 /// What a document declares.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     Provider(provider::Provider),
+    Guard(guard::Guard),
     Model(model::Model),
     Team(team::Team),
     Feature(feature::Feature),
@@ -137,6 +140,7 @@ fn document(root: &Node, source: &str, problems: &Problems) -> Option<Document> 
     let mut spec = Fields::open(spec_node.unwrap_or(&empty), "spec", problems)?;
     let read = match kind {
         Kind::Provider => provider::read(&mut spec).map(Spec::Provider),
+        Kind::Guard => guard::read(&mut spec).map(Spec::Guard),
         Kind::Model => model::read(&mut spec).map(Spec::Model),
         Kind::Team => team::read(&mut spec).map(Spec::Team),
         Kind::Feature => feature::read(&mut spec).map(Spec::Feature),

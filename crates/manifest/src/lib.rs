@@ -24,6 +24,7 @@ pub use diff::{Action, FieldChange, Plan, Step, diff};
 pub use document::{Document, Kind, Spec, parse};
 pub use kinds::budget::{Budget, BudgetKind, Period, Scope};
 pub use kinds::feature::Feature;
+pub use kinds::guard::{Guard, GuardAction, GuardLimits, Injection, RemoteGuard, Side};
 pub use kinds::labels::PlaceLabels;
 pub use kinds::local::{Adapter, KeepAlive, Local, LocalSource, Machine};
 pub use kinds::model::{Model, Place, Price, Target};

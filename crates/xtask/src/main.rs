@@ -1,4 +1,4 @@
-//! The house's own tools: `cargo xtask demo | test | tidy | bench | soak | fuzz | prices`.
+//! The house's own tools: `cargo xtask demo | test | tidy | bench | soak | fuzz | prices | train`.
 //!
 //! Kept light on purpose: it is the first thing that a newcomer compiles, so
 //! it links nothing heavier than the manifest reader.
@@ -13,6 +13,7 @@ mod shell;
 mod soak;
 mod test;
 mod tidy;
+mod train;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Bench),
     /// An hour of mixed load on the real binary: leaks and wedges, not speed.
     Soak(soak::Soak),
+    /// Make the weights of the injection sensor again: `train injection`.
+    Train(train::Train),
     /// The price catalogue: `prices import FILE`.
     Prices {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Soak(soak) => soak::run(&soak),
+        Command::Train(train) => train::run(&train),
         Command::Prices { arguments } => prices::run(&arguments),
     };
     match done {

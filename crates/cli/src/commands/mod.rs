@@ -37,6 +37,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Model(command) => models::run(&global, command)?,
+        Top::Guard(command) => return crate::guard::run(&global, command),
         Top::Explain(args) => requests::explain(&Server::new(&global)?, &args.request_id, json)?,
         Top::Plan(args) => return declared::plan(&Server::new(&global)?, &args, json, true),
         Top::Diff(args) => return declared::plan(&Server::new(&global)?, &args, json, false),
@@ -50,7 +51,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
 }
 
 /// The data of a command: the value as JSON, or a text made from it.
-fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
+pub(crate) fn show<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
     if json {
         println!("{}", serde_json::json!(value));
     } else {

@@ -17,6 +17,8 @@ pub struct Feature {
     pub prompt: Option<String>,
     /// Who may use it; `None`: every team whose key may use the name.
     pub teams: Option<Vec<String>>,
+    /// Guards by name, beside those of its model and those that are default.
+    pub guards: Vec<String>,
 }
 
 pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
@@ -38,5 +40,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
     let prompt = fields.take("prompt").and_then(|n| long_text(n, "spec.prompt", PROMPT_BYTES_MAX, problems));
     let teams = fields.has("teams").then(|| fields.names("teams", 64, object_name));
     let _ = fields.take("teams");
-    Some(Feature { model: model?, prompt, teams })
+    let guards = fields.names("guards", 16, object_name);
+    let _ = fields.take("guards");
+    Some(Feature { model: model?, prompt, teams, guards })
 }

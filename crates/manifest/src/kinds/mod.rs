@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod feature;
+pub(crate) mod guard;
 pub(crate) mod labels;
 pub(crate) mod local;
 pub(crate) mod model;

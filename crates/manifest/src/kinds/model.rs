@@ -17,6 +17,8 @@ pub struct Model {
     pub targets: Vec<Target>,
     /// Other names for the same model.
     pub aliases: Vec<String>,
+    /// Guards by name, beside those that are default.
+    pub guards: Vec<String>,
     pub timeouts: Timeouts,
     pub retries: Option<u32>,
     /// What everything that is sent to it is at least.
@@ -86,11 +88,13 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Model> {
         .collect();
     let aliases = fields.list("aliases", 32).unwrap_or(&[]);
     let aliases = aliases.iter().filter_map(|node| alias(node, problems)).collect();
+    let guards = fields.list("guards", 16).unwrap_or(&[]);
+    let guards = guards.iter().filter_map(|node| text(node, "spec.guards", problems)).collect();
     let timeouts = fields.open_map("timeouts").map(timeouts).unwrap_or_default();
     let retries = fields.number("retries", 0, 10).map(|n| n as u32);
     let labels = labels::of_data(fields);
     let targets = targets.into_iter().collect::<Option<Vec<Target>>>()?;
-    Some(Model { targets, aliases, timeouts, retries, labels })
+    Some(Model { targets, aliases, guards, timeouts, retries, labels })
 }
 
 fn alias(node: &Node, problems: &Problems) -> Option<String> {

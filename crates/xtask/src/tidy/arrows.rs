@@ -19,6 +19,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "audit",
             "dialects",
             "gguf",
+            "guards",
             "ledger",
             "manifest",
             "policy",
@@ -46,7 +47,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ),
     ("roles", &["console", "control", "gateway"]),
     ("top", &["bedplate", "cli"]),
-    ("tools", &["bench", "journeys", "testkit", "xtask"]),
+    ("tools", &["bench", "journeys", "testkit", "trainer", "xtask"]),
 ];
 
 /// Arrows on one floor, each with its reason.

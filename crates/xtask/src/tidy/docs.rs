@@ -11,7 +11,7 @@ use super::{Findings, files, shown};
 use crate::shell::{cargo, run};
 
 /// What `cargo xtask` knows.
-const XTASKS: [&str; 7] = ["bench", "demo", "fuzz", "prices", "soak", "test", "tidy"];
+const XTASKS: [&str; 8] = ["bench", "demo", "fuzz", "prices", "soak", "test", "tidy", "train"];
 
 pub fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     let mut documents = files(&root.join("docs"), "md");
