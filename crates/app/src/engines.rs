@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
+use cli::EngineProcess;
 use engine::KvDisks;
+use engine_process::{Launch, Place};
 use gateway::models::Models;
 use kv_disk::KvDisk;
 use observe::EngineMetrics;
@@ -79,6 +81,29 @@ pub fn kv_disks(data: &Path, keys: &KeyRing, quota_bytes: u64) -> Option<KvDisks
             None
         }
     }
+}
+
+/// Where engines run. A child gets what tunes its threads and its memory, and
+/// nothing else of the environment, where keys of providers may stand.
+pub fn place(process: EngineProcess) -> Place {
+    const PASSED: [&str; 9] = [
+        "GOMP_CPU_AFFINITY",
+        "LD_LIBRARY_PATH",
+        "MALLOC_TRIM_THRESHOLD_",
+        "OMP_NUM_THREADS",
+        "OMP_PLACES",
+        "OMP_PROC_BIND",
+        "OMP_WAIT_POLICY",
+        "RUST_BACKTRACE",
+        "TZ",
+    ];
+    if process == EngineProcess::Inline {
+        return Place::Here;
+    }
+    let tuned = engine::openmp_env().iter().copied().chain([ARENAS, LARGE]).map(|(name, _)| name);
+    let environment =
+        tuned.chain(PASSED).filter_map(|name| Some((name.into(), cli::environment(name)?.into())));
+    Place::Child(Launch::me("engine-process", environment.collect()))
 }
 
 /// Compute threads: all cores; the short spin of [`with_openmp`] lets a busy

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Quantize { args, json } => engines::with_openmp(|| compress::quantize(&args, json)),
         Command::Eval { args, json } => engines::with_openmp(|| compress::eval(&args, json)),
         Command::Rewrap { args, json } => keys::rewrap(args, json),
+        // Its server has set the environment that `with_openmp` would.
+        Command::EngineProcess => engine_process::run(),
         Command::Doctor { args, json } => doctor::run(args, json),
         Command::Client(client) => cli::run(client),
     }

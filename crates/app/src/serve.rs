@@ -76,6 +76,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
                 kv_disk: engines::kv_disks(&data, &keys, args.kv_disk),
                 ..engine::Options::default()
             },
+            place: engines::place(args.engine_process),
         },
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,

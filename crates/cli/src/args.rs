@@ -86,6 +86,12 @@ pub enum Top {
     Doctor(Doctor),
     /// Print a completion script for a shell.
     Completions(Completions),
+    /// One engine, for the server at standard input.
+    #[command(hide = true)]
+    EngineProcess {
+        /// The model's file name, for whoever looks at the list of processes.
+        model: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -129,6 +135,9 @@ pub struct Serve {
     /// How local models attend: `plain` suits prompts that share long beginnings, `flash` contexts that share nothing.
     #[arg(long, value_enum, default_value_t = Attention::Auto)]
     pub engine_attention: Attention,
+    /// Where local models run: in this process, or each in one of its own, whose end costs only the requests in flight.
+    #[arg(long, value_enum, default_value_t = EngineProcess::Inline, env = "BEDPLATE_ENGINE_PROCESS")]
+    pub engine_process: EngineProcess,
     /// Memory of each local model for keys and values of prompts that may come again.
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "256MiB", env = "BEDPLATE_KV_MEMORY")]
     pub kv_memory: u64,
@@ -145,6 +154,12 @@ pub enum Attention {
     Auto,
     Flash,
     Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineProcess {
+    Inline,
+    Child,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-pub use args::{Attention, Bench, Doctor, MasterKey, Rewrap, Role, Serve};
+pub use args::{Attention, Bench, Doctor, EngineProcess, MasterKey, Rewrap, Role, Serve};
 pub use context::{data_dir, environment};
 pub use failure::Failure;
 pub use progress::Progress;
@@ -40,6 +40,7 @@ pub use progress::Progress;
 pub enum Command {
     Serve(Serve),
     Doctor { args: Doctor, json: bool },
+    EngineProcess,
     Bench { args: Bench, json: bool },
     Quantize { args: compress::Quantize, json: bool },
     Eval { args: compress::Eval, json: bool },
@@ -81,6 +82,7 @@ fn sort(cli: args::Cli) -> Command {
     let json = cli.global.json;
     match cli.command {
         args::Top::Serve(args) => Command::Serve(args),
+        args::Top::EngineProcess { .. } => Command::EngineProcess,
         args::Top::Doctor(args) => Command::Doctor { args, json },
         args::Top::Keys(args::Keys::Rewrap(args)) => Command::Rewrap { args, json },
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },

@@ -28,6 +28,10 @@ pub enum Error {
     Model { path: String, source: gguf::Error },
     #[error("the model needs {need} bytes and {have} are allowed")]
     Memory { need: u64, have: u64 },
+    /// The engine's own process ended: what was in flight is lost, and the next
+    /// request starts it again.
+    #[error("{0}")]
+    Crashed(String),
 }
 
 impl Error {
@@ -59,6 +63,10 @@ impl Error {
                     .because(source.to_string())
                     .hint("fetch it again, or convert it with a current tool")
             }
+            Error::Crashed(why) => Report::new("EN0012", "the engine's process ended")
+                .because(why.clone())
+                .hint("the next request starts it again")
+                .retry(Retry::After(1)),
             Error::Memory { need, have } => {
                 Report::new("EN0006", format!("the model needs {need} bytes and {have} are allowed"))
                     .hint("lower the context (n_ctx), raise the memory limit, or use a smaller quantization")

@@ -29,6 +29,7 @@ pub use error::Error;
 pub use eval::{Comparison, Reading, Reference, Score, TOP};
 pub use handle::{Caller, Engine, Generation, Health, KvDisks, ModelInfo, Options, Stats};
 pub use llama::{Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of};
+pub use load::kv_fingerprint_of;
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
 pub use worker::Vectors;

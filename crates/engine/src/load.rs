@@ -106,6 +106,15 @@ pub(crate) fn fingerprint(path: &Path, header: &Header) -> Result<String, Error>
 /// saved ones of another version are not looked at.
 const ENGINE_BUILD: &str = "llama-cpp-sys-2 0.1.161";
 
+/// The name under which keys and values of a model are kept: reads its file's
+/// header and samples of its weights. Blocks for milliseconds.
+///
+/// # Errors
+/// When the file cannot be read or is no model.
+pub fn kv_fingerprint_of(path: &Path, options: &Options) -> Result<String, Error> {
+    Ok(kv_fingerprint(&fingerprint(path, &read_header(path)?)?, options))
+}
+
 /// Everything that saved keys and values depend on beside the tokens.
 pub(crate) fn kv_fingerprint(model: &str, options: &Options) -> String {
     format!("{ENGINE_BUILD}; model {model}; f16; flash {:?}", options.flash)

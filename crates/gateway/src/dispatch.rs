@@ -138,7 +138,7 @@ async fn compute(
         Some(adapter) => lease.adapter(adapter).await.map_err(Trouble::elsewhere)?,
         None => 0,
     };
-    local::submit(prepared, lease, adapter)
+    local::submit(prepared, lease, adapter).await
 }
 
 /// Whether the plan has another target than this one.

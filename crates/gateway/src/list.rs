@@ -87,7 +87,7 @@ pub(crate) async fn count_tokens(
         Some(model) => {
             let patience = Duration::from_millis(u64::from(route.deadlines.total_ms));
             let engine = model.acquire(patience).await?;
-            (u64::from(engine.count_tokens(&decoded.request).map_err(|e| e.report())?), false)
+            (u64::from(engine.count_tokens(&decoded.request).await.map_err(|e| e.report())?), false)
         }
         None => (body.len() as u64 / 4, true),
     };

@@ -2,7 +2,9 @@
 
 use chat::{Event, Response};
 use dialects::Dialect;
-use engine::{Caller, Generation};
+use engine::Caller;
+use engine_process::Generation;
+use report::Report;
 
 use crate::account::{Account, Admitted};
 use crate::models::Lease;
@@ -10,12 +12,12 @@ use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
 
 /// Hands the request to the engine. It waits in the engine's own queue.
-pub(crate) fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Result<Reply, Trouble> {
+pub(crate) async fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Result<Reply, Trouble> {
     let caller = Caller { adapter, ..caller(&prepared.admitted) };
     let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
     let submitted = match prepared.asked.dialect {
-        Dialect::OpenaiCompletions => engine.complete_as(request, &caller),
-        _ => engine.submit_as(request, &caller),
+        Dialect::OpenaiCompletions => engine.complete_as(request, &caller).await,
+        _ => engine.submit_as(request, &caller).await,
     };
     let generation = submitted.map_err(|error| trouble(&error))?;
     prepared.admitted.input_tokens = u64::from(generation.prompt_tokens());
@@ -36,6 +38,15 @@ pub(crate) fn trouble(error: &engine::Error) -> Trouble {
     match report.blame {
         report::Blame::Client => Trouble::elsewhere(report),
         _ => Trouble { again: false, ..Trouble::unwell(report) },
+    }
+}
+
+/// What ended an answer of the engine. The kind is the code of its error, or the
+/// engine's own word for a step that failed.
+pub(crate) fn failure(kind: &str, message: &str) -> Report {
+    match kind {
+        "EN0012" => engine::Error::Crashed(message.to_owned()).report(),
+        _ => engine::Error::Failed(message.to_owned()).report(),
     }
 }
 

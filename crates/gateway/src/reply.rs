@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dialects::Dialect;
-use engine::Generation;
+use engine_process::Generation;
 use report::Report;
 
 use crate::models::Lease;

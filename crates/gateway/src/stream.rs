@@ -12,7 +12,7 @@ use std::pin::{Pin, pin};
 use bytes::{Bytes, BytesMut};
 use chat::Event;
 use dialects::{Dialect, Ending, StreamDecoder, StreamEncoder, StreamOptions, Tee};
-use engine::Generation;
+use engine_process::Generation;
 use net::server::{Cut, Response, ResponseBody, Sink};
 use report::Report;
 use store::{AttemptOutcome, Outcome};
@@ -133,7 +133,7 @@ async fn computed(
     let answer = local::fold(&mut admitted, generation).await;
     drop(lease);
     if let Some((kind, message)) = &answer.failed {
-        let report = Report::new("EN0003", "the engine failed").because(format!("{kind}: {message}"));
+        let report = local::failure(kind, message);
         admitted.end(AttemptOutcome::Failed(report.code.0.into()));
         return Err(Stop::Failed(admitted, report));
     }
@@ -393,6 +393,8 @@ fn canonical(
         let mut encoder = StreamEncoder::new(client, options);
         let mut buffer = BytesMut::with_capacity(1024);
         let mut failed = None;
+        // Of the engine in this house: told at the end, in the client's envelope, with its code.
+        let mut ours = None;
         let mut overdue = pin!(overdue());
         let mut source = Some(events);
         let (ending, broken) = loop {
@@ -402,8 +404,13 @@ fn canonical(
                 Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
             };
             for event in guarded(&mut admitted, batch, end.is_some()) {
-                if let Event::Failed { kind, message, .. } = &event {
-                    failed = Some(format!("{kind}: {message}"));
+                match &event {
+                    Event::Failed { kind, message, .. } if matches!(events, Events::Engine(..)) => {
+                        ours = Some(local::failure(kind, message));
+                        continue;
+                    }
+                    Event::Failed { kind, message, .. } => failed = Some(format!("{kind}: {message}")),
+                    _ => {}
                 }
                 encoder.push(&event, &mut buffer);
             }
@@ -423,13 +430,14 @@ fn canonical(
             }
         };
         let ending = if failed.is_some() { Ending::Failed } else { ending };
-        if ending == Ending::Complete {
+        if ending == Ending::Complete && ours.is_none() {
             encoder.finish(&mut buffer);
         }
         let mut error = cut_report(ending, broken, &admitted);
         if let (Some((report, _)), Some(why)) = (&mut error, failed) {
             *report = report.clone().because(why);
         }
+        let error = ours.map(|report| (report, false)).or(error);
         let out = if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] };
         Last { out, error }.send(admitted, client, sink).await
     }))

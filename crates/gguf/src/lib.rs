@@ -74,4 +74,7 @@ pub enum Error {
     Missing(String),
     #[error("the file could not be read: {0}")]
     Io(String),
+    /// As another process said it.
+    #[error("{0}")]
+    Told(String),
 }

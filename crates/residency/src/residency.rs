@@ -43,6 +43,11 @@ pub enum Event {
     Warm {
         model: ModelId,
     },
+    /// Not to be loaded before then, as after a load that failed: its engines die.
+    Pause {
+        model: ModelId,
+        until: Micros,
+    },
     /// Nobody will ask for it any more: it goes when its last request has.
     Retire {
         model: ModelId,
@@ -238,7 +243,17 @@ impl Residency {
             }
             Event::Warm { model } => {
                 if let Some(entry) = self.models.get_mut(&model) {
+                    if matches!(entry.phase, Phase::Failed { again } if now >= again) {
+                        entry.phase = Phase::Unloaded;
+                    }
                     entry.warm = entry.phase == Phase::Unloaded;
+                }
+            }
+            Event::Pause { model, until } => {
+                let Some(entry) = self.models.get_mut(&model) else { return };
+                if entry.phase == Phase::Unloaded && entry.waiters.is_empty() {
+                    entry.phase = Phase::Failed { again: until };
+                    entry.warm = false;
                 }
             }
             Event::Retire { model } => {

@@ -346,6 +346,30 @@ fn a_failed_load_refuses_at_once_until_its_pause_is_over() {
 }
 
 #[test]
+fn a_model_that_pauses_is_loaded_by_nobody_before_its_time() {
+    let mut world = World::new(10, &[10], 1);
+    let model = ModelId(0);
+    world.tell(Event::Pause { model, until: Micros(2_000 * MS) });
+    world.tell(Event::Warm { model });
+    world.ask(1_000 * MS, 1, 0, FAR);
+    world.at(Micros(1_999 * MS), Event::Warm { model });
+    world.ask(2_000 * MS, 2, 0, FAR);
+    world.run();
+    assert_eq!(world.loads(), 1);
+    assert_eq!((world.ended[&WaiterId(1)].0, world.ended[&WaiterId(2)].0), (false, true));
+}
+
+#[test]
+fn a_failed_preload_is_tried_again_when_its_pause_is_over() {
+    let mut world = World::new(10, &[10], 1);
+    let model = ModelId(0);
+    world.tell(Event::Pause { model, until: Micros(2_000 * MS) });
+    world.at(Micros(2_001 * MS), Event::Warm { model });
+    world.run();
+    assert_eq!(world.trace, [Action::Load(model)]);
+}
+
+#[test]
 fn a_preload_takes_free_memory_and_nobody_elses() {
     let mut world = World::new(10, &[10, 10], 1);
     world.tell(Event::Warm { model: ModelId(0) });

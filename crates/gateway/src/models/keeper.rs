@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use engine::{Appraisal, Engine, Health, Options};
+use engine::{Appraisal, Health, Options};
+use engine_process::Engine;
 use report::{Report, Retry};
-use residency::{Action, Event, Limits, ModelId, Refusal, Residency, WaiterId};
+use residency::{Action, Event, Limits, ModelId, Phase, Refusal, Residency, WaiterId};
 use tokio::sync::oneshot;
 use units::Micros;
 
@@ -53,6 +54,36 @@ pub(super) struct Declared {
     pub stamp: Option<Stamp>,
     /// The slot of this version of the file, or why it is no model.
     pub current: Result<ModelId, Report>,
+    pub crashes: Crashes,
+}
+
+/// Engines of one file that died.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Crashes {
+    /// In a row: none of them served for [`STEADY`].
+    pub count: u32,
+    /// Not loaded again before.
+    pub until: Option<Micros>,
+}
+
+/// An engine that has served this long before it died was not in a crash loop.
+const STEADY: Duration = Duration::from_secs(300);
+/// After the first crash the next request loads the model at once; after the
+/// second it waits, each time twice as long.
+const CRASH_PAUSE_US: i64 = 2_000_000;
+const CRASH_PAUSE_MAX_US: i64 = 120_000_000;
+
+impl Crashes {
+    /// One more, of an engine that was loaded at a time.
+    fn another(self, loaded: Option<Micros>, now: Micros) -> Crashes {
+        let steady = loaded.is_none_or(|at| now.since(at) > STEADY.as_micros() as u64);
+        let count = if steady { 1 } else { self.count.saturating_add(1) };
+        let pause = match count {
+            1 => None,
+            n => Some((CRASH_PAUSE_US << (n - 2).min(6)).min(CRASH_PAUSE_MAX_US)),
+        };
+        Crashes { count, until: pause.map(|us| now.plus_us(us)) }
+    }
 }
 
 /// One version of a file.
@@ -68,6 +99,8 @@ pub(super) struct Slot {
     /// The last load failed because the file had changed.
     changed: bool,
     load_us: u64,
+    /// When its engine was there.
+    loaded: Option<Micros>,
     /// The engine's number of each adapter it has loaded: by file, scale and version.
     pub adapters: Arc<tokio::sync::Mutex<Adapters>>,
 }
@@ -221,7 +254,7 @@ impl Inner {
         self.spawn("load-model", move || {
             let from = now();
             let closing = Arc::clone(&inner);
-            let opened = Engine::open_with(&key.path, options, move |done| {
+            let opened = Engine::open_with(&inner.config.place, &key.path, options, move |done| {
                 progress.store((done * 1_000.0) as u32, Relaxed);
                 !closing.closed.load(Relaxed)
             });
@@ -240,6 +273,7 @@ impl Inner {
                         Ok(engine) if !changed && !inner.closed.load(Relaxed) => {
                             slot.failure = None;
                             slot.engine = Some(engine);
+                            slot.loaded = Some(now());
                             Event::Loaded { model }
                         }
                         Ok(engine) => {
@@ -318,7 +352,7 @@ impl Inner {
             None => {
                 let found = self.read(key);
                 let mut state = self.state();
-                let leftover = self.put(&mut state, key, wish, found);
+                let leftover = self.put(&mut state, key, wish, found, Default::default());
                 drop(state);
                 drop(leftover);
             }
@@ -396,18 +430,28 @@ impl Inner {
         let mut state = self.state();
         let Some(declared) = state.declared.get(key) else { return };
         let slot = declared.current.as_ref().ok().and_then(|model| state.slots.get(model));
-        let dead = slot.is_some_and(Slot::is_dead);
-        if declared.stamp == found.0 && !dead {
+        let death = slot.and_then(|slot| Some((slot.engine.as_ref()?.death()?, slot.loaded)));
+        if declared.stamp == found.0 && death.is_none() {
             // Somebody else was faster.
             return;
         }
         let wish = wish.unwrap_or(declared.wish);
-        observe::info!(
-            "model.replaced",
-            file = key.path.display().to_string().as_str(),
-            why = if dead { "its engine died" } else { "the file changed" }
-        );
-        let leftover = self.put(&mut state, key, wish, found);
+        let file = key.path.display().to_string();
+        let mut crashes = Crashes::default();
+        match &death {
+            None => observe::info!("model.replaced", file = file.as_str(), why = "the file changed"),
+            Some((error, loaded)) => {
+                crashes = declared.crashes.another(*loaded, now());
+                observe::error!(
+                    "model.crashed",
+                    file = file.as_str(),
+                    why = error.to_string().as_str(),
+                    times = crashes.count
+                );
+            }
+        }
+        let failure = death.map(|(error, _)| error.report());
+        let leftover = self.put(&mut state, key, wish, found, (crashes, failure));
         drop(state);
         drop(leftover);
     }
@@ -420,6 +464,7 @@ impl Inner {
         key: &Key,
         wish: Wish,
         (stamp, appraisal): (Option<Stamp>, Result<Appraisal, Report>),
+        (crashes, failure): (Crashes, Option<Report>),
     ) -> Vec<Lease> {
         let mut leftover = Vec::new();
         let before = state.declared.get(key).and_then(|d| d.current.clone().ok());
@@ -437,16 +482,19 @@ impl Inner {
                     appraisal: Arc::new(appraisal),
                     engine: None,
                     progress: Arc::default(),
-                    failure: None,
+                    failure,
                     changed: false,
                     load_us: 0,
+                    loaded: None,
                     adapters: Arc::default(),
                 };
                 state.slots.insert(model, slot);
                 let declare = Event::Declare { model, need_bytes, keep_alive_us: us(wish.keep_alive) };
                 leftover.extend(self.apply(state, [declare]));
-                if wish.preload {
-                    leftover.extend(self.apply(state, [Event::Warm { model }]));
+                match crashes.until {
+                    Some(until) => leftover.extend(self.apply(state, [Event::Pause { model, until }])),
+                    None if wish.preload => leftover.extend(self.apply(state, [Event::Warm { model }])),
+                    None => {}
                 }
                 Ok(model)
             }
@@ -461,7 +509,7 @@ impl Inner {
                 Err(report)
             }
         };
-        state.declared.insert(key.clone(), Declared { wish, stamp, current });
+        state.declared.insert(key.clone(), Declared { wish, stamp, current, crashes });
         leftover
     }
 
@@ -485,6 +533,29 @@ impl Inner {
             state.declared.keys().cloned().collect()
         };
         keys.iter().for_each(|key| self.refresh(key));
+        self.warm_again();
+    }
+
+    /// A preload that failed is tried again by itself: while it is not there,
+    /// `/readyz` keeps away the requests that would.
+    fn warm_again(self: &Arc<Inner>) {
+        let mut state = self.state();
+        let failed: Vec<ModelId> = state
+            .declared
+            .values()
+            .filter(|declared| declared.wish.preload)
+            .filter_map(|declared| declared.current.as_ref().ok().copied())
+            .filter(|model| match state.residency.look(*model).map(|look| look.phase) {
+                Some(Phase::Failed { again }) => now() >= again,
+                _ => false,
+            })
+            .collect();
+        let mut leftover = Vec::new();
+        for model in failed {
+            leftover.extend(self.apply(&mut state, [Event::Warm { model }]));
+        }
+        drop(state);
+        drop(leftover);
     }
 
     pub fn close(self: &Arc<Inner>) {
@@ -532,7 +603,8 @@ fn log(path: &Path, opened: &Result<Engine, engine::Error>, load_us: u64) {
             model = engine.info().name.as_str(),
             parameters = engine.info().n_params,
             memory_bytes = engine.info().memory.total(),
-            load_ms = load_us / 1_000
+            load_ms = load_us / 1_000,
+            process = engine.process().unwrap_or_else(std::process::id)
         ),
         Err(error) => {
             observe::error!("model.failed", file = file.as_str(), why = error.to_string().as_str());

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Appraisal, Engine};
+use engine::Appraisal;
+use engine_process::{Engine, Place};
 use report::{Report, Retry};
 use residency::{Event, ModelId, WaiterId};
 use tokio::sync::oneshot;
@@ -40,6 +41,8 @@ pub struct Config {
     pub swap_wait: Duration,
     /// How every engine is run; the context is each model's own.
     pub engine: engine::Options,
+    /// And where: in this process, or in one of its own.
+    pub place: Place,
 }
 
 /// How a model is loaded: the same file with another context is another engine.

@@ -29,7 +29,7 @@ impl Shelf {
         let changes = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&changes);
         let engine = engine::Options { threads: 1, ..engine::Options::default() };
-        let config = Config { budget_bytes, swap_wait: Duration::from_secs(1), engine };
+        let config = Config { budget_bytes, swap_wait: Duration::from_secs(1), engine, place: Place::Here };
         let models = Models::start(config, move || {
             counted.fetch_add(1, SeqCst);
         });
@@ -78,7 +78,8 @@ async fn works(lease: &Lease) {
         max_tokens: Some(2),
         ..chat::Request::default()
     };
-    let mut generation = lease.submit(&request).expect("it takes the request");
+    let mut generation =
+        lease.submit_as(&request, &engine::Caller::default()).await.expect("it takes the request");
     let mut finished = false;
     while let Some(event) = generation.next().await {
         finished |= matches!(event, chat::Event::Finish { .. });
@@ -208,7 +209,7 @@ async fn says(lease: &Lease, adapter: u32) -> String {
         ..chat::Request::default()
     };
     let caller = engine::Caller { adapter, ..engine::Caller::default() };
-    let mut generation = lease.submit_as(&request, &caller).expect("it takes the request");
+    let mut generation = lease.submit_as(&request, &caller).await.expect("it takes the request");
     let mut said = String::new();
     while let Some(event) = generation.next().await {
         if let chat::Event::Text { text, .. } = event {

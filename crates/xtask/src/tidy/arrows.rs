@@ -35,6 +35,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &[
             "constrain",
             "engine",
+            "engine-process",
             "kms-pkcs11",
             "kms-vault",
             "kv-disk",
@@ -51,7 +52,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 11] = [
+const SIDEWAYS: [(&str, &str, &str); 12] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -60,6 +61,7 @@ const SIDEWAYS: [(&str, &str, &str); 11] = [
     ("kv-disk", "seal", "what is stored is sealed"),
     ("engine", "constrain", "what may be said next is asked at each token"),
     ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
+    ("engine-process", "engine", "the same engine, elsewhere"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("bedplate", "cli", "the binary holds both"),
     ("*tool", "testkit", "tools test with the same fakes"),
