@@ -445,6 +445,7 @@ impl Build<'_> {
             retries: declared.retries.or(upstream.retries).unwrap_or(RETRIES),
             context_tokens: target.context_tokens.or(facts.and_then(|f| f.context_tokens)),
             embeds: upstream.table.speaks(dialects::Dialect::OpenaiEmbeddings),
+            reranks: upstream.table.speaks(dialects::Dialect::Rerank),
             generates: !embedding,
             images: true,
         });
@@ -533,6 +534,7 @@ impl Build<'_> {
             retries: 0,
             context_tokens: Some(u64::from(about.n_ctx)),
             embeds: about.can_embed && adapter.is_none(),
+            reranks: about.can_rank && adapter.is_none(),
             generates: about.can_generate,
             images: false,
         });

@@ -11,8 +11,8 @@ mod usage;
 
 pub use event::{Event, TokenLogprob, TopLogprob};
 pub use request::{
-    EmbedInput, EmbedRequest, Format, Image, Message, Part, Reasoning, Request, Role, Sampling, Tier, Tool,
-    ToolChoice,
+    EmbedInput, EmbedRequest, Format, Image, Message, Part, Reasoning, Request, RerankRequest, Role,
+    Sampling, Tier, Tool, ToolChoice,
 };
-pub use response::{Choice, EmbedResponse, Finish, Response};
+pub use response::{Choice, EmbedResponse, Finish, Ranked, RerankResponse, Response};
 pub use usage::{Axis, Usage, UsageSource};

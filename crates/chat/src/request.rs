@@ -180,6 +180,18 @@ pub enum EmbedInput {
     Tokens(Vec<u32>),
 }
 
+/// A request to order documents by how well they answer a query.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RerankRequest {
+    pub model: String,
+    pub query: String,
+    pub documents: Vec<String>,
+    /// Only so many are returned, the best; `None`: all.
+    pub top_n: Option<u32>,
+    /// Their texts come back with their scores.
+    pub return_documents: bool,
+}
+
 impl Request {
     /// A request with the defaults every dialect shares.
     pub fn new(model: impl Into<String>) -> Request {

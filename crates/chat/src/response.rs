@@ -1,6 +1,6 @@
 //! A whole answer: the fold of its events.
 
-use crate::{Event, Part, Tier, TokenLogprob, Usage};
+use crate::{Event, Part, RerankRequest, Tier, TokenLogprob, Usage};
 
 /// Why a choice ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,40 @@ pub struct EmbedResponse {
     pub model: String,
     pub vectors: Vec<Vec<f32>>,
     pub usage: Usage,
+}
+
+/// Documents by relevance, the best first.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct RerankResponse {
+    pub model: String,
+    pub results: Vec<Ranked>,
+    pub usage: Usage,
+}
+
+/// One document's relevance.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Ranked {
+    /// Its place in the request.
+    pub index: u32,
+    /// 0 to 1; comparable within one model only.
+    pub score: f32,
+    pub document: Option<String>,
+}
+
+impl RerankResponse {
+    /// The answer to a request whose documents have these scores, in their order.
+    /// Equal scores keep it.
+    pub fn of(request: &RerankRequest, model: &str, scores: &[f32], usage: Usage) -> RerankResponse {
+        let ranked = |(index, (score, text)): (u32, (&f32, &String))| Ranked {
+            index,
+            score: *score,
+            document: request.return_documents.then(|| text.clone()),
+        };
+        let mut results: Vec<Ranked> = (0..).zip(scores.iter().zip(&request.documents)).map(ranked).collect();
+        results.sort_by(|a, b| b.score.total_cmp(&a.score));
+        results.truncate(request.top_n.map_or(usize::MAX, |n| n as usize));
+        RerankResponse { model: model.to_owned(), results, usage }
+    }
 }
 
 /// A peer that numbers its choices absurdly must not make us allocate for them.

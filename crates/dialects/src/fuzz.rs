@@ -21,6 +21,7 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(scan(&spliced).map(|e| e.model), Ok("other".to_string()));
     }
     let _ = openai::embeddings::decode(&body);
+    let _ = crate::rerank::decode(&body);
     for dialect in Dialect::ALL {
         let Ok(decoded) = decode_request(dialect, &body) else { continue };
         // The scan knows the fields of every dialect at once: `n` as an object is

@@ -24,6 +24,7 @@ mod golden;
 mod json;
 pub mod openai;
 pub mod providers;
+pub mod rerank;
 pub mod scan;
 pub mod splice;
 pub mod sse;
@@ -49,14 +50,16 @@ pub enum Dialect {
     OpenaiCompletions,
     OpenaiEmbeddings,
     AnthropicMessages,
+    Rerank,
 }
 
 impl Dialect {
-    pub const ALL: [Dialect; 4] = [
+    pub const ALL: [Dialect; 5] = [
         Dialect::OpenaiChat,
         Dialect::OpenaiCompletions,
         Dialect::OpenaiEmbeddings,
         Dialect::AnthropicMessages,
+        Dialect::Rerank,
     ];
 
     /// The stable name, in manifests, logs and errors.
@@ -66,6 +69,7 @@ impl Dialect {
             Dialect::OpenaiCompletions => "openai-completions",
             Dialect::OpenaiEmbeddings => "openai-embeddings",
             Dialect::AnthropicMessages => "anthropic-messages",
+            Dialect::Rerank => "rerank",
         }
     }
     /// Where a client finds it here; what follows a provider's base URL is [`Provider::path`].
@@ -75,6 +79,7 @@ impl Dialect {
             Dialect::OpenaiCompletions => "/v1/completions",
             Dialect::OpenaiEmbeddings => "/v1/embeddings",
             Dialect::AnthropicMessages => "/v1/messages",
+            Dialect::Rerank => "/v1/rerank",
         }
     }
     /// Whose envelope its errors wear.
@@ -105,7 +110,7 @@ pub struct Encoded {
     pub dropped: Vec<String>,
 }
 
-/// Reads a whole chat-like request. [`openai::embeddings`] has its own.
+/// Reads a whole chat-like request. [`openai::embeddings`] and [`rerank`] have their own.
 ///
 /// # Errors
 /// DI0001-DI0005 as [`scan`]; DI0004 for a field of the wrong type or range;
@@ -115,7 +120,7 @@ pub fn decode_request(dialect: Dialect, body: &Bytes) -> Result<Decoded, Error> 
         Dialect::OpenaiChat => openai::chat::decode(body),
         Dialect::OpenaiCompletions => openai::completions::decode(body),
         Dialect::AnthropicMessages => anthropic::messages::decode(body),
-        Dialect::OpenaiEmbeddings => Err(not_a_chat(dialect)),
+        Dialect::OpenaiEmbeddings | Dialect::Rerank => Err(not_a_chat(dialect)),
     }
 }
 
@@ -133,7 +138,7 @@ pub fn encode_request(
         Dialect::OpenaiChat => openai::chat::encode(quirks, model, decoded),
         Dialect::OpenaiCompletions => openai::completions::encode(quirks, model, decoded),
         Dialect::AnthropicMessages => anthropic::messages::encode(quirks, model, decoded),
-        Dialect::OpenaiEmbeddings => Err(not_a_chat(dialect)),
+        Dialect::OpenaiEmbeddings | Dialect::Rerank => Err(not_a_chat(dialect)),
     }
 }
 
@@ -146,7 +151,7 @@ pub fn decode_response(dialect: Dialect, body: &[u8]) -> Result<chat::Response, 
         Dialect::OpenaiChat => openai::chat::decode_response(body),
         Dialect::OpenaiCompletions => openai::completions::decode_response(body),
         Dialect::AnthropicMessages => anthropic::messages::decode_response(body),
-        Dialect::OpenaiEmbeddings => Err(not_a_chat(dialect)),
+        Dialect::OpenaiEmbeddings | Dialect::Rerank => Err(not_a_chat(dialect)),
     }
 }
 
@@ -154,7 +159,9 @@ pub fn decode_response(dialect: Dialect, body: &[u8]) -> Result<chat::Response, 
 /// stand, so set them to what the client may see.
 pub fn encode_response(dialect: Dialect, response: &chat::Response) -> Bytes {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiEmbeddings => openai::chat::encode_response(response),
+        Dialect::OpenaiChat | Dialect::OpenaiEmbeddings | Dialect::Rerank => {
+            openai::chat::encode_response(response)
+        }
         Dialect::OpenaiCompletions => openai::completions::encode_response(response),
         Dialect::AnthropicMessages => anthropic::messages::encode_response(response),
     }
@@ -164,6 +171,6 @@ fn not_a_chat(dialect: Dialect) -> Error {
     Error::Untranslatable {
         parameter: "input".into(),
         target: dialect.name(),
-        because: "embeddings and chat are different jobs".into(),
+        because: "vectors, scores and chat are different jobs".into(),
     }
 }

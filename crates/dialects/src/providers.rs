@@ -92,7 +92,7 @@ pub struct Provider {
     /// A fixed query, without `?` (Azure's `api-version=...`).
     #[serde(default)]
     pub query: Option<String>,
-    /// The dialects it serves beyond the family's chat: `openai-completions`, `openai-embeddings`.
+    /// The dialects it serves beyond the family's chat: `openai-completions`, `openai-embeddings`, `rerank`.
     #[serde(default)]
     pub serves: Vec<String>,
     #[serde(default)]
@@ -126,6 +126,7 @@ impl Provider {
             Dialect::OpenaiCompletions => "/completions",
             Dialect::OpenaiEmbeddings => "/embeddings",
             Dialect::AnthropicMessages => "/messages",
+            Dialect::Rerank => "/rerank",
         };
         let path = self.paths.get(dialect.name()).map_or(plain, String::as_str);
         match &self.query {

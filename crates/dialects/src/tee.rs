@@ -326,6 +326,10 @@ pub fn usage_of(dialect: Dialect, body: &[u8]) -> Sighting {
             seen.output_bytes += bytes.map(|raw| raw.len() as u64).sum::<u64>();
         }
         seen.finished |= dialect == Dialect::OpenaiEmbeddings && top.has("data");
+        if dialect == Dialect::Rerank {
+            seen.finished |= top.has("results");
+            seen.usage = seen.usage.or_else(|| usage::of_rerank(&top));
+        }
     }
     seen.ended = seen.finished;
     seen

@@ -54,6 +54,15 @@ pub(crate) fn from_openai(u: &Lenient<'_>) -> Option<Usage> {
     Some(usage)
 }
 
+/// Of a rerank answer without OpenAI's fields: Jina tells a total, Cohere tokens inside its `meta`.
+pub(crate) fn of_rerank(top: &Lenient<'_>) -> Option<Usage> {
+    let total = top.object("usage").u64("total_tokens");
+    let tokens = total.or_else(|| top.object("meta").object("tokens").u64("input_tokens"))?;
+    let mut usage = Usage::default().with(Axis::Input, tokens);
+    usage.claimed_input = Some(tokens);
+    Some(usage)
+}
+
 fn either<'a>(u: &Lenient<'a>, one: &str, other: &str) -> Lenient<'a> {
     let first = u.object(one);
     if first.is_empty() { u.object(other) } else { first }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chat::{Event, Request};
-use engine::{Caller, Error, Health, ModelInfo, Options, Stats, Vectors};
+use engine::{Caller, Error, Health, ModelInfo, Options, Scores, Stats, Vectors};
 use scheduler::{Standing, Tenant};
 
 use crate::launch::Place;
@@ -106,6 +106,14 @@ impl Engine {
         match self {
             Engine::Here(engine) => engine.embed(texts).await,
             Engine::There(remote) => remote.embed(texts).await,
+        }
+    }
+
+    /// How well each document answers the query, and the tokens of each pair, in order.
+    pub async fn rerank(&self, query: &str, documents: &[String]) -> Result<Scores, Error> {
+        match self {
+            Engine::Here(engine) => engine.rerank(query, documents).await,
+            Engine::There(remote) => remote.rerank(query, documents).await,
         }
     }
 

@@ -171,6 +171,23 @@ fn vectors_are_the_same_here_and_there() {
 }
 
 #[test]
+fn scores_are_the_same_here_and_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rank.gguf");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
+    gguf::random_reranker(5, &mut file).expect("written");
+    drop(file);
+    let documents: Vec<String> = (0..9).map(|n| "a budget ".repeat(n + 1)).collect();
+    let runtime = runtime();
+    let [here, there] = places().map(|place| {
+        let engine = Engine::open_with(&place, &path, options(), |_| true).expect("it loads");
+        runtime.block_on(engine.rerank("what is a budget", &documents)).expect("scores")
+    });
+    assert_eq!(here, there);
+    assert_eq!(here.len(), 9);
+}
+
+#[test]
 fn a_reader_that_does_not_read_holds_up_nobody() {
     for place in places() {
         let engine = open(&place, options());

@@ -18,6 +18,8 @@ pub struct Appraisal {
     /// Longest sequence, prompt and answer, in tokens.
     pub n_ctx: u32,
     pub can_embed: bool,
+    /// Whether it scores documents for a query.
+    pub can_rank: bool,
     /// Whether it generates text: what only reads it back in vectors does not.
     pub can_generate: bool,
     pub memory: gguf::Estimate,
@@ -34,12 +36,14 @@ const ENCODERS: [&str; 2] = ["t5", "t5encoder"];
 pub fn appraise(path: &Path, options: &Options) -> Result<Appraisal, Error> {
     let header = load::read_header(path)?;
     let plan = load::plan(&header, options)?;
+    let (can_embed, can_rank) = load::encodes(&header);
     Ok(Appraisal {
         arch: header.arch().to_owned(),
         n_params: header.parameters(),
         size_bytes: header.file_len,
         n_ctx: plan.seq_len_max,
-        can_embed: header.pooling().is_some_and(|p| (1..=3).contains(&p)),
+        can_embed,
+        can_rank,
         can_generate: header.causal() && !ENCODERS.contains(&header.arch()),
         memory: plan.memory,
     })

@@ -17,13 +17,11 @@ use units::Micros;
 
 use crate::disk::Disk;
 use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
+use crate::pairing::Pairing;
 use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
-use crate::worker::{
-    Board, Command, Delivery, EmbedJob, EmbedPlace, Link, READ_AHEAD, Submission, Vectors, Worker, clock,
-    wake,
-};
+use crate::worker::{Board, Command, Delivery, Link, READ_AHEAD, Submission, Worker, clock, wake};
 use crate::{Error, load};
 
 /// How to run a model.
@@ -119,6 +117,8 @@ pub struct ModelInfo {
     pub n_embd: u32,
     pub has_template: bool,
     pub can_embed: bool,
+    /// Whether it scores documents for a query.
+    pub can_rank: bool,
     /// Whether it generates text at all: encoders do not.
     pub can_generate: bool,
     /// SHA-256 over the header, the length and the weights (samples of large ones); hex.
@@ -167,17 +167,19 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    info: ModelInfo,
-    model: Arc<Model>,
+pub(crate) struct Inner {
+    pub info: ModelInfo,
+    pub model: Arc<Model>,
     prompter: Prompter,
     defaults: SamplingDefaults,
     n_seq_max: u32,
-    queue_max: usize,
-    /// Longest text for a vector, in tokens.
-    embed_max: u32,
-    commands: Sender<Command>,
-    board: Arc<Board>,
+    pub queue_max: usize,
+    /// Longest text for a vector or a score, in tokens.
+    pub embed_max: u32,
+    /// How query and document become one text, for a model that ranks.
+    pub pairing: Option<Pairing>,
+    pub commands: Sender<Command>,
+    pub board: Arc<Board>,
     known: Known,
     next_job: AtomicU64,
     /// Makes the seeds of requests that give none, and the ids of calls.
@@ -218,10 +220,11 @@ impl Engine {
             step_rows: load::STEP_ROWS.min(plan.cells),
             threads: options.threads,
         };
-        let can_embed = header.pooling().is_some_and(|p| (1..=3).contains(&p));
+        let (can_embed, can_rank) = load::encodes(&header);
         let embed_max = header.context_length().min(2048) as u32;
-        let embedder = match can_embed {
-            true => Some(Embedder::new(Arc::clone(&model), embed_max, options.threads)?),
+        let pairing = can_rank.then(|| Pairing::of(&header, &model)).transpose()?;
+        let embedder = match can_embed || can_rank {
+            true => Some(Embedder::new(Arc::clone(&model), embed_max, options.threads, can_rank)?),
             false => None,
         };
         let kernel = LlamaKernel::new(Arc::clone(&model), context)?;
@@ -243,6 +246,7 @@ impl Engine {
             n_embd: model.n_embd(),
             has_template: header.template().is_some(),
             can_embed,
+            can_rank,
             can_generate,
             fingerprint,
             memory: plan.memory,
@@ -284,6 +288,7 @@ impl Engine {
             n_seq_max: options.n_seq_max,
             queue_max: options.queue_max,
             embed_max,
+            pairing,
             commands,
             board,
             known,
@@ -372,20 +377,8 @@ impl Engine {
         self.inner.board.tenants.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Vectors of length 1, and the tokens of each text, in order.
-    pub fn embed(&self, texts: Vec<String>) -> impl Future<Output = Result<Vectors, Error>> + Send + 'static {
-        let queued = self.queue_embed(texts);
-        async move {
-            match queued?.await {
-                Ok(answer) => answer,
-                Err(_) => Err(Error::Failed("the engine's thread ended".into())),
-            }
-        }
-    }
-
-    /// Tokens that [`Engine::embed`] will count for a text.
-    pub fn count_embed_tokens(&self, text: &str) -> Result<u32, Error> {
-        Ok(self.inner.model.tokenize(text, true, false)?.len() as u32)
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     pub fn stats(&self) -> Stats {
@@ -462,37 +455,6 @@ impl Engine {
             return Err(Error::Failed("the engine's thread ended".into()));
         }
         Ok(Generation { events, link, commands, prompt_tokens: len })
-    }
-
-    fn queue_embed(&self, texts: Vec<String>) -> Result<oneshot::Receiver<Result<Vectors, Error>>, Error> {
-        let inner = &*self.inner;
-        if !inner.info.can_embed {
-            return Err(Error::Unsupported(format!("model \"{}\" gives no vectors", inner.info.name)));
-        }
-        let (queued, max) = (inner.board.embedding.load(Ordering::Relaxed) as usize, inner.queue_max);
-        if queued >= max {
-            return Err(Error::QueueFull { queued, max });
-        }
-        let place = EmbedPlace::take(&inner.board);
-        let mut tokens = VecDeque::with_capacity(texts.len());
-        for text in texts {
-            let text = inner.model.tokenize(&text, true, false)?;
-            let (prompt, context) = (text.len() as u32, inner.embed_max);
-            if prompt > context {
-                return Err(Error::TooLong { prompt, context });
-            }
-            if prompt == 0 {
-                return Err(Error::Unsupported("an empty text has no vector".into()));
-            }
-            tokens.push_back(text);
-        }
-        let (reply, receiver) = oneshot::channel();
-        let job = EmbedJob { texts: tokens, done: Vec::new(), reply, _place: place };
-        inner
-            .commands
-            .send(Command::Embed(job))
-            .map_err(|_| Error::Failed("the engine's thread ended".into()))?;
-        Ok(receiver)
     }
 }
 

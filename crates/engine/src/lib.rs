@@ -18,10 +18,12 @@ mod llama;
 mod load;
 mod measure;
 mod openmp;
+mod pairing;
 mod parse;
 mod prompt;
 mod structured;
 mod template;
+mod vectors;
 mod worker;
 
 pub use appraise::{Appraisal, appraise};
@@ -32,12 +34,14 @@ pub use llama::{Importance, Quantization, measure_importance, quantize, quantize
 pub use load::kv_fingerprint_of;
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
-pub use worker::Vectors;
+pub use worker::{Scores, Vectors};
 
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod rank_tests;
 #[cfg(test)]
 mod reuse_tests;
 #[cfg(test)]

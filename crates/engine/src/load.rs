@@ -69,6 +69,15 @@ pub(crate) fn plan(header: &Header, options: &Options) -> Result<Plan, Error> {
     }
 }
 
+/// Whether the model gives vectors, and whether it scores pairs: by how it pools.
+pub(crate) fn encodes(header: &Header) -> (bool, bool) {
+    match header.pooling() {
+        Some(1..=3) => (true, false),
+        Some(4) => (false, true),
+        _ => (false, false),
+    }
+}
+
 /// SHA-256 over the header, the length of the file and its weights: all of a
 /// small model's, 256 places of a large one's, so that it costs milliseconds.
 pub(crate) fn fingerprint(path: &Path, header: &Header) -> Result<String, Error> {

@@ -68,7 +68,7 @@ pub(crate) fn complete(engine: &Engine, request: &Request) -> Response {
 }
 
 /// A Llama of random weights, written where the test can change it.
-fn random(pooling: Option<u32>) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn random(pooling: Option<u32>) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("random.gguf");
     let shape = gguf::Shape { pooling, ..gguf::Shape::TINY };

@@ -53,6 +53,8 @@ pub(crate) struct Submission {
 
 /// A vector of length 1 for each text, and the tokens of the text.
 pub type Vectors = Vec<(Vec<f32>, u32)>;
+/// A score for each document, and the tokens of it and the query.
+pub type Scores = Vec<(f32, u32)>;
 
 pub(crate) struct EmbedJob {
     pub texts: VecDeque<Vec<Token>>,

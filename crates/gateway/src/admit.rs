@@ -14,7 +14,7 @@ use units::{Labels, Usd};
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
 use crate::label;
-use crate::{Feature, Gateway, Place, Route, Surface};
+use crate::{Feature, Gateway, Place, Route};
 
 /// What a request may take, before anything is known of its answer.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct Worst {
 }
 
 impl Worst {
-    fn of(asked: &Asked) -> Worst {
+    pub(crate) fn of(asked: &Asked) -> Worst {
         let e = &asked.envelope;
         Worst {
             model: e.model.clone(),
@@ -189,7 +189,7 @@ pub(crate) fn find_route(
 fn worst_cost(arrival: &Arrival, route: &Route, worst: &Worst) -> Option<Usd> {
     route.targets.iter().try_fold(Usd::ZERO, |dearest, target| {
         let output = match arrival.surface {
-            Surface::Embed => 0,
+            surface if surface.encodes() => 0,
             _ => worst.output_tokens.unwrap_or(target.output_tokens_max).min(target.output_tokens_max.max(1)),
         };
         let cost = match &target.place {

@@ -14,7 +14,7 @@ use crate::account::{Account, overdue};
 use crate::models::{Adapter, Lease, Model};
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
-use crate::{Place, Surface, Worker, label, local, upstream};
+use crate::{Place, Worker, label, local, upstream};
 
 pub(crate) async fn dispatch(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Reply, Report> {
     let from = runtime::clock::monotonic_us();
@@ -185,7 +185,7 @@ async fn remote(
     if !response.status.is_success() {
         return Err(upstream::refused(out.wire, to, response).await);
     }
-    if prepared.admitted.stream && prepared.admitted.surface != Surface::Embed {
+    if prepared.admitted.stream && !prepared.admitted.surface.encodes() {
         return first_frame(prepared, to, response, out.wire, out.stripped, out.dropped).await;
     }
     prepared.admitted.first_byte();

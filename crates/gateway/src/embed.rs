@@ -1,4 +1,4 @@
-//! Embeddings walk the same ten steps as chat.
+//! What an encoder does, vectors and scores, walks the same ten steps as chat.
 
 use bytes::Bytes;
 use net::server::{Request, Response};
@@ -11,7 +11,9 @@ use crate::journey::Stop;
 use crate::models::Model;
 use crate::prepare::Prepared;
 use crate::reply::{Reply, Trouble};
-use crate::{Place, Worker, admit, decode, dispatch, identify, local, plan, prepare, screen, stream};
+use crate::{
+    Place, Surface, Worker, admit, decode, dispatch, identify, local, plan, prepare, rerank, screen, stream,
+};
 
 pub(crate) async fn embed(
     worker: &Worker,
@@ -20,7 +22,11 @@ pub(crate) async fn embed(
 ) -> Result<Response, Stop> {
     let principal = identify::identify(arrival, &request)?;
     let asked = decode::decode(arrival, request).await?;
-    let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
+    let worst = match arrival.surface {
+        Surface::Rerank => rerank::worst(&asked)?,
+        _ => admit::Worst::of(&asked),
+    };
+    let admitted = admit::admit_worst(&worker.gateway, arrival, principal, worst)?;
     let screened = screen::screen(worker, admitted, asked).await?;
     let mut prepared = prepare::prepare(screened)?;
     let mut plan = plan::plan(&mut prepared);
@@ -35,7 +41,12 @@ pub(crate) async fn embed(
         }
         prepared.admitted.begin(target);
         let others = dispatch::others(&plan, first.target);
-        match compute(&mut prepared.admitted, &prepared.asked, model, others).await {
+        let (admitted, asked) = (&mut prepared.admitted, &prepared.asked);
+        let computed = match admitted.surface {
+            Surface::Rerank => rerank::compute(admitted, asked, model, others).await,
+            _ => compute(admitted, asked, model, others).await,
+        };
+        match computed {
             Ok(body) => {
                 target.breaker().succeed();
                 return stream::finish(prepared.admitted, body, &[]).await;
@@ -100,7 +111,8 @@ async fn compute(
 async fn answer(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
     match reply {
         Ok(Reply::Engine(..)) | Ok(Reply::Frames { .. }) => {
-            let report = Report::new("UP0004", "the target answered a request for vectors with text");
+            let report =
+                Report::new("UP0004", "the target answered a request for vectors or scores with text");
             Err(Stop::Failed(prepared.admitted, report))
         }
         reply => stream::stream(prepared, reply).await,

@@ -149,7 +149,7 @@ pub(crate) fn answer_id(client: Dialect, id: RequestId) -> String {
         Dialect::OpenaiChat => "chatcmpl-",
         Dialect::OpenaiCompletions => "cmpl-",
         Dialect::AnthropicMessages => "msg_",
-        Dialect::OpenaiEmbeddings => "",
+        Dialect::OpenaiEmbeddings | Dialect::Rerank => "",
     };
     format!("{prefix}{id}")
 }

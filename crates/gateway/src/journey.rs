@@ -30,7 +30,7 @@ pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Respo
     let mut arrival = Arrival::new(&worker.gateway, surface, &request);
     let result = match surface {
         Surface::Generate(_) => generate(&worker, &mut arrival, request).await,
-        Surface::Embed => embed::embed(&worker, &mut arrival, request).await,
+        Surface::Embed | Surface::Rerank => embed::embed(&worker, &mut arrival, request).await,
         Surface::CountTokens => list::count_tokens(&worker, &mut arrival, request).await,
         Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request),
     };

@@ -27,6 +27,7 @@ pub mod models;
 mod plan;
 mod prepare;
 mod reply;
+mod rerank;
 mod screen;
 mod settle;
 mod snapshot;

@@ -13,8 +13,13 @@ pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
     // that surely overflows rules a target out here; the rest its engine judges.
     let need = Need {
         embedding: account.surface == crate::Surface::Embed,
+        reranking: account.surface == crate::Surface::Rerank,
         images: false,
-        input_tokens_min: prepared.asked.envelope.text_bytes as u64 / 8,
+        // An encoder reads its texts one by one, so their sum says nothing.
+        input_tokens_min: match account.surface.encodes() {
+            true => 0,
+            false => prepared.asked.envelope.text_bytes as u64 / 8,
+        },
         barred: barred(account),
     };
     let seed = account.id.0.as_bytes()[8..].try_into().map_or(0, u64::from_le_bytes);

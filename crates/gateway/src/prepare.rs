@@ -5,7 +5,6 @@
 
 use guards::StreamGuard;
 
-use crate::Surface;
 use crate::account::Admitted;
 use crate::decode::Asked;
 use crate::journey::Stop;
@@ -19,14 +18,15 @@ pub(crate) struct Prepared {
 
 pub(crate) fn prepare(screened: Screened) -> Result<Prepared, Stop> {
     let (mut admitted, mut asked, vault) = screened.into_parts();
-    let chats = admitted.surface != Surface::Embed;
+    let chats = !admitted.surface.encodes();
     if let Some(feature) = admitted.route.feature.clone().filter(|f| chats && f.prompt.is_some())
         && let Err(report) = asked.rewrite(|request| feature.prepend(request))
     {
         return Err(Stop::Failed(admitted, report));
     }
     let shield = admitted.route.shield.clone().unwrap_or_default();
-    if shield.looks_at_output() || !vault.is_empty() {
+    // Vectors and scores have no words to look at.
+    if chats && (shield.looks_at_output() || !vault.is_empty()) {
         let logprobs = asked.decoded().is_ok_and(|d| d.request.logprobs.is_some());
         admitted.guard = Some(Box::new(StreamGuard::new(&shield, vault, logprobs)));
     }

@@ -40,6 +40,7 @@ pub(crate) async fn screen(
     let from = runtime::clock::monotonic_us();
     let read = match admitted.surface {
         Surface::Embed => vectors(&shield, &mut asked),
+        Surface::Rerank => pairs(&shield, &mut asked),
         _ => conversation(&shield, &mut asked),
     };
     let mut screening = match read {
@@ -126,6 +127,16 @@ fn vectors(shield: &Shield, asked: &mut Asked) -> Result<Screening, Report> {
         let model = asked.envelope.model.clone();
         let encoded = dialects::openai::embeddings::encode(&model, &request);
         asked.replace(encoded.body, lost)?;
+    }
+    Ok(screening)
+}
+
+fn pairs(shield: &Shield, asked: &mut Asked) -> Result<Screening, Report> {
+    let (mut request, lost) = dialects::rerank::decode(&asked.body).map_err(Report::from)?;
+    let texts = std::iter::once(&mut request.query).chain(&mut request.documents);
+    let screening = shield.screen_texts(texts, nonce());
+    if screening.changed {
+        asked.replace(dialects::rerank::encode(&request), lost)?;
     }
     Ok(screening)
 }

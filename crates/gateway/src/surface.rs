@@ -13,19 +13,24 @@ pub enum Surface {
     Generate(Dialect),
     /// Vectors from texts.
     Embed,
+    /// Documents by how well they answer a query.
+    Rerank,
     /// How long a prompt is.
     CountTokens,
     ListModels,
     ShowModel,
 }
 
-const ROUTES: [(&str, Surface); 6] = [
+const ROUTES: [(&str, Surface); 8] = [
     ("/v1/chat/completions", Surface::Generate(Dialect::OpenaiChat)),
     ("/v1/completions", Surface::Generate(Dialect::OpenaiCompletions)),
     ("/v1/embeddings", Surface::Embed),
     ("/v1/messages", Surface::Generate(Dialect::AnthropicMessages)),
     ("/v1/messages/count_tokens", Surface::CountTokens),
     ("/v1/models", Surface::ListModels),
+    ("/v1/rerank", Surface::Rerank),
+    // Where Cohere's current clients ask.
+    ("/v2/rerank", Surface::Rerank),
 ];
 
 /// What a method and a path lead to. `None`: not a path of the data plane;
@@ -46,7 +51,9 @@ impl Surface {
     /// What it takes of who asks.
     pub const fn action(self) -> policy::Action {
         match self {
-            Surface::Generate(_) | Surface::Embed | Surface::CountTokens => policy::Action::Infer,
+            Surface::Generate(_) | Surface::Embed | Surface::Rerank | Surface::CountTokens => {
+                policy::Action::Infer
+            }
             Surface::ListModels | Surface::ShowModel => policy::Action::ReadModels,
         }
     }
@@ -57,6 +64,7 @@ impl Surface {
             Surface::Generate(Dialect::OpenaiCompletions) => "openai.completions",
             Surface::Generate(Dialect::OpenaiEmbeddings) | Surface::Embed => "openai.embeddings",
             Surface::Generate(Dialect::AnthropicMessages) => "anthropic.messages",
+            Surface::Generate(Dialect::Rerank) | Surface::Rerank => "rerank",
             Surface::CountTokens => "anthropic.count_tokens",
             Surface::ListModels | Surface::ShowModel => "models",
         }
@@ -67,13 +75,19 @@ impl Surface {
             Surface::Generate(dialect) => dialect,
             Surface::CountTokens => Dialect::AnthropicMessages,
             Surface::Embed => Dialect::OpenaiEmbeddings,
+            Surface::Rerank => Dialect::Rerank,
             Surface::ListModels | Surface::ShowModel => Dialect::OpenaiChat,
         }
+    }
+    /// Whether its answers are an encoder's: whole, and without tokens of their own.
+    pub const fn encodes(self) -> bool {
+        matches!(self, Surface::Embed | Surface::Rerank)
     }
     /// What its attempts are for: in the ledger, and in what a place may be used for.
     pub const fn purpose(self) -> Purpose {
         match self {
             Surface::Embed => Purpose::Embedding,
+            Surface::Rerank => Purpose::Rerank,
             _ => Purpose::Chat,
         }
     }

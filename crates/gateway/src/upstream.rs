@@ -38,7 +38,7 @@ pub(crate) fn outgoing(
     if wire == asked.dialect && !asked.is_rewritten() {
         let ask_usage = asked.envelope.stream
             && !asked.envelope.include_usage
-            && surface != Surface::Embed
+            && !surface.encodes()
             && !wire.is_anthropic()
             && quirks.stream_options;
         let rewrite = Rewrite {
@@ -56,8 +56,11 @@ pub(crate) fn outgoing(
             dropped: asked.left_out().to_vec(),
         });
     }
-    if surface == Surface::Embed {
-        return Err(Report::new("DI0006", format!("provider {} makes no embeddings", to.name)));
+    if surface.encodes() {
+        return Err(Report::new(
+            "DI0006",
+            format!("provider {} does not speak {}", to.name, asked.dialect.name()),
+        ));
     }
     let mut decoded = asked.decoded()?.clone();
     decoded.request.stream_usage = true;

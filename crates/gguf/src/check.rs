@@ -49,6 +49,7 @@ pub fn check_model(header: &Header) -> Result<(), Error> {
             return Err(bad(key, "it is not a finite positive number".into()));
         }
     }
+    classifier(header, width)?;
     vocabulary(header)?;
     if header.template().is_some_and(|t| t.len() > TEMPLATE_MAX) {
         return Err(bad("tokenizer.chat_template", format!("it is over {TEMPLATE_MAX} bytes")));
@@ -88,6 +89,19 @@ fn heads(header: &Header, width: u64) -> Result<(), Error> {
     let rotated = header.number("rope.dimension_count").unwrap_or(head);
     if rotated > head || !rotated.is_multiple_of(2) {
         return Err(bad("rope.dimension_count", format!("{rotated} of a head of {head}")));
+    }
+    Ok(())
+}
+
+/// A ranking model's head. One number is read of each text for each label, from
+/// a row that is as wide as the model where there is no output layer.
+fn classifier(header: &Header, width: u64) -> Result<(), Error> {
+    const LABELS: &str = "classifier.output_labels";
+    let Some(value) = header.of(LABELS) else { return Ok(()) };
+    let labels = value.as_array().map_or(0, |a| a.len);
+    let has_output = header.tensors.iter().any(|t| t.name == "cls.output.weight");
+    if labels == 0 || labels > WIDTH_MAX || (labels > width && !has_output) {
+        return Err(bad(LABELS, format!("{labels} labels for a width of {width}")));
     }
     Ok(())
 }

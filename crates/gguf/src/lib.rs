@@ -17,6 +17,7 @@ mod estimate;
 mod header;
 mod kind;
 mod random;
+mod random_bert;
 mod value;
 pub mod write;
 
@@ -25,6 +26,7 @@ pub use estimate::{Estimate, Room, estimate};
 pub use header::{Header, Tensor};
 pub use kind::Kind;
 pub use random::{Shape, random_llama};
+pub use random_bert::random_reranker;
 pub use value::{Array, Value};
 
 #[cfg(test)]

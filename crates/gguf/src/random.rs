@@ -178,11 +178,11 @@ fn kind_of(shape: Shape, dims: &[u64]) -> Kind {
 }
 
 /// Splitmix64. Source: G. Steele et al., "Fast splittable pseudorandom number generators", 2014.
-struct Random(u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     /// Uniform in [-1, 1).
-    fn next_unit(&mut self) -> f32 {
+    pub(crate) fn next_unit(&mut self) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -25,6 +25,7 @@ pub struct Candidate {
     /// Prompt and answer together, in tokens; `None`: unknown.
     pub context_tokens: Option<u64>,
     pub embeds: bool,
+    pub reranks: bool,
     pub generates: bool,
     pub images: bool,
 }
@@ -33,6 +34,7 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Need {
     pub embedding: bool,
+    pub reranking: bool,
     pub images: bool,
     /// A lower bound of the prompt in tokens; only a sure overflow rules a target out.
     pub input_tokens_min: u64,
@@ -99,6 +101,7 @@ pub enum Reason {
     Barred,
     CannotEmbed,
     CannotGenerate,
+    CannotRerank,
     CannotSeeImages,
     ContextTooShort {
         context: u64,
@@ -117,6 +120,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Barred => f.write_str("may not have data with these labels"),
             Reason::CannotEmbed => f.write_str("makes no embeddings"),
+            Reason::CannotRerank => f.write_str("ranks no documents"),
             Reason::CannotGenerate => f.write_str("does not generate text"),
             Reason::CannotSeeImages => f.write_str("takes no images"),
             Reason::ContextTooShort { context, prompt } => {
@@ -176,7 +180,10 @@ fn unable(candidate: &Candidate, need: &Need) -> Option<Reason> {
     if need.embedding && !candidate.embeds {
         return Some(Reason::CannotEmbed);
     }
-    if !need.embedding && !candidate.generates {
+    if need.reranking && !candidate.reranks {
+        return Some(Reason::CannotRerank);
+    }
+    if !need.embedding && !need.reranking && !candidate.generates {
         return Some(Reason::CannotGenerate);
     }
     if need.images && !candidate.images {
@@ -212,6 +219,7 @@ mod tests {
             retries,
             context_tokens: Some(8_192),
             embeds: false,
+            reranks: false,
             generates: true,
             images: false,
         }

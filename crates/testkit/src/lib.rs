@@ -13,6 +13,8 @@ pub mod provider;
 pub mod vault;
 
 pub use client::{Answer, Ask, Open};
+/// A file to serve, made where it is needed: the one thing here that is not a fake.
+pub use gguf::random_reranker;
 pub use harness::Bedplate;
 pub use hub::Hub;
 pub use provider::{Behaviour, End, Phase, Provider, Seen};

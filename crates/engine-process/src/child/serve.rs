@@ -94,6 +94,10 @@ impl Serving {
                 let vectors = serving.engine.embed(texts).await?;
                 Ok(Up::Vectors { id, vectors })
             }),
+            Down::Rerank { id, query, documents } => self.one(id, async move |serving| {
+                let queued = blocking(&serving, move |e| Ok(e.rerank(&query, &documents))).await?;
+                Ok(Up::Scores { id, scores: queued.await? })
+            }),
             Down::Adapter { id, path, scale } => self.one(id, async move |serving| {
                 let number = serving.engine.add_adapter(&path, scale).await?;
                 Ok(Up::Number { id, number })

@@ -93,6 +93,7 @@ fn take(shared: &Shared, told: Up, desk: Option<&Desk>) -> Result<(), String> {
         }
         Up::Failed { id, error } => fail(state.calls.remove(&id), &error),
         Up::Vectors { id, vectors } => answer(state.calls.remove(&id), Told::Vectors(vectors)),
+        Up::Scores { id, scores } => answer(state.calls.remove(&id), Told::Scores(scores)),
         Up::Number { id, number } => answer(state.calls.remove(&id), Told::Number(number)),
         Up::Hit { id, held, of } => answer(state.calls.remove(&id), Told::Hit(held, of)),
         Up::Load { key } => desk.ok_or("it asked for a disk tier that it was not given")?.load(key)?,

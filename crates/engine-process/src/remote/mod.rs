@@ -11,7 +11,7 @@ use std::process::Child;
 use std::sync::Arc;
 
 use chat::Request;
-use engine::{Caller, Error, Health, ModelInfo, Options, Vectors};
+use engine::{Caller, Error, Health, ModelInfo, Options, Scores, Vectors};
 use tokio::sync::oneshot;
 
 use crate::launch::Launch;
@@ -137,6 +137,14 @@ impl Remote {
     pub(crate) async fn embed(&self, texts: Vec<String>) -> Result<Vectors, Error> {
         match self.ask(|id| Down::Embed { id, texts }).await? {
             Told::Vectors(vectors) => Ok(vectors),
+            _ => Err(confused()),
+        }
+    }
+
+    pub(crate) async fn rerank(&self, query: &str, documents: &[String]) -> Result<Scores, Error> {
+        let (query, documents) = (query.to_owned(), documents.to_vec());
+        match self.ask(|id| Down::Rerank { id, query, documents }).await? {
+            Told::Scores(scores) => Ok(scores),
             _ => Err(confused()),
         }
     }

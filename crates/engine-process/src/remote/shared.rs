@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chat::Event;
-use engine::{Error, Health, Vectors};
+use engine::{Error, Health, Scores, Vectors};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::outbox::Outbox;
@@ -54,6 +54,7 @@ pub(super) enum Call {
 /// A single answer.
 pub(super) enum Told {
     Vectors(Vectors),
+    Scores(Scores),
     Number(u32),
     Hit(u32, u32),
 }

@@ -15,7 +15,7 @@ mod values;
 use std::path::PathBuf;
 
 use chat::{Event, Request};
-use engine::{Caller, Error, Health, ModelInfo, Stats, Vectors};
+use engine::{Caller, Error, Health, ModelInfo, Scores, Stats, Vectors};
 use scheduler::{BlockKey, Standing, Tenant};
 
 use bytes::Damaged;
@@ -68,6 +68,12 @@ pub(crate) enum Down {
     Embed {
         id: u64,
         texts: Vec<String>,
+    },
+    /// Answered by `Scores` or `Failed`.
+    Rerank {
+        id: u64,
+        query: String,
+        documents: Vec<String>,
     },
     /// Answered by `Number` or `Failed`, as the next two.
     Count {
@@ -135,6 +141,10 @@ pub(crate) enum Up {
         id: u64,
         vectors: Vectors,
     },
+    Scores {
+        id: u64,
+        scores: Scores,
+    },
     Number {
         id: u64,
         number: u32,
@@ -191,6 +201,7 @@ choice!(Down {
     10 => Loaded { block: block },
     11 => Saved { dropped: dropped },
     12 => Close {},
+    13 => Rerank { id: id, query: query, documents: documents },
 });
 choice!(Up {
     1 => Progress { done: done },
@@ -205,6 +216,7 @@ choice!(Up {
     10 => Board { board: board },
     11 => Load { key: key },
     12 => Save { key: key, block: block },
+    13 => Scores { id: id, scores: scores },
 });
 
 /// A message as the contents of a frame.

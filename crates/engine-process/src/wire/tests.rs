@@ -124,6 +124,7 @@ fn downs() -> Vec<Down> {
         Down::Loaded { block: Some(Blob(vec![1, 2, 3])) },
         Down::Saved { dropped: vec![BlockKey(u128::MAX)] },
         Down::Close {},
+        Down::Rerank { id: 7, query: "q".into(), documents: vec!["d".into()] },
     ]
 }
 
@@ -151,6 +152,7 @@ fn ups() -> Vec<Up> {
         Up::Events { id: 1, busy_us: 12, events: events() },
         Up::End { id: 1, busy_us: 13 },
         Up::Vectors { id: 2, vectors: vec![(vec![0.5, -0.5], 3)] },
+        Up::Scores { id: 2, scores: vec![(0.5, 9)] },
         Up::Number { id: 3, number: u32::MAX },
         Up::Hit { id: 4, held: 64, of: 100 },
         Up::Board { board },

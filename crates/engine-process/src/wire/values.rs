@@ -133,6 +133,7 @@ record!(ModelInfo {
     n_embd,
     has_template,
     can_embed,
+    can_rank,
     can_generate,
     fingerprint,
     memory,

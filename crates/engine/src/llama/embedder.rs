@@ -15,7 +15,10 @@ pub(crate) struct Embedder {
     ctx: NonNull<sys::llama_context>,
     batch: Batch,
     rows_max: u32,
-    n_embd: usize,
+    /// Numbers of each text: a vector's, or those of a head.
+    width: usize,
+    /// Vectors are made as long as 1; what a head says is left alone.
+    unit: bool,
     n_vocab: u32,
     /// Freed after the context.
     _model: Arc<Model>,
@@ -37,7 +40,13 @@ const TEXTS_MAX: u32 = 32;
 impl Embedder {
     /// `rows_max` is the longest text, and the most tokens computed at once:
     /// an encoder must see a text whole.
-    pub(crate) fn new(model: Arc<Model>, rows_max: u32, threads: u32) -> Result<Embedder, Error> {
+    /// `ranks`: the model pools by a head, as its file says.
+    pub(crate) fn new(
+        model: Arc<Model>,
+        rows_max: u32,
+        threads: u32,
+        ranks: bool,
+    ) -> Result<Embedder, Error> {
         log::begin();
         // SAFETY: plain values.
         let ctx = unsafe {
@@ -54,8 +63,11 @@ impl Embedder {
             sys::llama_init_from_model(model.as_ptr(), p)
         };
         let ctx = NonNull::new(ctx).ok_or_else(|| Error::Failed(log::reason("llama.cpp made no context")))?;
-        let (n_embd, n_vocab) = (model.n_embd() as usize, model.n_vocab());
-        Ok(Embedder { ctx, batch: Batch::default(), rows_max, n_embd, n_vocab, _model: model })
+        // SAFETY: just made.
+        let pooling = unsafe { sys::llama_pooling_type(ctx.as_ptr()) };
+        let width = if pooling == sys::LLAMA_POOLING_TYPE_RANK { model.n_head() } else { model.n_embd() };
+        let (width, n_vocab) = (width as usize, model.n_vocab());
+        Ok(Embedder { ctx, batch: Batch::default(), rows_max, width, unit: !ranks, n_vocab, _model: model })
     }
 
     /// How many of the texts fit one batch; at least one.
@@ -68,7 +80,7 @@ impl Embedder {
         fit.count().max(1)
     }
 
-    /// One vector of length 1 for each text. Texts are not empty, and fit.
+    /// One vector of length 1, or one row of the head, for each text. Texts are not empty, and fit.
     pub(crate) fn embed(&mut self, texts: &[Vec<Token>]) -> Result<Vec<Vec<f32>>, Error> {
         let mut rows = Vec::new();
         for (seq, text) in (0u32..).zip(texts) {
@@ -103,8 +115,12 @@ impl Embedder {
         if vector.is_null() {
             return Err(Error::Failed("llama.cpp gave no vector".into()));
         }
-        // SAFETY: a pooled vector has `n_embd` values, which are copied before the next call.
-        let mut vector = unsafe { std::slice::from_raw_parts(vector, self.n_embd) }.to_vec();
+        // SAFETY: what is pooled has `n_embd` values, or as many as the head has, which
+        // are copied before the next call.
+        let mut vector = unsafe { std::slice::from_raw_parts(vector, self.width) }.to_vec();
+        if !self.unit {
+            return Ok(vector);
+        }
         let norm = vector.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
         if norm > 0.0 && norm.is_finite() {
             vector.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);

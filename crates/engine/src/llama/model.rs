@@ -50,6 +50,15 @@ impl Drop for Model {
     }
 }
 
+/// How a tokenizer ends the texts of a pair.
+pub(crate) struct PairMarks {
+    /// Where the model wants them.
+    pub eos: Option<Token>,
+    pub sep: Option<Token>,
+    /// Where it says nothing.
+    pub any_end: Option<Token>,
+}
+
 impl Model {
     /// Loads a file that `gguf::check_model` has passed. Blocks.
     pub(crate) fn load(path: &Path) -> Result<Model, Error> {
@@ -92,6 +101,11 @@ impl Model {
         // SAFETY: as above.
         unsafe { sys::llama_model_n_embd_out(self.as_ptr()) }.max(0) as u32
     }
+    /// Numbers that the head of a ranking model gives.
+    pub(crate) fn n_head(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { sys::llama_model_n_cls_out(self.as_ptr()) }
+    }
     pub(crate) fn n_params(&self) -> u64 {
         // SAFETY: as above.
         unsafe { sys::llama_model_n_params(self.as_ptr()) }
@@ -115,6 +129,21 @@ impl Model {
         let (wanted, token) =
             unsafe { (sys::llama_vocab_get_add_bos(self.vocab()), sys::llama_vocab_bos(self.vocab())) };
         u32::try_from(token).ok().filter(|_| wanted)
+    }
+    /// The tokens that end a text of a pair.
+    pub(crate) fn pair_marks(&self) -> PairMarks {
+        // SAFETY: as above.
+        let (eos, sep, add_eos, add_sep) = unsafe {
+            (
+                sys::llama_vocab_eos(self.vocab()),
+                sys::llama_vocab_sep(self.vocab()),
+                sys::llama_vocab_get_add_eos(self.vocab()),
+                sys::llama_vocab_get_add_sep(self.vocab()),
+            )
+        };
+        let known = |token: sys::llama_token| u32::try_from(token).ok().filter(|t| *t < self.n_vocab());
+        let (eos, sep) = (known(eos), known(sep));
+        PairMarks { eos: eos.filter(|_| add_eos), sep: sep.filter(|_| add_sep), any_end: eos.or(sep) }
     }
     /// The texts of the tokens that begin and end a text; empty where there is none.
     pub(crate) fn bos_eos(&self) -> (String, String) {

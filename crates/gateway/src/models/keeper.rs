@@ -408,7 +408,7 @@ impl Inner {
                 Err(report) => Err(report.sentence()),
                 Ok(model) => {
                     let appraisal = &state.slots.get(model)?.appraisal;
-                    Ok((appraisal.n_ctx, appraisal.can_embed, appraisal.can_generate))
+                    Ok((appraisal.n_ctx, appraisal.can_embed, appraisal.can_rank, appraisal.can_generate))
                 }
             })
         };

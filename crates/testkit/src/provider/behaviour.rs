@@ -200,6 +200,7 @@ pub(super) fn perform(
             }
         }
         path if path.ends_with("/embeddings") => unary(behaviour, peer, openai::embeddings(json)),
+        path if path.ends_with("/rerank") => unary(behaviour, peer, openai::rerank(json)),
         path if path.ends_with("/models") => {
             let models = ["echo", "reasoning"].map(
                 |id| json!({"id": id, "object": "model", "created": 1_795_449_609, "owned_by": "testkit"}),
