@@ -84,7 +84,7 @@ pub fn encode(request: &RerankRequest) -> Bytes {
             w.key("documents").list(&request.documents, |w, text| w.str(text));
             w.some_num("top_n", request.top_n);
             if request.return_documents {
-                w.key("return_documents").bool(true);
+                w.field_raw("return_documents", "true");
             }
         });
     })
