@@ -114,6 +114,7 @@ fn feature(
 ) -> Result<Route, Report> {
     let of = |route: &Arc<Route>| Route {
         name: name.into(),
+        labels: route.labels.join(&declared.labels),
         // Those of its model, and its own.
         guards: route.guards.iter().chain(&declared.guards).cloned().collect(),
         feature: Some(Arc::new(gateway::Feature {

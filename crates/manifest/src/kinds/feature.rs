@@ -1,8 +1,10 @@
 //! `Feature`: what a product team launches, under a name that its clients ask for like a model's.
 
 use report::Report;
+use units::Labels;
 
 use crate::document::{model_name, object_name};
+use crate::kinds::labels;
 use crate::read::{Fields, long_text};
 use crate::yaml::clip;
 
@@ -15,6 +17,8 @@ pub struct Feature {
     pub model: String,
     /// What the model is told before the client's own messages.
     pub prompt: Option<String>,
+    /// What all data of its users is at least: joined to the model's and the team's.
+    pub labels: Labels,
     /// Who may use it; `None`: every team whose key may use the name.
     pub teams: Option<Vec<String>>,
     /// Guards by name, beside those of its model and those that are default.
@@ -38,9 +42,9 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
         problems.missing("spec.model", at, "name the model that answers: `model: fast`");
     }
     let prompt = fields.take("prompt").and_then(|n| long_text(n, "spec.prompt", PROMPT_BYTES_MAX, problems));
+    let labels = labels::of_data(fields);
     let teams = fields.has("teams").then(|| fields.names("teams", 64, object_name));
     let _ = fields.take("teams");
     let guards = fields.names("guards", 16, object_name);
-    let _ = fields.take("guards");
-    Some(Feature { model: model?, prompt, teams, guards })
+    Some(Feature { model: model?, prompt, labels, teams, guards })
 }
