@@ -15,6 +15,9 @@ pub struct Sample {
     /// Since the start of the load.
     pub at: Duration,
     pub resident_bytes: u64,
+    /// Of them, keys and values that the server says it keeps in memory for later
+    /// prompts: a cache with a bound of its own (`--kv-memory`).
+    pub kept_bytes: u64,
     /// `/readyz` answered 200.
     pub ready: bool,
     pub gauges: Gauges,
@@ -61,22 +64,28 @@ fn sum(text: &str, family: &str) -> f64 {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn gauges(server: SocketAddr) -> Result<Gauges> {
+fn metrics(server: SocketAddr) -> Result<String> {
     let mut body = Vec::new();
     let bytes = request("GET", "/metrics", server, &[], b"");
     Connection::new(server, PATIENCE).exchange(&bytes, Some(&mut body))?;
-    Ok(Gauges::read(&String::from_utf8_lossy(&body)))
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+pub fn gauges(server: SocketAddr) -> Result<Gauges> {
+    Ok(Gauges::read(&metrics(server)?))
 }
 
 pub fn sample(server: SocketAddr, pid: u32, at: Duration) -> Result<Sample> {
     let ready = matches!(wire::get(server, "/readyz", PATIENCE), Ok(200));
+    let metrics = metrics(server)?;
     let resident_bytes = proc::usage(pid)?.resident_bytes;
-    Ok(Sample { at, resident_bytes, ready, gauges: gauges(server)? })
+    let kept_bytes = sum(&metrics, "bedplate_engine_kv_memory_bytes") as u64;
+    Ok(Sample { at, resident_bytes, kept_bytes, ready, gauges: Gauges::read(&metrics) })
 }
 
-/// Growth of resident memory in percent: the median of the last sixth of the
-/// run over that of the second sixth. The first sixth is the warm-up; medians,
-/// because a swap holds two models for a moment. `None` without a reading in both.
+/// Growth of memory in percent: the median of the last sixth of the run over
+/// that of the second sixth. The first sixth is the warm-up; medians, because a
+/// swap holds two models for a moment. `None` without a reading in both.
 pub fn growth_percent(samples: &[Sample], whole: Duration) -> Option<f64> {
     let median = |from: f64, to: f64| {
         let part = samples.iter().filter(|s| {
@@ -123,6 +132,7 @@ mod tests {
         let one = |&(at, resident_bytes, ready): &(u64, u64, bool)| Sample {
             at: Duration::from_secs(at),
             resident_bytes,
+            kept_bytes: 0,
             ready,
             gauges: Gauges::default(),
         };
@@ -133,10 +143,10 @@ mod tests {
     fn the_warm_up_does_not_count_as_growth() {
         let all =
             samples(&[(0, 10, true), (12, 100, true), (18, 900, true), (30, 500, true), (55, 101, true)]);
-        assert_eq!(growth_percent(&all, Duration::from_secs(60)).map(f64::round), Some(-80.0));
+        let growth = |samples: &[Sample]| growth_percent(samples, Duration::from_secs(60)).map(f64::round);
+        assert_eq!(growth(&all), Some(-80.0));
         let flat = samples(&[(0, 10, true), (12, 100, true), (55, 101, true), (60, 101, true)]);
-        assert_eq!(growth_percent(&flat, Duration::from_secs(60)).map(f64::round), Some(1.0));
-        assert_eq!(growth_percent(&flat[..2], Duration::from_secs(60)), None);
+        assert_eq!((growth(&flat), growth(&flat[..2])), (Some(1.0), None));
     }
 
     #[test]
