@@ -250,6 +250,48 @@ fn a_cancel_ends_a_step_in_its_middle_and_leaves_no_trace() {
     assert!(matches!(kernel.step(&[], &|| false), Err(StepError::Fatal(_))));
 }
 
+#[test]
+fn a_step_in_several_calls_has_the_logits_of_its_parts_and_fails_as_one() {
+    let (_dir, path) = random(None);
+    let model = Arc::new(Model::load(&path).expect("it loads"));
+    let context = ContextOptions {
+        cells: 256,
+        seq_max: 80,
+        seq_len_max: 256,
+        step_rows: 256,
+        threads: 1,
+        ..ContextOptions::default()
+    };
+    let mut kernel = LlamaKernel::new(model, context).expect("a context");
+    let row = |seq, pos, logits| Row { token: 300 + (seq + pos) % 9, pos, seq, logits };
+    // 70 that write, too many for one call, around a prompt.
+    let writers: Vec<Row> = (1..=70).map(|seq| row(seq, 0, true)).collect();
+    let prompt: Vec<Row> = (0..100).map(|pos| row(0, pos, pos == 99)).collect();
+    let all = [&writers[..30], &prompt, &writers[30..]].concat();
+    assert_eq!(kernel.step(&all, &|| false), Ok(()));
+    let together: Vec<Vec<f32>> = (0..all.len()).map(|at| kernel.logits(at).to_vec()).collect();
+    assert!(together.iter().zip(&all).all(|(logits, row)| logits.is_empty() != row.logits));
+    (0..80).for_each(|seq| kernel.clear(seq));
+    let mut apart = Vec::new();
+    for part in [&prompt[..], &writers[..63], &writers[63..]] {
+        assert_eq!(kernel.step(part, &|| false), Ok(()));
+        apart.extend((0..part.len()).filter(|at| part[*at].logits).map(|at| kernel.logits(at).to_vec()));
+    }
+    let order = [129].into_iter().chain(0..30).chain(130..170);
+    for (apart, at) in apart.iter().zip(order) {
+        let far = apart.iter().zip(&together[at]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-3, "row {at}: {far}");
+    }
+
+    // Cells for the prompt and not for all the rest: nothing of the step stays.
+    (0..80).for_each(|seq| kernel.clear(seq));
+    let full: Vec<Row> = (0..120).map(|pos| row(79, pos, false)).collect();
+    assert_eq!(kernel.step(&full, &|| false), Ok(()));
+    assert_eq!(kernel.step(&all, &|| false), Err(StepError::NoRoom));
+    assert_eq!((0..79).map(|seq| kernel.len(seq)).sum::<u32>(), 0);
+    assert_eq!(kernel.len(79), 120);
+}
+
 /// The shape of the Hermes and Qwen templates, shortened.
 const HERMES: &str = "{%- if tools %}<|im_start|>system\nTools:{% for t in tools %}\n{{ t | tojson }}{% endfor %}\n\
 Answer with <tool_call>{...}</tool_call><|im_end|>\n{% endif %}\

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use llama_cpp_sys_2 as sys;
 use scheduler::{Caps, Kernel, Row, SeqId, StepError};
 
+use super::calls::Calls;
 use super::model::path_text;
 use super::{Model, guard, log};
 use crate::Error;
@@ -40,12 +41,28 @@ struct Adapter {
     scale: f32,
 }
 
+/// Where the logits of a row are.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the context, as that row of its last call.
+    Context(usize),
+    /// In [`LlamaKernel::kept`], from there.
+    Kept(usize),
+}
+
 /// See the soundness notes of the parent module.
 pub(crate) struct LlamaKernel {
     ctx: NonNull<sys::llama_context>,
     caps: Caps,
     n_vocab: usize,
     batch: Batch,
+    /// Whether rows that would spoil each other's attention are computed apart.
+    apart: bool,
+    calls: Calls,
+    /// Where each row's logits are.
+    places: Vec<Place>,
+    /// Logits of all calls of the last step but its last.
+    kept: Vec<f32>,
     /// The question of the step that runs, null between steps. Boxed: llama.cpp
     /// keeps its address. It points at a `Question` on the stack of `step`.
     question: Box<AtomicPtr<Question<'static>>>,
@@ -78,7 +95,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn fill(&mut self, rows: &[Row]) {
+    pub(super) fn fill<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
         self.tokens.clear();
         self.positions.clear();
         self.counts.clear();
@@ -94,7 +111,7 @@ impl Batch {
         }
         // Each row points at its own element; `seqs` does not grow any more.
         let base = self.seqs.as_mut_ptr();
-        self.seq_ptrs.extend((0..rows.len()).map(|i| base.wrapping_add(i)));
+        self.seq_ptrs.extend((0..self.seqs.len()).map(|i| base.wrapping_add(i)));
     }
     pub(super) fn raw(&mut self) -> sys::llama_batch {
         sys::llama_batch {
@@ -160,8 +177,97 @@ impl LlamaKernel {
             parts: !model.is_recurrent(),
         };
         let n_vocab = model.n_vocab() as usize;
-        let (batch, adapters) = (Batch::default(), Vec::new());
-        Ok(LlamaKernel { ctx, caps, n_vocab, batch, question, adapters, adapted: 0, model })
+        Ok(LlamaKernel {
+            ctx,
+            caps,
+            n_vocab,
+            batch: Batch::default(),
+            // Without flash attention a row's share of the work is the same in any
+            // company, and a step that is not made of parts cannot be taken back.
+            apart: options.flash != Some(false) && caps.parts,
+            calls: Calls::default(),
+            places: Vec::new(),
+            kept: Vec::new(),
+            question,
+            adapters: Vec::new(),
+            adapted: 0,
+            model,
+        })
+    }
+
+    /// Computes the calls of a step, one after the other.
+    fn compute(
+        &mut self,
+        calls: &Calls,
+        rows: &[Row],
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), StepError> {
+        for range in calls.ranges() {
+            let call = &calls.order[range.clone()];
+            match self.decode(call.iter().map(|at| &rows[*at]), cancelled) {
+                Ok(()) => {}
+                Err(StepError::NoRoom) => {
+                    // Nothing of the step is in, as the port promises.
+                    for row in calls.order[..range.start].iter().map(|at| &rows[*at]) {
+                        self.truncate(row.seq, row.pos.min(self.len(row.seq)));
+                    }
+                    return Err(StepError::NoRoom);
+                }
+                Err(other) => return Err(other),
+            }
+            let last = range.end == rows.len();
+            for (index, at) in call.iter().enumerate().filter(|(_, at)| rows[**at].logits) {
+                self.places[*at] = if last { Place::Context(index) } else { self.keep_logits(index) };
+            }
+        }
+        Ok(())
+    }
+
+    /// One call of llama.cpp.
+    fn decode<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Row>,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), StepError> {
+        self.batch.fill(rows);
+        let mut question: Question<'_> = cancelled;
+        // The lifetime is forgotten here and enforced below: the pointer is taken
+        // back before `question` goes.
+        self.question.store((&raw mut question).cast(), Ordering::Release);
+        let batch = self.batch.raw();
+        log::begin();
+        // SAFETY: the arrays have `n_tokens` elements and live for the call, after
+        // which nothing computes; rows, tokens and sequences are in range.
+        let code = unsafe { guard::bedplate_decode(self.ctx.as_ptr(), &raw const batch) };
+        self.question.store(std::ptr::null_mut(), Ordering::Release);
+        match code {
+            0 => Ok(()),
+            1 => Err(StepError::NoRoom),
+            2 => Err(StepError::Aborted),
+            code => Err(StepError::Fatal(log::reason(&format!("llama.cpp answered {code}")))),
+        }
+    }
+
+    /// The logits of a row of the last call; empty where it asked for none.
+    fn logits_of_call(&self, index: usize) -> &[f32] {
+        let Ok(index) = i32::try_from(index) else { return &[] };
+        // SAFETY: the context is valid; an index without logits gives null.
+        let logits = unsafe { sys::llama_get_logits_ith(self.ctx.as_ptr(), index) };
+        if logits.is_null() {
+            return &[];
+        }
+        // SAFETY: a row has `n_vocab` values, which stay until the next step;
+        // the slice borrows `self`, and a step needs it mutably.
+        unsafe { std::slice::from_raw_parts(logits, self.n_vocab) }
+    }
+
+    /// Copies a row's logits out of the way of the next call.
+    fn keep_logits(&mut self, index: usize) -> Place {
+        let from = self.kept.len();
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.extend_from_slice(self.logits_of_call(index));
+        self.kept = kept;
+        Place::Kept(from)
     }
 
     fn memory(&self) -> sys::llama_memory_t {
@@ -211,34 +317,25 @@ impl Kernel for LlamaKernel {
         if outputs > self.caps.outputs_max as usize {
             return Err(StepError::Fatal(format!("{outputs} outputs and {} allowed", self.caps.outputs_max)));
         }
-        self.batch.fill(rows);
-        let mut question: Question<'_> = cancelled;
-        // The lifetime is forgotten here and enforced below: the pointer is taken
-        // back before `question` goes.
-        self.question.store((&raw mut question).cast(), Ordering::Release);
-        let batch = self.batch.raw();
-        log::begin();
-        // SAFETY: the arrays have `n_tokens` elements and live for the call, after
-        // which nothing computes; rows, tokens and sequences are in range.
-        let code = unsafe { guard::bedplate_decode(self.ctx.as_ptr(), &raw const batch) };
-        self.question.store(std::ptr::null_mut(), Ordering::Release);
-        match code {
-            0 => Ok(()),
-            1 => Err(StepError::NoRoom),
-            2 => Err(StepError::Aborted),
-            code => Err(StepError::Fatal(log::reason(&format!("llama.cpp answered {code}")))),
+        match self.apart {
+            true => self.calls.apart(rows),
+            false => self.calls.whole(rows.len()),
         }
+        self.places.clear();
+        self.places.resize(rows.len(), Place::Context(usize::MAX));
+        self.kept.clear();
+        let calls = std::mem::take(&mut self.calls);
+        let done = self.compute(&calls, rows, cancelled);
+        self.calls = calls;
+        done
     }
 
     fn logits(&self, row: usize) -> &[f32] {
-        // SAFETY: the context is valid; an index without logits gives null.
-        let logits = unsafe { sys::llama_get_logits_ith(self.ctx.as_ptr(), row as i32) };
-        if logits.is_null() {
-            return &[];
+        match self.places.get(row) {
+            Some(Place::Context(at)) => self.logits_of_call(*at),
+            Some(Place::Kept(from)) => self.kept.get(*from..from + self.n_vocab).unwrap_or_default(),
+            None => &[],
         }
-        // SAFETY: a row has `n_vocab` values, which stay until the next step;
-        // the slice borrows `self`, and a step needs it mutably.
-        unsafe { std::slice::from_raw_parts(logits, self.n_vocab) }
     }
 
     fn share(&mut self, from: SeqId, to: SeqId, len: u32) {

@@ -91,7 +91,7 @@ impl Embedder {
         if !fits || rows.iter().any(|r| r.token >= self.n_vocab) {
             return Err(Error::Failed(format!("{} rows cannot be a batch", rows.len())));
         }
-        self.batch.fill(&rows);
+        self.batch.fill(rows.iter());
         let batch = self.batch.raw();
         log::begin();
         // SAFETY: the context is valid; encoders have no memory, which is null then.

@@ -157,7 +157,7 @@ pub fn measure_importance(
         let rows: Vec<Row> =
             all.map(|(pos, token)| Row { token: *token, pos: pos as u32, seq: 0, logits: true }).collect();
         for rows in rows.chunks(ROWS) {
-            batch.fill(rows);
+            batch.fill(rows.iter());
             let raw = batch.raw();
             log::begin();
             // SAFETY: the arrays live for the call; tokens are of the vocabulary,

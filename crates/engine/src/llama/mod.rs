@@ -20,6 +20,7 @@
 
 #![expect(unsafe_code, reason = "the C interface of llama.cpp; the module docs argue soundness")]
 
+mod calls;
 mod context;
 mod embedder;
 mod guard;
