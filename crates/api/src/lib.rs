@@ -18,6 +18,7 @@ mod records;
 mod routes;
 mod secret;
 mod status;
+mod tools;
 
 pub use access::{
     CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyVersion, Role, RotateKey, SetProviderKey, Team,
@@ -34,6 +35,10 @@ pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
 pub use status::{
     EngineMemory, EngineStatus, KeySource, Model, ModelMemory, Provider, Status, Target, TargetKind,
+};
+pub use tools::{
+    AnswerApproval, Approval, ApprovalState, ApprovalValue, ApproveTool, SetToolKey, Tool, ToolPin,
+    ToolStanding,
 };
 
 use schemars::JsonSchema;

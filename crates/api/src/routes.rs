@@ -6,8 +6,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, LedgerCheck, List,
-    Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, SetProviderKey, Status, Team, User,
+    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
+    CreateUser, CreatedKey, Key, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary,
+    RotateKey, SetProviderKey, SetToolKey, Status, Team, Tool, ToolPin, User,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Action {
     ReadManifests,
     WriteManifests,
     CheckLedger,
+    ReadTools,
+    WriteTools,
 }
 
 impl Action {
@@ -67,6 +70,8 @@ impl Action {
             Action::ReadManifests => "manifests:read",
             Action::WriteManifests => "manifests:write",
             Action::CheckLedger => "ledger:check",
+            Action::ReadTools => "tools:read",
+            Action::WriteTools => "tools:write",
         }
     }
     /// Changes something, and so takes an admin key; the rest a viewer may do.
@@ -78,6 +83,7 @@ impl Action {
                 | Action::WriteBudgets
                 | Action::WriteProviders
                 | Action::WriteManifests
+                | Action::WriteTools
         )
     }
 }
@@ -168,6 +174,11 @@ const COSTS: &[Query] = &[
 pub const ROUTES: &[Route] = &[
     Route { method: Method::Post, request: Body::Yaml, query: PRUNE,
         ..get("apply", "/api/v1/apply", Action::WriteManifests, "Apply manifests: all of them or none", json::<Plan>()) },
+    get("list_approvals", "/api/v1/approvals", Action::ReadTools, "Tool calls that wait for a person", json::<List<Approval>>()),
+    Route { method: Method::Post, request: json::<AnswerApproval>(),
+        ..get("deny_approval", "/api/v1/approvals/{id}/deny", Action::WriteTools, "Refuse the values of a held call in its session", json::<Approval>()) },
+    Route { method: Method::Post, request: json::<AnswerApproval>(),
+        ..get("grant_approval", "/api/v1/approvals/{id}/grant", Action::WriteTools, "Endorse the values of a held call in its session", json::<Approval>()) },
     get("list_budgets", "/api/v1/budgets", Action::ReadBudgets, "Budgets with what is spent, held and left", json::<List<Budget>>()),
     Route { method: Method::Post, request: json::<CreateBudget>(), status: 201,
         ..get("create_budget", "/api/v1/budgets", Action::WriteBudgets, "Create a budget", json::<Budget>()) },
@@ -197,6 +208,13 @@ pub const ROUTES: &[Route] = &[
     get("list_teams", "/api/v1/teams", Action::ReadTeams, "Teams", json::<List<Team>>()),
     Route { method: Method::Post, request: json::<CreateTeam>(), status: 201,
         ..get("create_team", "/api/v1/teams", Action::WriteTeams, "Create a team", json::<Team>()) },
+    get("list_tools", "/api/v1/tools", Action::ReadTools, "Tools as their servers describe them now, and what was approved", json::<List<Tool>>()),
+    Route { method: Method::Put, request: json::<SetToolKey>(),
+        ..get("set_tool_key", "/api/v1/tools/{server}/key", Action::WriteTools, "Keep a tool server's key in the encrypted store", json::<ToolPin>()) },
+    Route { method: Method::Post, request: json::<ApproveTool>(),
+        ..get("approve_tool", "/api/v1/tools/{server}/{tool}/approve", Action::WriteTools, "Approve a tool's definition by its digest", json::<ToolPin>()) },
+    Route { method: Method::Post,
+        ..get("quarantine_tool", "/api/v1/tools/{server}/{tool}/quarantine", Action::WriteTools, "Take a tool out of service", json::<ToolPin>()) },
     get("list_users", "/api/v1/users", Action::ReadTeams, "Users, to whom keys can belong", json::<List<User>>()),
     Route { method: Method::Post, request: json::<CreateUser>(), status: 201,
         ..get("create_user", "/api/v1/users", Action::WriteTeams, "Create a user", json::<User>()) },

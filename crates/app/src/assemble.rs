@@ -99,10 +99,11 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
         }
     }
     parts.models.keep(&build.wanted);
-    let problems = build.problems;
+    let mut problems = build.problems;
+    let tools = crate::tools::toolbox(parts.store, &documents, &mut problems);
     let directory = Directory::new(state, parts.pepper);
     let team_labels = labels::of_teams(state, &documents);
-    (Snapshot { generation: state.generation, directory, routes, prices, team_labels }, problems)
+    (Snapshot { generation: state.generation, directory, routes, prices, team_labels, tools }, problems)
 }
 
 /// A feature is its model's route under its own name.

@@ -160,6 +160,26 @@ impl control::Host for Process {
         Ok(())
     }
 
+    fn tools(&self) -> Vec<api::Tool> {
+        self.gateway().map(|gateway| crate::tools::list(gateway)).unwrap_or_default()
+    }
+
+    fn held(&self, now: Micros) -> Vec<api::Approval> {
+        let held = self.gateway().map(|gateway| gateway.tools.held(now)).unwrap_or_default();
+        held.into_iter().map(crate::tools::held).collect()
+    }
+
+    fn answer_held(
+        &self,
+        id: &str,
+        granted: bool,
+        until: Micros,
+        now: Micros,
+    ) -> Result<api::Approval, Report> {
+        let gateway = self.gateway().expect("the control plane serves after the gateway stands");
+        gateway.tools.answer(id, granted, until, now).map(crate::tools::held)
+    }
+
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus> {
         let Some(gateway) = self.gateway() else { return Vec::new() };
         gateway.book.lock().expect("no code panics while it holds the book").status(now)

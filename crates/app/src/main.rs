@@ -14,6 +14,7 @@ mod listen;
 mod pages;
 mod serve;
 mod shields;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -110,6 +110,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         store: Arc::clone(&store),
         meters: metrics,
         shutdown: shutdown.clone(),
+        tools: gateway::tools::Tools::default(),
     });
     // A model's file may have changed between the assembly and this line.
     let _ = process.gateway.set(Arc::clone(&gateway));

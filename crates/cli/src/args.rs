@@ -69,6 +69,12 @@ pub enum Top {
     /// Providers: who serves models, and their keys.
     #[command(subcommand)]
     Provider(Provider),
+    /// Tools that agents may call: list, approve, quarantine.
+    #[command(subcommand)]
+    Tool(Tool),
+    /// Tool calls that wait for a person.
+    #[command(subcommand)]
+    Approval(Approval),
     /// What was spent.
     #[command(subcommand)]
     Cost(Cost),
@@ -500,6 +506,42 @@ pub enum Provider {
     List,
     /// Keep a provider's key in the encrypted store; the key is read from standard input.
     SetKey { name: String },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Tool {
+    /// List tools as their servers describe them now, and what was approved.
+    List,
+    /// Approve what a server describes now: all its new and changed tools, or the ones named.
+    Approve {
+        /// The `Tool` manifest's name.
+        server: String,
+        tools: Vec<String>,
+    },
+    /// Take a tool out of service.
+    Quarantine { server: String, tool: String },
+    /// Keep a server's key in the encrypted store; the key is read from standard input.
+    SetKey { server: String },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Approval {
+    /// List the calls that wait, and what was answered lately.
+    List,
+    /// Endorse the values of a call in its session; it can then be called again.
+    Grant {
+        id: String,
+        /// How long the endorsement counts: 30m, 8h.
+        #[arg(long = "for", default_value = "1h", value_name = "DURATION")]
+        lasting: String,
+    },
+    /// Refuse the values of a call in its session.
+    Deny {
+        id: String,
+        /// How long the refusal counts: 30m, 8h.
+        #[arg(long = "for", default_value = "1h", value_name = "DURATION")]
+        lasting: String,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

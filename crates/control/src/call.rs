@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use units::Micros;
 
-use crate::{Plane, access, declare, money, records, show};
+use crate::{Plane, access, declare, money, records, show, tools};
 
 /// Manifests are the largest bodies here.
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
@@ -135,6 +135,9 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadRecords => &[ReadOwnRecords],
         // Each kind takes its own: `declare::required`.
         Action::WriteManifests => &[Deploy, ManagePolicy, ManageAccess, ManageBudgets],
+        // Opening a tool to agents, or a value to a tool, is a decision about security.
+        Action::ReadTools => &[ReadDeclared],
+        Action::WriteTools => &[ManagePolicy],
     }
 }
 
@@ -153,6 +156,9 @@ fn allows_any(principal: &Principal, actions: &[policy::Action]) -> Result<(), R
 fn operate(plane: &Plane, call: &Call) -> Outcome {
     match call.route.name {
         "apply" => declare::apply(plane, call),
+        "list_approvals" => tools::approvals(plane, call),
+        "deny_approval" => tools::deny(plane, call),
+        "grant_approval" => tools::grant(plane, call),
         "list_budgets" => money::list_budgets(plane, call),
         "create_budget" => money::create_budget(plane, call),
         "delete_budget" => money::delete_budget(plane, call),
@@ -172,6 +178,10 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "status" => json(&plane.host.status()),
         "list_teams" => access::list_teams(plane, call),
         "create_team" => access::create_team(plane, call),
+        "list_tools" => tools::list(plane, call),
+        "set_tool_key" => tools::set_key(plane, call),
+        "approve_tool" => tools::approve(plane, call),
+        "quarantine_tool" => tools::quarantine(plane, call),
         "list_users" => access::list_users(plane, call),
         "create_user" => access::create_user(plane, call),
         name => {

@@ -14,6 +14,7 @@ mod declare;
 mod money;
 mod records;
 pub mod show;
+pub mod tools;
 
 use std::sync::Arc;
 
@@ -42,6 +43,21 @@ pub trait Host: Send + Sync + 'static {
     fn status(&self) -> api::Status;
     /// Whether the process's environment has a variable of this name, not what it holds.
     fn has_variable(&self, name: &str) -> bool;
+    /// Every declared tool, as its server describes it now. May wait for servers.
+    fn tools(&self) -> Vec<api::Tool>;
+    /// Tool calls that wait for a person, and what was answered lately.
+    fn held(&self, now: Micros) -> Vec<api::Approval>;
+    /// Endorses or refuses the values of a held call.
+    ///
+    /// # Errors
+    /// TG0009 when nothing of that id waits.
+    fn answer_held(
+        &self,
+        id: &str,
+        granted: bool,
+        until: Micros,
+        now: Micros,
+    ) -> Result<api::Approval, Report>;
 }
 
 /// What the operations work on.

@@ -8,6 +8,7 @@ use net::server::{Request, Response};
 use crate::account::{Admitted, Arrival};
 use crate::{
     Surface, Worker, admit, decode, dispatch, embed, headers, identify, list, plan, prepare, screen, stream,
+    tools,
 };
 use report::Report;
 
@@ -32,6 +33,7 @@ pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Respo
         Surface::Generate(_) => generate(&worker, &mut arrival, request).await,
         Surface::Embed | Surface::Rerank => embed::embed(&worker, &mut arrival, request).await,
         Surface::CountTokens => list::count_tokens(&worker, &mut arrival, request).await,
+        Surface::Mcp => tools::door::answer(&worker, &mut arrival, request).await.map_err(Stop::from),
         Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request),
     };
     match result {

@@ -33,6 +33,7 @@ mod settle;
 mod snapshot;
 mod stream;
 mod surface;
+pub mod tools;
 mod upstream;
 
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     pub meters: observe::Metrics,
     pub shutdown: Shutdown,
+    /// Sessions, held calls and what upstreams said of their tools.
+    pub tools: tools::Tools,
 }
 
 /// One worker thread's view: the shared state, and its own upstream connections.

@@ -22,6 +22,7 @@ pub struct Snapshot {
     pub prices: Prices,
     /// What everything that a team sends is at least; absent: nothing is known.
     pub team_labels: HashMap<TeamId, Labels>,
+    pub tools: crate::tools::Toolbox,
 }
 
 /// How one model name becomes targets. `candidates` and `targets` are parallel.

@@ -19,9 +19,12 @@ pub enum Surface {
     CountTokens,
     ListModels,
     ShowModel,
+    /// Tools, for agents.
+    Mcp,
 }
 
-const ROUTES: [(&str, Surface); 8] = [
+const ROUTES: [(&str, Surface); 9] = [
+    ("/mcp", Surface::Mcp),
     ("/v1/chat/completions", Surface::Generate(Dialect::OpenaiChat)),
     ("/v1/completions", Surface::Generate(Dialect::OpenaiCompletions)),
     ("/v1/embeddings", Surface::Embed),
@@ -44,6 +47,10 @@ pub fn find(method: &Method, path: &str) -> Option<Result<Surface, &'static str>
         Surface::ListModels | Surface::ShowModel => "GET",
         _ => "POST",
     };
+    // Ending a session has a method of its own.
+    if surface == Surface::Mcp && method.as_str() == "DELETE" {
+        return Some(Ok(surface));
+    }
     Some(if method.as_str() == allow { Ok(surface) } else { Err(allow) })
 }
 
@@ -67,6 +74,7 @@ impl Surface {
             Surface::Generate(Dialect::Rerank) | Surface::Rerank => "rerank",
             Surface::CountTokens => "anthropic.count_tokens",
             Surface::ListModels | Surface::ShowModel => "models",
+            Surface::Mcp => "mcp",
         }
     }
     /// Whose envelope its errors wear.
@@ -76,7 +84,7 @@ impl Surface {
             Surface::CountTokens => Dialect::AnthropicMessages,
             Surface::Embed => Dialect::OpenaiEmbeddings,
             Surface::Rerank => Dialect::Rerank,
-            Surface::ListModels | Surface::ShowModel => Dialect::OpenaiChat,
+            Surface::ListModels | Surface::ShowModel | Surface::Mcp => Dialect::OpenaiChat,
         }
     }
     /// Whether its answers are an encoder's: whole, and without tokens of their own.
@@ -88,6 +96,7 @@ impl Surface {
         match self {
             Surface::Embed => Purpose::Embedding,
             Surface::Rerank => Purpose::Rerank,
+            Surface::Mcp => Purpose::Tool,
             _ => Purpose::Chat,
         }
     }

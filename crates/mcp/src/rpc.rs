@@ -104,7 +104,9 @@ impl From<&Id> for Value {
 }
 
 pub fn request(id: &Id, method: &str, params: Value) -> Vec<u8> {
-    json!({"jsonrpc": "2.0", "id": Value::from(id), "method": method, "params": params}).to_string().into_bytes()
+    json!({"jsonrpc": "2.0", "id": Value::from(id), "method": method, "params": params})
+        .to_string()
+        .into_bytes()
 }
 
 pub fn notification(method: &str) -> Vec<u8> {
@@ -121,5 +123,7 @@ pub fn failure(id: Option<&Id>, error: &RpcError) -> Vec<u8> {
     if !error.data.is_null() {
         body["data"] = error.data.clone();
     }
-    json!({"jsonrpc": "2.0", "id": id.map_or(Value::Null, Value::from), "error": body}).to_string().into_bytes()
+    json!({"jsonrpc": "2.0", "id": id.map_or(Value::Null, Value::from), "error": body})
+        .to_string()
+        .into_bytes()
 }

@@ -9,7 +9,10 @@ fn what_was_written_is_read() {
     let read = decode(&request(&id, "tools/list", json!({"cursor": "x"}))).unwrap();
     let Message::Request { id: found, method, params } = read else { panic!("a request") };
     assert_eq!((found, method.as_str(), &params["cursor"]), (id.clone(), "tools/list", &json!("x")));
-    assert_eq!(decode(&success(&id, json!(1))), Ok(Message::Response { id: id.clone(), result: Ok(json!(1)) }));
+    assert_eq!(
+        decode(&success(&id, json!(1))),
+        Ok(Message::Response { id: id.clone(), result: Ok(json!(1)) })
+    );
     let error = RpcError { code: -1, message: "no".into(), data: json!({"a": 1}) };
     assert_eq!(decode(&failure(Some(&id), &error)), Ok(Message::Response { id, result: Err(error) }));
 }
@@ -37,14 +40,16 @@ fn what_is_no_message_is_refused_with_its_code() {
     ] {
         assert_eq!(code(text), INVALID_REQUEST, "{text}");
     }
-    let deep = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":{}}}", "[".repeat(100_000));
+    let deep =
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":{}}}", "[".repeat(100_000));
     assert_eq!(code(&deep), PARSE_ERROR);
     assert_eq!(code(&format!("\"{}\"", "x".repeat(MESSAGE_MAX))), INVALID_REQUEST);
 }
 
 #[test]
 fn a_list_of_tools_is_bounded_and_what_is_left_out_is_told() {
-    let tool = |name: &str, description: &str| json!({"name": name, "description": description, "inputSchema": {}});
+    let tool =
+        |name: &str, description: &str| json!({"name": name, "description": description, "inputSchema": {}});
     let mut tools: Vec<Value> = (0..TOOLS_MAX + 7).map(|n| tool(&format!("t{n}"), "")).collect();
     tools[0] = tool("two words", "");
     tools[1] = tool("long", &"x".repeat(DESCRIPTION_MAX + 1));
@@ -80,7 +85,9 @@ fn everything_that_a_model_is_shown_is_pinned() {
 #[test]
 fn what_a_result_hides_is_taken_out_before_anybody_reads_it() {
     let hidden = "ok\u{e0069}\u{e0067}\u{200b}\u{202e}!";
-    let read = read_call(json!({"content": [{"type": "text", "text": hidden}], "structuredContent": {"a": [hidden]}}));
+    let read = read_call(
+        json!({"content": [{"type": "text", "text": hidden}], "structuredContent": {"a": [hidden]}}),
+    );
     let read = read.unwrap();
     assert_eq!((read.disarmed, read.text.as_str()), (8, r#"{"a":["ok!"]}"#));
     assert_eq!(read.value["content"][0]["text"], "ok!");

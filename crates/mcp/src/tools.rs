@@ -76,8 +76,11 @@ pub fn definition(tool: &Value) -> Result<Definition, &'static str> {
     }
     // `_meta` is between programs and may change with each answer.
     let known = ["name", "description", "inputSchema", "_meta"];
-    let rest: Map<String, Value> =
-        map.iter().filter(|(k, _)| !known.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let rest: Map<String, Value> = map
+        .iter()
+        .filter(|(k, _)| !known.contains(&k.as_str()))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let rest = Value::Object(rest);
     if schema.to_string().len() + rest.to_string().len() > SCHEMA_MAX {
         return Err("its schema is too large");

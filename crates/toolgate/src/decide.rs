@@ -190,6 +190,9 @@ impl Gate<'_> {
         }
         let mut finding = finding(Why::Untrusted, normal);
         if finding.origins.is_empty() {
+            if self.history.is_partial() {
+                return None;
+            }
             finding.why = Why::Unseen;
         }
         Some(finding)

@@ -61,6 +61,8 @@ pub struct History {
     readers: Option<BTreeSet<Box<str>>>,
     sensitivity: Sensitivity,
     messages: usize,
+    /// What user and system said is not here: see [`History::of_results`].
+    partial: bool,
 }
 
 impl History {
@@ -96,6 +98,23 @@ impl History {
             history.messages += 1;
         }
         history
+    }
+
+    /// A history that sees what tools answered and not what the user said, as a
+    /// gateway between a client and its tools does. A value that stands in no
+    /// untrusted result is then taken for the client's own.
+    pub fn of_results() -> History {
+        History { partial: true, ..History::default() }
+    }
+
+    /// From now on an unseen value is asked about: something was said that is
+    /// here, or something that was read is not.
+    pub fn close(&mut self) {
+        self.partial = false;
+    }
+
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial
     }
 
     pub fn system(&mut self, text: &str) {

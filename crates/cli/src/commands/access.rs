@@ -219,7 +219,7 @@ pub(super) fn provider(server: &Server, command: args::Provider, json: bool) -> 
 }
 
 /// One line of standard input; on a terminal it is not shown while it is typed.
-fn read_secret(name: &str) -> Result<String, Failure> {
+pub(super) fn read_secret(name: &str) -> Result<String, Failure> {
     let stdin = std::io::stdin();
     let terminal = stdin.is_terminal();
     if terminal {

@@ -6,6 +6,7 @@ mod declared;
 mod models;
 mod money;
 mod requests;
+mod tools;
 
 #[cfg(test)]
 pub(crate) use declared::{Stream, render as render_plan};
@@ -34,6 +35,8 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Team(command) => access::team(&Server::new(&global)?, command, json)?,
         Top::User(command) => access::user(&Server::new(&global)?, command, json)?,
         Top::Provider(command) => access::provider(&Server::new(&global)?, command, json)?,
+        Top::Tool(command) => tools::tool(&Server::new(&global)?, command, json)?,
+        Top::Approval(command) => tools::approval(&Server::new(&global)?, command, json)?,
         Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Model(command) => models::run(&global, command)?,

@@ -17,7 +17,7 @@ use crate::yaml::{Node, Value, clip};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
     pub upstream: ToolUpstream,
-    /// Teams that may call it; empty: none but administrators' own.
+    /// Teams that may call it; empty: nobody.
     pub teams: Vec<String>,
     /// By the name that the upstream gives it. With `tools` only these are offered.
     pub tools: BTreeMap<String, Declared>,

@@ -1,0 +1,188 @@
+//! Declared tool servers, put in force.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gateway::tools::{Child, Pin, TIMEOUTS, ToolPlace, ToolServer, Toolbox};
+use manifest::{Document, KeyFrom, Spec, ToolUpstream};
+use net::client::{Reach, Timeouts};
+use net::{HeaderMap, HeaderValue, Origin, header};
+use report::Report;
+use toolgate::Declarations;
+
+/// The tools of what is declared; a server that cannot be put in force is told and left out.
+pub fn toolbox(store: &dyn store::Store, documents: &[Document], problems: &mut Vec<Report>) -> Toolbox {
+    let mut toolbox = Toolbox::default();
+    for document in documents {
+        let Spec::Tool(declared) = &document.spec else { continue };
+        match server(store, &document.name, declared) {
+            Ok(server) => toolbox.insert(server),
+            Err(report) => problems.push(report),
+        }
+    }
+    toolbox
+}
+
+fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Result<ToolServer, Report> {
+    let unusable =
+        |why: String| Report::new("TG0010", format!("tool server \"{name}\" cannot be used")).because(why);
+    let reached = |url: &str, private: bool, key: &Option<KeyFrom>| {
+        let reach = if private { Reach::Private } else { Reach::Public };
+        let (origin, path) = Origin::split(url, reach).map_err(|e| unusable(e.to_string()))?;
+        let headers = headers(store, name, key.as_ref()).map_err(unusable)?;
+        Ok::<_, Report>((origin, path.path().to_owned(), headers))
+    };
+    let place = match &declared.upstream {
+        ToolUpstream::Mcp { url, allow_private, key } => {
+            let (origin, path, headers) = reached(url, *allow_private, key)?;
+            ToolPlace::Http { origin, path, headers }
+        }
+        ToolUpstream::Command { program, arguments, environment } => {
+            let mut environment = environment.clone();
+            // What every program needs to find others and its files; nothing else of ours.
+            for variable in ["PATH", "HOME"] {
+                let known = environment.iter().any(|(k, _)| k == variable);
+                if let (false, Some(value)) = (known, cli::environment(variable)) {
+                    environment.push((variable.into(), value));
+                }
+            }
+            ToolPlace::Command(Child::new(program.clone(), arguments.clone(), environment))
+        }
+        ToolUpstream::Function { url, allow_private, key, description, schema } => {
+            let (origin, path, headers) = reached(url, *allow_private, key)?;
+            let schema: serde_json::Value =
+                serde_json::from_str(schema).map_err(|e| unusable(format!("its schema is no JSON: {e}")))?;
+            let tool = function_name(name, declared);
+            let tool = serde_json::json!({"name": tool, "description": description, "inputSchema": schema});
+            ToolPlace::Function { origin, path, headers, tool }
+        }
+    };
+    let mut declarations = Declarations::new();
+    for (tool, what) in &declared.tools {
+        declarations.insert(tool, what.clone());
+    }
+    if matches!(place, ToolPlace::Function { .. }) && declared.tools.is_empty() {
+        declarations.insert(name, toolgate::Tool::default());
+    }
+    Ok(ToolServer {
+        name: name.into(),
+        teams: declared.teams.clone(),
+        declared: declarations,
+        others: declared.others,
+        pins: pins(store, name)?,
+        place,
+        timeouts: timeouts(&declared.timeouts),
+    })
+}
+
+/// A function is called as its one declaration is, or as its server.
+fn function_name(name: &str, declared: &manifest::Tool) -> String {
+    declared.tools.keys().next().cloned().unwrap_or_else(|| name.to_owned())
+}
+
+fn pins(store: &dyn store::Store, name: &str) -> Result<BTreeMap<String, Pin>, Report> {
+    let pins = control::tools::pins(store, name)?;
+    let read = |(tool, digest): (String, Option<String>)| {
+        // What cannot be read approves nothing.
+        let pin = digest.and_then(|d| d.parse().ok()).map_or(Pin::Quarantined, Pin::Approved);
+        (tool, pin)
+    };
+    Ok(pins.into_iter().map(read).collect())
+}
+
+/// Our own credential for the server, and never a client's.
+fn headers(store: &dyn store::Store, name: &str, key: Option<&KeyFrom>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let key = match key {
+        None => return Ok(headers),
+        Some(KeyFrom::Environment(variable)) => cli::environment(variable)
+            .ok_or_else(|| format!("its key should be in ${variable}, which is not set"))?,
+        Some(KeyFrom::Store(secret)) => {
+            let bytes = store.secret(secret).map_err(|e| e.to_string())?.ok_or_else(|| {
+                format!("its key should be in the store as \"{secret}\": `bedplate tool set-key {name}`")
+            })?;
+            String::from_utf8(bytes).map_err(|_| "its stored key is not text".to_owned())?
+        }
+    };
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| "its key cannot stand in a header")?;
+    value.set_sensitive(true);
+    headers.insert(header::AUTHORIZATION, value);
+    Ok(headers)
+}
+
+fn timeouts(declared: &manifest::Timeouts) -> Timeouts {
+    let or = |ms: Option<u64>, or: Duration| ms.map_or(or, Duration::from_millis);
+    Timeouts {
+        connect: or(declared.connect_ms, TIMEOUTS.connect),
+        first_byte: or(declared.first_byte_ms, TIMEOUTS.first_byte),
+        idle: or(declared.idle_ms, TIMEOUTS.idle),
+        total: declared.total_ms.map(Duration::from_millis).or(TIMEOUTS.total),
+    }
+}
+
+/// Every declared tool as its server describes it now. Blocks: for the control plane's threads.
+pub fn list(gateway: &gateway::Gateway) -> Vec<api::Tool> {
+    let snapshot = gateway.snapshot.load_full();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return Vec::new() };
+    let client = net::Client::new(net::client::Config::default());
+    let mut tools = Vec::new();
+    for server in snapshot.tools.servers.values() {
+        let found = runtime.block_on(gateway::tools::discover(&client, &gateway.tools, server));
+        match found {
+            Ok(found) => tools.extend(found.into_iter().map(|t| api::Tool {
+                server: t.server,
+                tool: t.tool,
+                description: t.description,
+                digest: t.digest,
+                standing: standing(t.standing),
+                effect: t.effect.into(),
+                problem: None,
+            })),
+            Err(report) => tools.push(api::Tool {
+                server: server.name.to_string(),
+                tool: String::new(),
+                description: String::new(),
+                digest: String::new(),
+                standing: api::ToolStanding::Unknown,
+                effect: String::new(),
+                problem: Some(report.sentence()),
+            }),
+        }
+    }
+    tools
+}
+
+fn standing(standing: gateway::tools::Standing) -> api::ToolStanding {
+    use gateway::tools::Standing;
+    match standing {
+        Standing::Approved => api::ToolStanding::Approved,
+        Standing::New => api::ToolStanding::New,
+        Standing::Changed => api::ToolStanding::Changed,
+        Standing::Quarantined => api::ToolStanding::Quarantined,
+    }
+}
+
+/// A held call as the control API shows it.
+pub fn held(held: gateway::tools::Held) -> api::Approval {
+    use gateway::tools::HeldState;
+    api::Approval {
+        id: held.id,
+        at: held.at.to_string(),
+        until: held.until.to_string(),
+        team: held.team,
+        key: held.key,
+        tool: held.tool,
+        values: held
+            .values
+            .into_iter()
+            .map(|(role, value, why)| api::ApprovalValue { role, value, why })
+            .collect(),
+        state: match held.state {
+            HeldState::Waiting => api::ApprovalState::Waiting,
+            HeldState::Granted => api::ApprovalState::Granted,
+            HeldState::Denied => api::ApprovalState::Denied,
+        },
+    }
+}

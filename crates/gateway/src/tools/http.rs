@@ -1,0 +1,224 @@
+//! An MCP server over streamable HTTP, as its client.
+//!
+//! Our own credential goes with each request and nothing of the client's: no
+//! header, no token, no session. A server that does not know `initialize` is
+//! spoken to in the stateless revision.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use mcp::{Id, Message, RpcError};
+use net::client::Request;
+use net::{HeaderMap, HeaderName, HeaderValue, Origin, StatusCode, header};
+use report::Report;
+use serde_json::{Map, Value, json};
+
+use super::{ToolPlace, ToolServer, Tools};
+
+/// How a server is spoken to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link {
+    /// Without handshake: the version goes with each request.
+    stateless: bool,
+    session: Option<HeaderValue>,
+    version: String,
+}
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+static NEXT: AtomicI64 = AtomicI64::new(1);
+
+pub(super) fn next_id() -> Id {
+    Id::Number(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(super) fn broken(server: &ToolServer, why: impl Into<String>) -> Report {
+    Report::new("TG0005", format!("the tool server \"{}\" did not answer as one", server.name)).because(why)
+}
+
+pub(super) fn client_info() -> Value {
+    json!({"name": "bedplate", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// One request to a server, whatever it is, and its result.
+pub(super) async fn ask(
+    client: &net::Client,
+    tools: &Tools,
+    server: &ToolServer,
+    method: &str,
+    params: Value,
+) -> Result<Value, Report> {
+    let (origin, path, headers) = match &server.place {
+        ToolPlace::Http { origin, path, headers } => (origin, path, headers),
+        ToolPlace::Command(child) => {
+            let total = server.timeouts.total.unwrap_or(server.timeouts.first_byte);
+            return child.ask(method, params, total).await.map_err(|why| broken(server, why));
+        }
+        ToolPlace::Function { .. } => return Err(broken(server, "it is a function")),
+    };
+    let speaker = Speaker { client, server, origin, path, headers };
+    // A server that restarted has forgotten our session: once more from the beginning.
+    for again in [true, false] {
+        let known =
+            tools.links.lock().expect("no code panics while it holds the links").get(&server.name).cloned();
+        let link = match known {
+            Some(link) => link,
+            None => {
+                let link = speaker.greet().await?;
+                let mut links = tools.links.lock().expect("no code panics while it holds the links");
+                links.insert(server.name.clone(), link.clone());
+                link
+            }
+        };
+        match speaker.exchange(&link, method, params.clone()).await? {
+            Spoken::Result(Ok(result)) => return Ok(result),
+            Spoken::Result(Err(error)) => return Err(said(server, &error)),
+            Spoken::Refused(StatusCode::NOT_FOUND) if again && link.session.is_some() => {
+                tools.links.lock().expect("no code panics while it holds the links").remove(&server.name);
+            }
+            Spoken::Refused(status) => return Err(broken(server, format!("its status is {status}"))),
+        }
+    }
+    Err(broken(server, "it forgets its sessions"))
+}
+
+/// An error that the server told by the rules.
+fn said(server: &ToolServer, error: &RpcError) -> Report {
+    let (message, _) = mcp::disarm(&error.message);
+    broken(server, format!("it says: {message:.300} ({})", error.code))
+}
+
+enum Spoken {
+    Result(Result<Value, RpcError>),
+    Refused(StatusCode),
+}
+
+struct Speaker<'a> {
+    client: &'a net::Client,
+    server: &'a ToolServer,
+    origin: &'a Origin,
+    path: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl Speaker<'_> {
+    /// The handshake, or the knowledge that there is none.
+    async fn greet(&self) -> Result<Link, Report> {
+        let newest = mcp::HANDSHAKE[mcp::HANDSHAKE.len() - 1];
+        let params = json!({"protocolVersion": newest, "capabilities": {}, "clientInfo": client_info()});
+        let id = next_id();
+        let body = mcp::request(&id, "initialize", params);
+        let mut response = self.post(&Link::default(), "initialize", None, body).await?;
+        let session = response.headers.remove(SESSION).filter(|s| s.len() <= 256);
+        let stateless = Link { stateless: true, session: None, version: mcp::STATELESS.into() };
+        match self.read(response, &id).await? {
+            Spoken::Result(Ok(result)) => {
+                let version = result["protocolVersion"].as_str().unwrap_or_default();
+                if !mcp::HANDSHAKE.contains(&version) {
+                    return Err(broken(self.server, format!("it speaks MCP of {version:.40}")));
+                }
+                let link = Link { stateless: false, session, version: version.into() };
+                let ready = mcp::notification("notifications/initialized");
+                // Told, not asked: whatever it answers is nothing to wait for.
+                self.post(&link, "notifications/initialized", None, ready).await?;
+                Ok(link)
+            }
+            Spoken::Result(Err(_)) | Spoken::Refused(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => {
+                Ok(stateless)
+            }
+            Spoken::Refused(status) => Err(broken(self.server, format!("its status is {status}"))),
+        }
+    }
+
+    async fn exchange(&self, link: &Link, method: &str, mut params: Value) -> Result<Spoken, Report> {
+        let name = params.get("name").and_then(Value::as_str).map(str::to_owned);
+        if link.stateless
+            && let Value::Object(map) = &mut params
+        {
+            let meta = map.entry("_meta").or_insert_with(|| Value::Object(Map::new()));
+            meta[mcp::META_VERSION] = link.version.as_str().into();
+            meta[mcp::META_CLIENT] = client_info();
+            meta[mcp::META_CAPABILITIES] = json!({});
+        }
+        let id = next_id();
+        let body = mcp::request(&id, method, params);
+        let response = self.post(link, method, name.as_deref(), body).await?;
+        self.read(response, &id).await
+    }
+
+    async fn post(
+        &self,
+        link: &Link,
+        method: &str,
+        name: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<net::client::Response, Report> {
+        let mut headers = self.headers.clone();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let mut put = |key: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(key, value);
+            }
+        };
+        if !link.version.is_empty() {
+            put(VERSION, &link.version);
+        }
+        if link.stateless {
+            put(METHOD, method);
+            name.map(|name| put(NAME, name));
+        }
+        if let Some(session) = &link.session {
+            headers.insert(SESSION, session.clone());
+        }
+        let path = self.path.parse().map_err(|_| broken(self.server, "its path is not one"))?;
+        let request = Request::post(path, headers, vec![body.into()]);
+        let sent = self.client.send(self.origin, request, &self.server.timeouts).await;
+        sent.map_err(|e| broken(self.server, report::chain(&e)))
+    }
+
+    /// The answer to `id`, whole or somewhere in a stream of events.
+    async fn read(&self, mut response: net::client::Response, id: &Id) -> Result<Spoken, Report> {
+        let kind =
+            response.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let stream = kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
+        let status = response.status;
+        let lost = |e: net::Error| broken(self.server, report::chain(&e));
+        if !stream {
+            let body = response.read_all(mcp::MESSAGE_MAX as u64).await.map_err(lost)?;
+            return match mcp::decode(&body) {
+                Ok(Message::Response { id: found, result }) if found == *id => Ok(Spoken::Result(result)),
+                _ if !status.is_success() => Ok(Spoken::Refused(status)),
+                Ok(_) => Err(broken(self.server, "its answer belongs to another request")),
+                Err((_, error)) => Err(broken(self.server, error.message)),
+            };
+        }
+        if !status.is_success() {
+            return Ok(Spoken::Refused(status));
+        }
+        let mut frames = dialects::sse::Frames::new(mcp::MESSAGE_MAX);
+        let mut found = None;
+        let mut bytes = 0;
+        while let Some(part) = response.frame().await {
+            let part = part.map_err(lost)?;
+            bytes += part.len();
+            if bytes > 2 * mcp::MESSAGE_MAX {
+                return Err(broken(self.server, "its stream is too long"));
+            }
+            frames.push(&part, |frame| {
+                // Notifications and requests of the server are none of ours.
+                if let Ok(Message::Response { id: got, result }) = mcp::decode(frame.data)
+                    && got == *id
+                {
+                    found.get_or_insert(result);
+                }
+            });
+            if let Some(result) = found.take() {
+                return Ok(Spoken::Result(result));
+            }
+        }
+        Err(broken(self.server, "its stream ended without an answer"))
+    }
+}

@@ -1,0 +1,154 @@
+//! Tools: Bedplate between those who call tools and those who run them.
+//!
+//! [`door`] is the MCP server at `/mcp`; [`call`] is what a call goes through,
+//! whoever proposed it: grant, pin, gate, upstream, record. A tool is offered
+//! only while its definition is the one that a person approved (TRAPS X5).
+//!
+//! What is kept here is in memory and bounded, and its loss fails safe: without
+//! a session a client begins a new one, without an approval a person is asked
+//! again, without a seen definition it is fetched.
+
+mod call;
+mod catalog;
+mod child;
+pub(crate) mod door;
+mod held;
+mod http;
+mod sessions;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use net::client::Timeouts;
+use net::{HeaderMap, Origin};
+use policy::Principal;
+use report::Report;
+use toolgate::{Declarations, Digest, Effect};
+
+pub use catalog::{Listed, Standing, discover};
+pub use child::Child;
+pub use held::{Held, HeldState};
+
+/// The tools in force.
+#[derive(Default)]
+pub struct Toolbox {
+    pub servers: BTreeMap<Box<str>, Arc<ToolServer>>,
+    /// By the names that clients see.
+    pub declared: Declarations,
+}
+
+/// A party that runs tools.
+pub struct ToolServer {
+    pub name: Arc<str>,
+    /// Teams that may call it, by name.
+    pub teams: Vec<String>,
+    /// By the upstream's own names.
+    pub declared: Declarations,
+    /// Also offer what is not declared, as the worst.
+    pub others: bool,
+    /// What a person said of each tool.
+    pub pins: BTreeMap<String, Pin>,
+    pub place: ToolPlace,
+    pub timeouts: Timeouts,
+}
+
+/// A person's word about a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    Approved(Digest),
+    /// Out of service, whatever it says of itself.
+    Quarantined,
+}
+
+pub enum ToolPlace {
+    /// An MCP server over HTTP. The headers hold our own credential.
+    Http { origin: Origin, path: String, headers: HeaderMap },
+    /// An MCP server as a child process.
+    Command(Child),
+    /// One HTTP function and what it is said to be.
+    Function { origin: Origin, path: String, headers: HeaderMap, tool: serde_json::Value },
+}
+
+/// What changes while tools are used.
+#[derive(Default)]
+pub struct Tools {
+    catalog: Mutex<BTreeMap<Arc<str>, Arc<catalog::Seen>>>,
+    links: Mutex<BTreeMap<Arc<str>, http::Link>>,
+    sessions: Mutex<sessions::Sessions>,
+    held: Mutex<held::Desk>,
+}
+
+/// Between the name of a server and that of its tool, in the name that clients
+/// see: allowed in the function names of every dialect.
+const JOINT: &str = "__";
+
+/// What a call may take, unless its manifest says otherwise.
+pub const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(60),
+    idle: Duration::from_secs(30),
+    total: Some(Duration::from_secs(120)),
+};
+
+impl Toolbox {
+    pub fn insert(&mut self, server: ToolServer) {
+        for (name, tool) in server.declared.iter() {
+            self.declared.insert(&format!("{}{JOINT}{name}", server.name), tool.clone());
+        }
+        self.servers.insert(server.name.as_ref().into(), Arc::new(server));
+    }
+
+    /// The server and the upstream's own name of a tool that this principal may call.
+    fn find(&self, principal: &Principal, name: &str) -> Result<(&Arc<ToolServer>, String), Report> {
+        let found = name.split_once(JOINT).and_then(|(server, tool)| {
+            let server = self.servers.get(server)?;
+            (server.grants(principal) && server.offers(tool)).then(|| (server, tool.to_owned()))
+        });
+        found.ok_or_else(|| {
+            Report::new("TG0001", format!("no tool \"{name:.130}\" is granted to this key"))
+                .hint("tools/list shows what is; a `Tool` manifest's `teams` grants it")
+        })
+    }
+}
+
+impl ToolServer {
+    /// Whether a principal may call it: its team is named.
+    fn grants(&self, principal: &Principal) -> bool {
+        self.teams.iter().any(|team| **team == *principal.team_name)
+    }
+    fn offers(&self, tool: &str) -> bool {
+        self.others || self.declared.get(tool).is_some()
+    }
+    pub(crate) fn effect(&self, tool: &str) -> Effect {
+        self.declared.get(tool).map_or(Effect::Egress, |t| t.effect)
+    }
+}
+
+impl Tools {
+    fn sessions(&self) -> MutexGuard<'_, sessions::Sessions> {
+        self.sessions.lock().expect("no code panics while it holds the sessions")
+    }
+    fn desk(&self) -> MutexGuard<'_, held::Desk> {
+        self.held.lock().expect("no code panics while it holds the approvals")
+    }
+    /// Calls that wait for a person, and what was answered lately.
+    pub fn held(&self, now: units::Micros) -> Vec<Held> {
+        self.desk().list(now)
+    }
+    /// Answers for a held call: its values are endorsed or refused in its session until `until`.
+    ///
+    /// # Errors
+    /// TG0009 when nothing of that id waits.
+    pub fn answer(
+        &self,
+        id: &str,
+        granted: bool,
+        until: units::Micros,
+        now: units::Micros,
+    ) -> Result<Held, Report> {
+        let answered = self.desk().answer(id, granted, now)?;
+        self.sessions().endorse(&answered, granted, until);
+        Ok(answered)
+    }
+}
