@@ -9,6 +9,7 @@ pub mod client;
 pub mod harness;
 pub mod http;
 pub mod hub;
+pub mod mcp;
 pub mod provider;
 pub mod vault;
 
@@ -17,5 +18,6 @@ pub use client::{Answer, Ask, Open};
 pub use gguf::random_reranker;
 pub use harness::Bedplate;
 pub use hub::Hub;
+pub use mcp::{McpServer, Says};
 pub use provider::{Behaviour, End, Phase, Provider, Seen};
 pub use vault::Vault;

@@ -86,6 +86,9 @@ fn at_home(request: &Request) -> Result<(), Report> {
     };
     let origin = origin.to_str().map_err(|_| refuse())?;
     let from = origin.split_once("://").map(|(_, authority)| authority).ok_or_else(refuse)?;
+    if request.headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(refuse());
+    }
     let to = request.header(header::HOST).or_else(|| request.uri.host()).ok_or_else(refuse)?;
     let numeric = |host: &str| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
     let sound = |authority: &str| {
