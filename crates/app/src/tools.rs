@@ -70,9 +70,19 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
         declared: declarations,
         others: declared.others,
         pins: pins(store, name)?,
+        admits: admits(name, &place, declared),
         place,
         timeouts: timeouts(&declared.timeouts),
     })
+}
+
+/// What it may be sent. A child process is of this machine.
+fn admits(name: &str, place: &ToolPlace, declared: &manifest::Tool) -> policy::Place {
+    let origin = match place {
+        ToolPlace::Http { origin, .. } | ToolPlace::Function { origin, .. } => Some(origin),
+        ToolPlace::Command(_) => None,
+    };
+    crate::labels::place(origin, Some(&declared.labels), None, &format!("tools/{name}").into())
 }
 
 /// A function is called as its one declaration is, or as its server.

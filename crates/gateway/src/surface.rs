@@ -58,7 +58,11 @@ impl Surface {
     /// What it takes of who asks.
     pub const fn action(self) -> policy::Action {
         match self {
-            Surface::Generate(_) | Surface::Embed | Surface::Rerank | Surface::CountTokens => {
+            Surface::Generate(_)
+            | Surface::Embed
+            | Surface::Rerank
+            | Surface::CountTokens
+            | Surface::Mcp => {
                 policy::Action::Infer
             }
             Surface::ListModels | Surface::ShowModel => policy::Action::ReadModels,

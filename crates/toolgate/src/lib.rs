@@ -27,6 +27,7 @@ mod links;
 mod pin;
 mod tree;
 mod value;
+mod watch;
 
 pub use approvals::{Approvals, Endorsement};
 pub use decide::{Decision, Finding, Verdict, Why, decide};
@@ -34,6 +35,7 @@ pub use declare::{Declarations, Effect, Field, Kind, Named, Target, Tool, Trust}
 pub use history::{History, Origin, Source, Span};
 pub use pin::{Definition, Digest, canonical};
 pub use value::normal;
+pub use watch::Watch;
 
 /// Leaves followed in one tool result; what is beyond is read as one untrusted
 /// text. A listing of a thousand records with ten fields each fits.

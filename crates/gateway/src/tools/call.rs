@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use store::{Attempt, AttemptOutcome, Entry, Outcome, Record, Rejected, UsageRow};
 use tokio::sync::oneshot;
 use toolgate::{Decision, Verdict};
-use units::{AttemptId, Micros, RequestId, Usd};
+use units::{AttemptId, Integrity, Labels, Micros, RequestId, Usd};
 
 use super::catalog::{self, Standing};
 use super::held::Held;
@@ -66,6 +66,7 @@ struct Note {
     started: Option<(Micros, u64)>,
     bytes: u64,
     rejected: Vec<Rejected>,
+    labels: Labels,
 }
 
 /// Makes the call, or says why not; either is in the record before it returns.
@@ -82,6 +83,7 @@ pub(crate) async fn call(
         started: None,
         bytes: 0,
         rejected: Vec::new(),
+        labels: Labels::default(),
     };
     let done = attempt(worker, snapshot, &proposed, &mut note).await;
     let durable = record(worker, snapshot, &proposed, note, done.as_ref().err().map(Refused::report), began);
@@ -126,6 +128,7 @@ async fn attempt(
         proposed.at,
     );
     note.decision = sentence(&decision);
+    note.labels = labels(worker, snapshot, proposed, &session);
     note.rejected = decision
         .findings
         .iter()
@@ -135,7 +138,7 @@ async fn attempt(
         return Err(hold(worker, proposed, &session, &decision));
     }
     note.started = Some((runtime::clock::now(), runtime::clock::monotonic_us()));
-    let result = upstream(worker, server, &tool, proposed.arguments.clone()).await?;
+    let result = upstream(worker, server, &note.labels, &tool, proposed.arguments.clone()).await?;
     note.bytes = result.text.len() as u64;
     if result.disarmed > 0 {
         note.decision.push_str(&format!("; took {} hidden characters out of the result", result.disarmed));
@@ -143,6 +146,17 @@ async fn attempt(
     let now = runtime::clock::now();
     gateway.tools.sessions().read(&session, &snapshot.tools.declared, proposed.name, &result.text, now);
     Ok(result)
+}
+
+/// What is known of the arguments: the team's word, and what the session has
+/// read, which the model may repeat in words of its own.
+fn labels(worker: &Worker, snapshot: &Snapshot, proposed: &Proposed<'_>, session: &str) -> Labels {
+    let sensitivity = worker.gateway.tools.sessions().sensitivity(session);
+    let read = Labels { sensitivity, integrity: Integrity::User, ..Labels::default() };
+    match snapshot.team_labels.get(&proposed.principal.team) {
+        Some(team) => read.join(team),
+        None => read,
+    }
 }
 
 /// Whether the tool is what a person approved.
@@ -211,6 +225,7 @@ fn sentence(decision: &Decision) -> String {
 async fn upstream(
     worker: &Worker,
     server: &ToolServer,
+    data: &Labels,
     tool: &str,
     arguments: Map<String, Value>,
 ) -> Result<CallResult, Report> {
@@ -222,7 +237,11 @@ async fn upstream(
             let body = Value::Object(arguments).to_string().into_bytes();
             let request = Request::post(path, headers, vec![body.into()]);
             let lost = |e: net::Error| http::broken(server, report::chain(&e));
-            let response = worker.client.send(origin, request, &server.timeouts).await.map_err(lost)?;
+            let response = worker
+                .client
+                .send(&server.clear(data)?, origin, request, &server.timeouts)
+                .await
+                .map_err(lost)?;
             let (status, body) =
                 (response.status, response.read_all(mcp::MESSAGE_MAX as u64).await.map_err(lost)?);
             let text = String::from_utf8_lossy(&body);
@@ -230,7 +249,7 @@ async fn upstream(
         }
         _ => {
             let params = json!({"name": tool, "arguments": arguments});
-            http::ask(&worker.client, &worker.gateway.tools, server, "tools/call", params).await?
+            http::ask(&worker.client, &worker.gateway.tools, server, data, "tools/call", params).await?
         }
     };
     mcp::read_call(result).map_err(|why| http::broken(server, why))
@@ -300,6 +319,8 @@ fn record(
         steps: Vec::new(),
         attempts,
         rejected: note.rejected,
+        labels: note.labels,
+        judged: None,
     };
     let (done, durable) = oneshot::channel();
     let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use report::Report;
 use serde_json::{Value, json};
 use toolgate::{Definition, Digest};
+use units::Labels;
 
 use super::{Pin, ToolPlace, ToolServer, Tools, http};
 
@@ -102,7 +103,7 @@ async fn fetch(client: &net::Client, tools: &Tools, server: &ToolServer) -> Resu
     }
     let mut params = json!({});
     for _ in 0..PAGES_MAX {
-        let result = http::ask(client, tools, server, "tools/list", params).await?;
+        let result = http::ask(client, tools, server, &Labels::default(), "tools/list", params).await?;
         let page = mcp::read_page(&result).map_err(|why| http::broken(server, why))?;
         for refused in &page.refused {
             observe::warn!("tool.refused", server = &*server.name, why = refused.as_str());

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use mcp::{Id, Message, RpcError};
 use net::client::Request;
 use net::{HeaderMap, HeaderName, HeaderValue, Origin, StatusCode, header};
+use policy::Clearance;
 use report::Report;
 use serde_json::{Map, Value, json};
+use units::Labels;
 
 use super::{ToolPlace, ToolServer, Tools};
 
@@ -47,9 +49,11 @@ pub(super) async fn ask(
     client: &net::Client,
     tools: &Tools,
     server: &ToolServer,
+    data: &Labels,
     method: &str,
     params: Value,
 ) -> Result<Value, Report> {
+    let clearance = server.clear(data)?;
     let (origin, path, headers) = match &server.place {
         ToolPlace::Http { origin, path, headers } => (origin, path, headers),
         ToolPlace::Command(child) => {
@@ -58,7 +62,7 @@ pub(super) async fn ask(
         }
         ToolPlace::Function { .. } => return Err(broken(server, "it is a function")),
     };
-    let speaker = Speaker { client, server, origin, path, headers };
+    let speaker = Speaker { client, clearance, server, origin, path, headers };
     // A server that restarted has forgotten our session: once more from the beginning.
     for again in [true, false] {
         let known =
@@ -97,6 +101,7 @@ enum Spoken {
 
 struct Speaker<'a> {
     client: &'a net::Client,
+    clearance: Clearance,
     server: &'a ToolServer,
     origin: &'a Origin,
     path: &'a str,
@@ -175,7 +180,7 @@ impl Speaker<'_> {
         }
         let path = self.path.parse().map_err(|_| broken(self.server, "its path is not one"))?;
         let request = Request::post(path, headers, vec![body.into()]);
-        let sent = self.client.send(self.origin, request, &self.server.timeouts).await;
+        let sent = self.client.send(&self.clearance, self.origin, request, &self.server.timeouts).await;
         sent.map_err(|e| broken(self.server, report::chain(&e)))
     }
 

@@ -22,9 +22,10 @@ use std::time::Duration;
 
 use net::client::Timeouts;
 use net::{HeaderMap, Origin};
-use policy::Principal;
+use policy::{Clearance, Place, Principal, Purpose};
 use report::Report;
 use toolgate::{Declarations, Digest, Effect};
+use units::Labels;
 
 pub use catalog::{Listed, Standing, discover};
 pub use child::Child;
@@ -51,6 +52,8 @@ pub struct ToolServer {
     pub pins: BTreeMap<String, Pin>,
     pub place: ToolPlace,
     pub timeouts: Timeouts,
+    /// What data it may be sent.
+    pub admits: Place,
 }
 
 /// A person's word about a definition.
@@ -119,6 +122,15 @@ impl ToolServer {
     }
     fn offers(&self, tool: &str) -> bool {
         self.others || self.declared.get(tool).is_some()
+    }
+    /// The right to send it something that has these labels.
+    fn clear(&self, data: &Labels) -> Result<Clearance, Report> {
+        policy::admissible(data, &self.admits, Purpose::Tool).map_err(|why| {
+            Report::new("PO0003", format!("the tool server \"{}\" may not have this data", self.name))
+                .because(format!("it {why}"))
+                .at(format!("the data is labelled {data}"))
+                .hint("declare `labels` in its manifest if it may")
+        })
     }
     pub(crate) fn effect(&self, tool: &str) -> Effect {
         self.declared.get(tool).map_or(Effect::Egress, |t| t.effect)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use toolgate::{Approvals, Decision, Declarations, Endorsement, History, decide};
-use units::{KeyId, Micros};
+use units::{KeyId, Micros, Sensitivity};
 
 use super::held::Held;
 
@@ -96,6 +96,11 @@ impl Sessions {
         session.bytes += text.len();
         session.history.result(name, text, declared);
         session.history.turn();
+    }
+
+    /// The most sensitive thing that it has read.
+    pub fn sensitivity(&self, session: &str) -> Sensitivity {
+        self.open.get(session).map(|s| s.history.sensitivity()).unwrap_or_default()
     }
 
     pub fn endorse(&mut self, held: &Held, granted: bool, until: Micros) {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toolgate::{Effect, Field, Kind, Named, Target, Tool as Declared};
 use units::Sensitivity;
 
+use crate::kinds::labels::{self, PlaceLabels};
 use crate::kinds::provider::{KeyFrom, Timeouts, base_url, key, timeouts};
 use crate::read::{Fields, text};
 use crate::yaml::{Node, Value, clip};
@@ -24,6 +25,8 @@ pub struct Tool {
     /// Also offer what the upstream has and `tools` does not name, as the worst.
     pub others: bool,
     pub timeouts: Timeouts,
+    /// What data it takes.
+    pub labels: PlaceLabels,
 }
 
 /// Who runs it.
@@ -63,8 +66,9 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Tool> {
     let teams = names(fields, "teams");
     let others = fields.boolean("others").unwrap_or(false);
     let timeouts = fields.open_map("timeouts").map(timeouts).unwrap_or_default();
+    let labels = labels::of_place(fields);
     let tools = fields.take("tools").map(|node| tools(node, fields)).unwrap_or_default();
-    Some(Tool { upstream: upstream?, teams, tools, others, timeouts })
+    Some(Tool { upstream: upstream?, teams, tools, others, timeouts, labels })
 }
 
 fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
