@@ -173,7 +173,9 @@ impl Speaker<'_> {
         }
         if link.stateless {
             put(METHOD, method);
-            name.map(|name| put(NAME, name));
+            if let Some(name) = name {
+                put(NAME, name);
+            }
         }
         if let Some(session) = &link.session {
             headers.insert(SESSION, session.clone());
