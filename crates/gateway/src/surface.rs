@@ -58,11 +58,7 @@ impl Surface {
     /// What it takes of who asks.
     pub const fn action(self) -> policy::Action {
         match self {
-            Surface::Generate(_)
-            | Surface::Embed
-            | Surface::Rerank
-            | Surface::CountTokens
-            | Surface::Mcp => {
+            Surface::Generate(_) | Surface::Embed | Surface::Rerank | Surface::CountTokens | Surface::Mcp => {
                 policy::Action::Infer
             }
             Surface::ListModels | Surface::ShowModel => policy::Action::ReadModels,
