@@ -260,6 +260,7 @@ impl Engine {
             token_gap_us: options.token_gap_us,
             memory_bytes: options.kv_memory_bytes,
             disk: disk.is_some(),
+            crowd: load::crowd(&header),
             ..Limits::default()
         };
         let mut scheduler = Scheduler::new(caps, limits);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use gguf::{Estimate, Header, Room};
 use ring::digest;
+use scheduler::Limits;
 
 use crate::{Error, Options};
 
@@ -76,6 +77,21 @@ pub(crate) fn encodes(header: &Header) -> (bool, bool) {
         Some(4) => (false, true),
         _ => (false, false),
     }
+}
+
+/// Bytes of weights that are read in the time in which one head of one layer walks
+/// past a cell that its row does not see: 1.3 ns of a core, against 20 GB/s.
+const BYTES_A_CELL: u64 = 27;
+
+/// For [`Limits::crowd`]: the cells that a step may walk in vain for
+/// what reading the weights costs. 18,000 for 300 M parameters at 4 bits, 160,000
+/// for 8 B: the larger the model, the more pay for one pass over it. The smallest
+/// models pay for starting a step, whatever they read.
+pub(crate) fn crowd(header: &Header) -> u64 {
+    let number = |key| header.number(key).filter(|n| *n > 0).unwrap_or(1);
+    let heads = number("block_count").saturating_mul(number("attention.head_count"));
+    let pays = header.weight_bytes() / heads.saturating_mul(BYTES_A_CELL).max(1);
+    pays.max(Limits::default().crowd)
 }
 
 /// SHA-256 over the header, the length of the file and its weights: all of a

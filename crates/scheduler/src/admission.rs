@@ -15,6 +15,8 @@ use crate::tier::BlockKey;
 /// Cells kept free for the growth of a new choice before it is admitted.
 /// Fewer admit more and preempt more; 32 is a short sentence.
 const GROWTH: u32 = 32;
+/// How far an answer is thought to go on, where it may: half of a short one.
+const AHEAD: u32 = 64;
 /// After this long in the queue a job counts as one class higher.
 const AGING_US: u64 = 10_000_000;
 /// A tenant that is this much ahead, in prompt tokens, gives up a choice to one
@@ -45,6 +47,19 @@ impl Waiting {
     fn name(&self) -> (JobId, u32) {
         (self.choice.job, self.choice.index)
     }
+}
+
+/// What a step's attention walks: each row all cells.
+struct Walk {
+    rows: u32,
+    cells: u64,
+    /// Of the cells, those that each row sees, over all rows.
+    attended: u64,
+}
+
+/// How far a choice is thought to grow.
+fn ahead(shared: &Shared, written: u32) -> u32 {
+    shared.max_tokens.saturating_sub(written).min(AHEAD)
 }
 
 /// What became of an attempt to start a waiting choice.
@@ -213,10 +228,15 @@ impl Scheduler {
         let (tenant, class) = (shared.tenant, self.aged(shared));
         let of_tenant = |c: &Choice| self.jobs.get(&c.job).is_some_and(|s| s.tenant == tenant);
         let runs = self.running.iter().any(of_tenant);
+        let ahead = u64::from(ahead(shared, choice.written));
+        let walk = Walk {
+            rows: slots,
+            cells: u64::from(choice.tokens.len() as u32 - start) + ahead * u64::from(slots),
+            attended: (choice.tokens.len() as u64 + ahead) * u64::from(slots),
+        };
         loop {
             let running: u32 = self.running.iter().map(Choice::slots).sum();
-            let crowd = self.committed() - self.kept_alone();
-            let crowded = runs && crowd.saturating_add(cells) > self.limits.crowd_cells;
+            let crowded = runs && self.walked_in_vain(&walk) > self.limits.crowd;
             if running + slots <= self.limits.running && !crowded {
                 if self.committed().saturating_add(cells) > self.caps.cells {
                     if self.evict(kernel, source) {
@@ -235,6 +255,20 @@ impl Scheduler {
                 None => return false,
             }
         }
+    }
+
+    /// Cells that nobody needed of those that a step of all writers walks, with one
+    /// more choice among them.
+    fn walked_in_vain(&self, new: &Walk) -> u64 {
+        let mut all = Walk { cells: new.cells + u64::from(self.committed() - self.kept_alone()), ..*new };
+        for choice in &self.running {
+            let slots = u64::from(choice.slots());
+            let ahead = self.jobs.get(&choice.job).map_or(0, |s| u64::from(ahead(s, choice.written)));
+            all.rows += choice.slots();
+            all.cells += ahead * slots;
+            all.attended += (choice.tokens.len() as u64 + ahead) * slots;
+        }
+        (u64::from(all.rows) * all.cells).saturating_sub(all.attended)
     }
 
     /// A running choice that should make way for one of this tenant and class:

@@ -106,6 +106,11 @@ impl Fair {
         u128::from(cost) * u128::from(SCALE / weight.min(SCALE))
     }
 
+    /// Tenants that have jobs.
+    pub(crate) fn present(&self) -> usize {
+        self.accounts.values().filter(|a| a.standing.jobs > 0).count()
+    }
+
     pub(crate) fn standings(&self) -> impl Iterator<Item = (Tenant, Standing)> {
         self.accounts.iter().map(|(t, a)| (*t, a.standing))
     }

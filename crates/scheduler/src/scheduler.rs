@@ -26,10 +26,12 @@ pub struct Limits {
     /// While a choice is writing, prompts are computed in chunks that keep the
     /// predicted step within this, in microseconds.
     pub token_gap_us: u64,
-    /// A tenant that runs something starts nothing more beyond this many cells in
-    /// use by running choices: each row looks at every cell in use, so on a CPU a
-    /// crowd of long contexts computes less than a few of them, one after another.
-    pub crowd_cells: u32,
+    /// A tenant that runs something starts nothing more once the choices that run
+    /// would walk more cells in vain than this in a step: each row of attention
+    /// walks every cell in use, those of others too. Reading the weights once for
+    /// one row more pays for so many; beyond, a crowd writes less than a few do, one
+    /// after another. What choices share is not walked in vain.
+    pub crowd: u64,
     /// Cells beyond these that nobody runs go to memory, as long as there is room.
     pub kept_cells: u32,
     /// Bytes of keys and values kept in memory after they lost their cells.
@@ -46,7 +48,7 @@ impl Default for Limits {
             step_rows: 512,
             running: 64,
             token_gap_us: 200_000,
-            crowd_cells: 4096,
+            crowd: 18_000,
             kept_cells: 1024,
             memory_bytes: 256 << 20,
             disk: false,

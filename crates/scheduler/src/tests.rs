@@ -162,6 +162,53 @@ fn prompts_beside_writers_come_in_chunks_that_keep_the_gap() {
 }
 
 #[test]
+fn a_tenant_alone_waits_longer_between_tokens_for_its_own_queue() {
+    // A step of n rows takes 4 + 2.2 n ms: 17 fit into 45 ms, and all 32 into 180.
+    let limits = Limits { token_gap_us: 45_000, running: 2, ..limits() };
+    let mut bed = Bed::with(caps(), limits);
+    bed.add(Job { ignore_end: true, max_tokens: 100, ..job(0, &[1, 2, 3]) });
+    for id in 1..4 {
+        bed.add(Job { max_tokens: 3, ..job(id, &[id as u32; 9]) });
+        (0..3).for_each(|_| drop(bed.step()));
+    }
+    assert!(bed.scheduler.step_time().is_known());
+    let before = bed.kernel.steps.len();
+    for id in 10..20 {
+        bed.add(Job { max_tokens: 1, ..job(id, &[id as u32; 60]) });
+    }
+    (0..3).for_each(|_| drop(bed.step()));
+    let alone = bed.kernel.steps[before..].to_vec();
+    assert!(alone.iter().all(|rows| *rows > 17), "{alone:?}");
+    let before = bed.kernel.steps.len();
+    bed.add(Job { tenant: Tenant(9), max_tokens: 60, ignore_end: true, ..job(30, &[7; 5]) });
+    (0..6).for_each(|_| drop(bed.step()));
+    let beside = bed.kernel.steps[before..].to_vec();
+    assert!(beside.iter().all(|rows| *rows <= 18), "{beside:?}");
+    bed.run();
+}
+
+#[test]
+fn a_tenant_runs_fewer_at_once_where_they_share_nothing() {
+    let most = |prompt: fn(u64) -> Vec<Token>| {
+        let mut bed = Bed::with(caps(), Limits { crowd: 700, ..limits() });
+        let mut most = 0;
+        for id in 0..8 {
+            bed.add(Job { max_tokens: 10, ignore_end: true, ..job(id, &prompt(id)) });
+            if id == 0 {
+                bed.step();
+            }
+        }
+        while !bed.scheduler.is_empty() {
+            bed.step();
+            most = most.max(bed.scheduler.counters().running);
+        }
+        most
+    };
+    assert_eq!(most(|id| [vec![9; 29], vec![id as u32 + 10]].concat()), 8);
+    assert_eq!(most(|id| vec![id as u32 + 10; 30]), 4);
+}
+
+#[test]
 fn choices_share_the_cells_of_their_prompt() {
     let mut bed = Bed::new(caps());
     bed.add(Job { n: 4, ignore_end: true, ..job(3, &[9; 30]) });
