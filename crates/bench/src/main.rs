@@ -58,6 +58,9 @@ enum Bench {
     /// One measurement of our engine: what `engine` starts.
     #[command(hide = true)]
     EngineSingle(tokens::Single),
+    /// Steps of our engine, one by one: what `engine --only wait` starts.
+    #[command(hide = true)]
+    EngineSteps(tokens::Steps),
     /// CPU per request, added latency, memory and start of the gateway.
     Gateway(gateway::Options),
     /// Durable postings a second through the encrypted store.
@@ -93,6 +96,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.bench {
         Bench::Engine(options) => tokens::run(&options, &output),
         Bench::EngineSingle(single) => tokens::single(&single),
+        Bench::EngineSteps(steps) => tokens::steps(&steps),
         Bench::Gateway(options) => gateway::run(&options, &output),
         Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),

@@ -8,6 +8,7 @@ pub mod bandwidth;
 mod llama;
 pub mod model;
 mod ours;
+mod wait;
 
 use std::process::Command;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 pub use ours::{Single, run as single};
+pub use wait::{Steps, steps};
 
 use crate::machine;
 use crate::output::Output;
@@ -34,9 +36,18 @@ pub struct Options {
     /// Rounds over all shapes [default: 5, with --quick 2].
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only how idle compute threads should wait, instead of the speed [default: speed].
+    #[arg(long)]
+    only: Option<Only>,
     /// Only the peer: for a machine on which ours does not build yet.
     #[arg(long)]
     peer_only: bool,
+}
+
+/// A part of the bench that is run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    Wait,
 }
 
 /// What is computed. All requests are there at the start; the clock stops when
@@ -107,6 +118,9 @@ impl Shape {
 }
 
 pub fn run(options: &Options, output: &Output) -> Result<()> {
+    if options.only == Some(Only::Wait) {
+        return wait::run(options, output);
+    }
     let machine = machine::describe();
     output.say(&format!("machine: {machine}"));
     let model = model::ensure(&output.cache, |text| output.say(text))?;
