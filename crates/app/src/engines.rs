@@ -53,7 +53,8 @@ pub fn observe(models: &Models, metrics: &EngineMetrics) {
             raise(&metrics.guessed_tokens, &[&name, right], tokens);
         }
         let cost = stats.step_time;
-        for (part, us) in [("step", cost.base_us), ("row", cost.row_us), ("context", cost.context_us)] {
+        let attention = [("context", cost.context_us), ("tiled", cost.tiled_us)];
+        for (part, us) in [("step", cost.base_us), ("row", cost.row_us)].into_iter().chain(attention) {
             set(&metrics.step_cost, &[&name, part], us as u64);
         }
     });

@@ -217,7 +217,7 @@ impl EngineMetrics {
             ),
             step_cost: r.gauges(
                 "bedplate_engine_step_cost_microseconds",
-                "Learned cost of a step: of any step, of each row, of each thousand tokens attended to.",
+                "Learned cost of a step: of any step, of each row, of each thousand tokens attended to, a row at a time or in tiles.",
                 1,
                 &["model_name", "part"],
             ),

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::cells::BLOCK;
 use crate::choice::Choice;
+use crate::fit::Shape;
 use crate::kernel::{Kernel, Row};
 use crate::scheduler::{Owner, Scheduler};
 
+/// Rows of one prompt that count as a part of a tile; see [`Caps::tile_rows`](crate::Caps).
+const TILE_PART: u32 = 16;
 /// The least prompt rows of a step, however slow it is: prompts must end.
 const CHUNK_MIN: u32 = 16;
 /// Chunks grow by this much while they are fitted into a step: matrix kernels take
@@ -122,7 +125,8 @@ impl Scheduler {
         let mut budget = self.limits.step_rows.saturating_sub(self.rows.len() as u32);
         if !writers.is_empty() {
             let first = left.first().map_or(0, |(at, _)| self.running[*at].held);
-            budget = budget.min(self.chunk(first));
+            let all = left.iter().map(|(_, rows)| *rows).sum();
+            budget = budget.min(self.chunk(first, all));
         }
         let mut outputs = self.caps.outputs_max.saturating_sub(self.rows.len() as u32);
         let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
@@ -162,25 +166,47 @@ impl Scheduler {
         (1 + queue).min(PATIENCE_MAX)
     }
 
-    /// The most prompt rows, from position `from`, that keep the step beside the
-    /// writers within the target.
-    fn chunk(&self, from: u32) -> u32 {
+    /// The most prompt rows of `all`, from position `from`, that keep the step beside
+    /// the writers within the target. More rows may take less time than fewer, since
+    /// from some number on they attend in tiles.
+    fn chunk(&self, from: u32, all: u32) -> u32 {
         let time = self.fit.told();
         if !time.is_known() {
             return CHUNK_UNKNOWN;
         }
         let writers = self.rows.len() as u32;
         let context: u64 = self.rows.iter().map(|r| u64::from(r.pos) + 1).sum();
+        let cost = |chunk: u32| {
+            let chunk = chunk.min(all);
+            let attends = u64::from(chunk) * u64::from(from + chunk / 2);
+            let (alone, tiled) = if self.is_tiled(chunk) { (0, attends) } else { (attends, 0) };
+            time.predict_shape(Shape { rows: writers + chunk, context: context + alone, tiled })
+        };
         let target = self.limits.token_gap_us as f64 * f64::from(self.patience());
-        let mut chunk = CHUNK_MIN;
-        while chunk < self.limits.step_rows {
-            let more = chunk + CHUNK_STEP;
-            let attends = u64::from(more) * u64::from(from + more / 2);
-            if time.predict(writers + more, context + attends) > target {
-                break;
+        let bound = target.max(cost(CHUNK_MIN));
+        let chunks = (1..=self.limits.step_rows.div_ceil(CHUNK_STEP)).map(|n| n * CHUNK_STEP);
+        chunks.rev().find(|chunk| cost(*chunk) <= bound).unwrap_or(CHUNK_MIN).max(CHUNK_MIN)
+    }
+
+    fn is_tiled(&self, rows: u32) -> bool {
+        self.caps.tile_rows > 0 && rows >= self.caps.tile_rows
+    }
+
+    /// What a composed step is to the fit.
+    pub(crate) fn shape(&self, owners: &[Owner]) -> Shape {
+        let parts: u32 = owners.iter().map(|o| o.rows).filter(|rows| *rows >= TILE_PART).sum();
+        let in_tiles = self.is_tiled(parts);
+        let mut shape = Shape { rows: self.rows.len() as u32, ..Shape::default() };
+        let mut first = 0;
+        for owner in owners {
+            let rows = &self.rows[first..first + owner.rows as usize];
+            first += owner.rows as usize;
+            let attends: u64 = rows.iter().map(|r| u64::from(r.pos) + 1).sum();
+            match in_tiles && owner.rows >= TILE_PART {
+                true => shape.tiled += attends,
+                false => shape.context += attends,
             }
-            chunk = more;
         }
-        chunk
+        shape
     }
 }

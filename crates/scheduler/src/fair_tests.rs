@@ -55,7 +55,15 @@ impl Run {
 }
 
 fn caps(cells: u32) -> Caps {
-    Caps { seq_max: 24, cells, seq_len_max: 400, step_rows_max: 64, outputs_max: 24, parts: true }
+    Caps {
+        seq_max: 24,
+        cells,
+        seq_len_max: 400,
+        step_rows_max: 64,
+        outputs_max: 24,
+        parts: true,
+        tile_rows: 0,
+    }
 }
 
 fn limits() -> Limits {

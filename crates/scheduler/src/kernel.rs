@@ -29,6 +29,9 @@ pub struct Caps {
     pub step_rows_max: u32,
     /// Most rows of a step that ask for logits.
     pub outputs_max: u32,
+    /// Rows of prompts from which attention is computed in tiles of rows, which costs
+    /// a row of a long context less than half; 0: never.
+    pub tile_rows: u32,
     /// Whether [`Kernel::share`], [`Kernel::save`] and a partial
     /// [`Kernel::truncate`] work; recurrent models have no parts.
     pub parts: bool,

@@ -296,10 +296,7 @@ impl Scheduler {
             return Step { outcome, rows: Vec::new(), shape: Shape::default() };
         }
         let rows: Vec<(JobId, u32)> = owners.iter().map(|o| (self.running[o.at].job, o.rows)).collect();
-        let shape = Shape {
-            rows: self.rows.len() as u32,
-            context: self.rows.iter().map(|r| u64::from(r.pos) + 1).sum(),
-        };
+        let shape = self.shape(&owners);
         let words = self.words(&owners);
         let cancelled = || {
             let gone = |(word, rows): &(CancelWord, u32)| if word.is_cancelled() { *rows } else { 0 };

@@ -11,7 +11,15 @@ const VOCAB: u32 = 64;
 const END: Token = 63;
 
 fn caps() -> Caps {
-    Caps { seq_max: 16, cells: 256, seq_len_max: 200, step_rows_max: 32, outputs_max: 16, parts: true }
+    Caps {
+        seq_max: 16,
+        cells: 256,
+        seq_len_max: 200,
+        step_rows_max: 32,
+        outputs_max: 16,
+        parts: true,
+        tile_rows: 0,
+    }
 }
 
 fn limits() -> Limits {

@@ -158,7 +158,7 @@ record!(Stats {
     busy_us,
     preempted,
 });
-record!(StepTime { base_us, row_us, context_us, steps, error });
+record!(StepTime { base_us, row_us, context_us, tiled_us, steps, error });
 record!(Standing { jobs, served });
 choice!(Health { 0 => Ready {}, 1 => Stalled { for_us: for_us }, 2 => Dead {} });
 choice!(Error {

@@ -16,7 +16,7 @@ use scheduler::Row;
 
 /// Rows of a call from which attention is computed in tiles, and of a tile
 /// (`GGML_FA_TILE_Q` of ggml-cpu).
-const TILE: usize = 64;
+pub(super) const TILE: usize = 64;
 /// Rows that follow on in one sequence, from which a tile pays: with fewer, four
 /// sequences or more would share it.
 const RUN: usize = 16;

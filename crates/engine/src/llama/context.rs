@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use llama_cpp_sys_2 as sys;
 use scheduler::{Caps, Kernel, Row, SeqId, StepError};
 
-use super::calls::Calls;
+use super::calls::{self, Calls};
 use super::model::path_text;
 use super::{Model, guard, log};
 use crate::Error;
@@ -168,12 +168,16 @@ impl LlamaKernel {
         let ctx = NonNull::new(ctx).ok_or_else(|| Error::Failed(log::reason("llama.cpp made no context")))?;
         // SAFETY: just made.
         let cells = unsafe { sys::llama_n_ctx(ctx.as_ptr()) };
+        // Without flash attention a row's share of the work is the same in any
+        // company, and a step that is not made of parts cannot be taken back.
+        let apart = options.flash != Some(false) && !model.is_recurrent();
         let caps = Caps {
             seq_max: seqs - 1,
             cells,
             seq_len_max: options.seq_len_max.min(cells),
             step_rows_max: options.step_rows,
             outputs_max: outputs,
+            tile_rows: if apart { calls::TILE as u32 } else { 0 },
             parts: !model.is_recurrent(),
         };
         let n_vocab = model.n_vocab() as usize;
@@ -182,9 +186,7 @@ impl LlamaKernel {
             caps,
             n_vocab,
             batch: Batch::default(),
-            // Without flash attention a row's share of the work is the same in any
-            // company, and a step that is not made of parts cannot be taken back.
-            apart: options.flash != Some(false) && caps.parts,
+            apart,
             calls: Calls::default(),
             places: Vec::new(),
             kept: Vec::new(),
