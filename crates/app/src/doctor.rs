@@ -21,6 +21,7 @@ pub fn run(args: cli::Doctor, json: bool) -> ExitCode {
         clock(),
         open_files(),
         cores(),
+        sensors(),
         directory(&data),
         master_key(&data),
         disk(&data),
@@ -67,6 +68,35 @@ fn open_files() -> Check {
 
 fn cores() -> Check {
     Check::ok("cores", crate::engines::threads().to_string())
+}
+
+/// Long enough for counters that are brought up to date each 100 ms.
+const POWER_OVER: std::time::Duration = std::time::Duration::from_millis(500);
+
+fn sensors() -> Check {
+    let found = sensors::all();
+    let hidden = found.hidden.join("; ");
+    let hint = "energy is charged by declared watts; let the server read the counters to measure it";
+    let Some(mut meter) = sensors::Meter::new(found) else {
+        return match hidden.is_empty() {
+            true => Check::ok("sensors", "no energy counter: energy is charged by declared watts"),
+            false => Check::warning("sensors", hidden, hint),
+        };
+    };
+    meter.read(runtime::clock::monotonic_us());
+    std::thread::sleep(POWER_OVER);
+    let spent = meter.read(runtime::clock::monotonic_us());
+    let each: Vec<String> = meter
+        .totals()
+        .map(|(name, microjoules)| {
+            let watts = spent.map_or(0.0, |spent| microjoules as f64 / spent.over_us.max(1) as f64);
+            format!("{name} {watts:.1} W")
+        })
+        .collect();
+    match hidden.is_empty() {
+        true => Check::ok("sensors", each.join(", ")),
+        false => Check::warning("sensors", each.join(", "), hidden),
+    }
 }
 
 fn directory(data: &Path) -> Check {

@@ -23,7 +23,7 @@ use units::{KeyId, OrgId, TeamId};
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::pages::Pages;
-use crate::{backends, engines, listen};
+use crate::{backends, energy, engines, listen};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -103,12 +103,15 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if let Err(error) = signals.block_on(async { shutdown.on_signals() }) {
         observe::error!("signals.failed", why = error.to_string().as_str());
     }
+    let power = sensors::Power::default();
+    energy::watch(process.models.clone(), engine_metrics.clone(), power.clone());
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         book: Mutex::new(book),
         limits: Mutex::new(Limits::default()),
         store: Arc::clone(&store),
         meters: metrics,
+        power,
         shutdown: shutdown.clone(),
         tools: gateway::tools::Tools::default(),
     });

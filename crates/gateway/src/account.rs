@@ -203,7 +203,13 @@ impl Account {
         if outcome == AttemptOutcome::Cancelled {
             live.target.breaker().forget();
         }
-        let attempt = live.into_attempt(&self.snapshot, self.surface, self.input_tokens, outcome);
+        let attempt = live.into_attempt(
+            &self.snapshot,
+            self.gateway.power.milliwatts(),
+            self.surface,
+            self.input_tokens,
+            outcome,
+        );
         self.attempts.push(attempt);
     }
 
@@ -272,6 +278,7 @@ impl Live {
     fn into_attempt(
         mut self,
         snapshot: &Snapshot,
+        milliwatts: Option<u64>,
         surface: Surface,
         input_tokens: u64,
         outcome: AttemptOutcome,
@@ -298,7 +305,10 @@ impl Live {
         let tier = self.tier.take().unwrap_or_default();
         let priced = match &target.place {
             Place::Remote(_) => snapshot.prices.price(&target.sku, &tier, self.started, &usage),
-            Place::Engine { machine, .. } => machine.price(self.busy_us),
+            Place::Engine { machine, .. } => match milliwatts {
+                Some(milliwatts) => machine.price_measured(self.busy_us, milliwatts),
+                None => machine.price(self.busy_us),
+            },
         };
         Attempt {
             id: self.id,

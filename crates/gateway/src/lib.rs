@@ -58,6 +58,8 @@ pub struct Gateway {
     pub limits: Mutex<Limits>,
     pub store: Arc<dyn Store>,
     pub meters: observe::Metrics,
+    /// As measured, where this machine counts its energy: what local engines are charged by.
+    pub power: sensors::Power,
     pub shutdown: Shutdown,
     /// Sessions, held calls and what upstreams said of their tools.
     pub tools: tools::Tools,

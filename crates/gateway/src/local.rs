@@ -28,7 +28,10 @@ pub(crate) async fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32)
 /// Teams take turns, and reuse only what they computed themselves (TRAPS X9).
 fn caller(admitted: &Admitted) -> Caller {
     let team = u128::from_be_bytes(*admitted.principal.team.0.as_bytes());
-    Caller { tenant: team, scope: team, weight: 1, ..Caller::default() }
+    // What nobody may wait for any more is not computed.
+    let total_us = i64::from(admitted.route.deadlines.total_ms) * 1_000;
+    let deadline = Some(admitted.at.plus_us(total_us));
+    Caller { tenant: team, scope: team, weight: 1, deadline, ..Caller::default() }
 }
 
 /// A full queue or a failed engine may be answered elsewhere; a request that

@@ -36,10 +36,17 @@ impl Machine {
     /// would overcharge by 0.8 %.
     pub fn price(&self, busy_us: u64) -> Priced {
         let millijoules = i128::from(self.watts) * i128::from(busy_us) / 1000;
-        let mut priced = Priced {
-            price: Some((self.since, "declared machine-hour and power price".into())),
-            ..Priced::default()
-        };
+        self.of(busy_us, millijoules, "declared machine-hour and power price")
+    }
+
+    /// The same with the machine's power as it was measured, instead of as it was declared.
+    pub fn price_measured(&self, busy_us: u64, milliwatts: u64) -> Priced {
+        let millijoules = i128::from(milliwatts) * i128::from(busy_us) / 1_000_000;
+        self.of(busy_us, millijoules, "declared machine-hour and power price, measured power")
+    }
+
+    fn of(&self, busy_us: u64, millijoules: i128, what: &str) -> Priced {
+        let mut priced = Priced { price: Some((self.since, what.into())), ..Priced::default() };
         let mut total = Some(Usd::ZERO);
         for (item, price, quantity) in
             [("machine", self.hour, i128::from(busy_us)), ("energy", self.kwh, millijoules)]
@@ -105,6 +112,15 @@ mod tests {
         );
         assert_eq!(hour.total.to_string(), "0.1195");
         assert!(!hour.unpriced);
+    }
+
+    #[test]
+    fn measured_power_takes_the_place_of_declared() {
+        let measured = DESK.price_measured(3_600_000_000, 130_500);
+        let energy = measured.lines.iter().find(|l| l.item == "energy").expect("a line");
+        assert_eq!((energy.quantity, energy.amount.to_string()), (469_800_000, "0.03915".to_string()));
+        assert!(measured.price.expect("dated").1.contains("measured power"));
+        assert_eq!(DESK.price_measured(1_000, 65_000).total, DESK.price(1_000).total);
     }
 
     #[test]

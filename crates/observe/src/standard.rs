@@ -153,6 +153,10 @@ pub struct EngineMetrics {
     /// What a step costs, in microseconds, by model and part: the step, each row,
     /// each thousand tokens attended to.
     pub step_cost: Family<Gauge>,
+    /// By counter (`package-0`, `gpu-0`): all of the machine, in microjoules.
+    pub energy: Family<Counter>,
+    /// By model: its share of that by the time it computed, in microjoules.
+    pub engine_energy: Family<Counter>,
     /// By model and finish reason.
     pub request_success: Family<Counter>,
     pub time_to_first_token: Family<Histogram>,
@@ -220,6 +224,18 @@ impl EngineMetrics {
                 "Learned cost of a step: of any step, of each row, of each thousand tokens attended to, a row at a time or in tiles.",
                 1,
                 &["model_name", "part"],
+            ),
+            energy: r.counters(
+                "bedplate_energy_joules_total",
+                "Energy of the machine, where it has a counter, since the server's start.",
+                MICROS,
+                &["counter"],
+            ),
+            engine_energy: r.counters(
+                "bedplate_engine_energy_joules_total",
+                "Measured energy of the machine while the model computed.",
+                MICROS,
+                MODEL,
             ),
             request_success: r.counters(
                 "vllm:request_success_total",

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::busy;
 use super::subject::{Host, Setting, Standing};
 use super::workload::{self, Ask, Tenant, W3_NEWCOMER, Workload, asks, b_asks, long_prompt};
-use super::{busy, energy};
 use crate::stats::quantile;
 use crate::stream::{Answer, End, open_loop};
 use crate::{clock, proc};
@@ -70,7 +70,12 @@ fn at_once(host: &Host, setting: Setting, workload: Workload, round: usize, quic
 /// Asks everything; CPU, joules and memory of the server meanwhile.
 fn metered(standing: &Standing, asks: &[Ask], taken: &mut Taken) -> Result<Vec<Answer>> {
     let pid = standing.server.pid();
-    let (cpu, joules) = (proc::usage(pid)?, energy::read());
+    let cpu = proc::usage(pid)?;
+    // The processors' own counters, where there are any; else CPU-seconds stand for joules.
+    let mut meter = sensors::Meter::new(sensors::packages());
+    if let Some(meter) = &mut meter {
+        meter.read(0);
+    }
     let answers = asked(standing, asks, taken)?;
     let after = proc::usage(pid)?;
     let served: f64 = answers
@@ -80,8 +85,8 @@ fn metered(standing: &Standing, asks: &[Ask], taken: &mut Taken) -> Result<Vec<A
         .map(|(answer, ask)| f64::from(ask.prompt_tokens) + answer.completion_tokens.unwrap_or(0) as f64)
         .sum();
     taken.put("tokens per CPU-second", Some(served / (after.cpu_seconds - cpu.cpu_seconds)));
-    if let (Some(before), Some(after)) = (joules, energy::read()) {
-        taken.put("tokens per joule", Some(served / energy::joules(&before, &after)));
+    if let Some(spent) = meter.as_mut().and_then(|meter| meter.read(1)) {
+        taken.put("tokens per joule", Some(served / (spent.microjoules as f64 / 1e6)));
     }
     taken.put("rss after", Some(after.resident_bytes as f64 / 1e6));
     Ok(answers)

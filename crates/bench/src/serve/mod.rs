@@ -5,7 +5,6 @@
 //! docs/benchmarks.md for the method.
 
 mod busy;
-mod energy;
 mod figures;
 mod measure;
 mod subject;

@@ -44,6 +44,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "observe",
             "runtime",
             "seal",
+            "sensors",
             "store-sqlite",
         ],
     ),
@@ -74,11 +75,12 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     ("cryptoki", &["kms-pkcs11"]),
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
     ("llguidance", &["constrain"]),
+    ("nvml-wrapper", &["sensors"]),
     ("rusqlite", &["store-sqlite"]),
     ("rustls", &["net"]),
 ];
