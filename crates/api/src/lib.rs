@@ -11,6 +11,7 @@
 
 mod access;
 mod error;
+mod keyring;
 mod manifests;
 mod money;
 mod openapi;
@@ -25,6 +26,7 @@ pub use access::{
     User,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
+pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};
 pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};
 pub use money::{
     Budget, BudgetKind, BudgetScope, CostBy, CostReport, CostRow, CreateBudget, LedgerCheck, Period,

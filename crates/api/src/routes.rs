@@ -6,9 +6,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
-    CreateUser, CreatedKey, Key, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary,
-    RotateKey, SetProviderKey, SetToolKey, Status, Team, Tool, ToolPin, User,
+    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +46,10 @@ pub enum Action {
     ReadManifests,
     WriteManifests,
     CheckLedger,
+    /// Which tenants have keys at rest.
+    ReadKeyring,
+    /// New keys at rest, and the destruction of a tenant's.
+    WriteKeyring,
     ReadTools,
     WriteTools,
 }
@@ -70,6 +72,8 @@ impl Action {
             Action::ReadManifests => "manifests:read",
             Action::WriteManifests => "manifests:write",
             Action::CheckLedger => "ledger:check",
+            Action::ReadKeyring => "keyring:read",
+            Action::WriteKeyring => "keyring:write",
             Action::ReadTools => "tools:read",
             Action::WriteTools => "tools:write",
         }
@@ -83,6 +87,7 @@ impl Action {
                 | Action::WriteBudgets
                 | Action::WriteProviders
                 | Action::WriteManifests
+                | Action::WriteKeyring
                 | Action::WriteTools
         )
     }
@@ -186,6 +191,9 @@ pub const ROUTES: &[Route] = &[
         ..get("delete_budget", "/api/v1/budgets/{name}", Action::WriteBudgets, "Delete a budget; its history stays in the ledger", json::<Budget>()) },
     Route { query: COSTS,
         ..get("report_costs", "/api/v1/costs", Action::ReadCosts, "What was spent, grouped", json::<CostReport>()) },
+    get("show_keyring", "/api/v1/keyring", Action::ReadKeyring, "Who keeps the master key, and which teams have keys at rest", json::<KeyRing>()),
+    Route { method: Method::Post, request: json::<RotateKeyRing>(),
+        ..get("rotate_keyring", "/api/v1/keyring/rotate", Action::WriteKeyring, "Give a team, or the root of the key ring, a new key; no data is written again", json::<KeyRing>()) },
     get("list_keys", "/api/v1/keys", Action::ReadKeys, "API keys, never their secrets", json::<List<Key>>()),
     Route { method: Method::Post, request: json::<CreateKey>(), status: 201,
         ..get("create_key", "/api/v1/keys", Action::WriteKeys, "Create a key; the answer shows its secret once", json::<CreatedKey>()) },
@@ -208,6 +216,8 @@ pub const ROUTES: &[Route] = &[
     get("list_teams", "/api/v1/teams", Action::ReadTeams, "Teams", json::<List<Team>>()),
     Route { method: Method::Post, request: json::<CreateTeam>(), status: 201,
         ..get("create_team", "/api/v1/teams", Action::WriteTeams, "Create a team", json::<Team>()) },
+    Route { method: Method::Post, request: json::<ShredTenant>(),
+        ..get("shred_tenant", "/api/v1/teams/{name}/shred", Action::WriteKeyring, "Erase a team for good: destroy its keys at rest, revoke its API keys", json::<Shredded>()) },
     get("list_tools", "/api/v1/tools", Action::ReadTools, "Tools as their servers describe them now, and what was approved", json::<List<Tool>>()),
     Route { method: Method::Put, request: json::<SetToolKey>(),
         ..get("set_tool_key", "/api/v1/tools/{server}/key", Action::WriteTools, "Keep a tool server's key in the encrypted store", json::<ToolPin>()) },

@@ -13,6 +13,7 @@ use gateway::models::Models;
 use kv_disk::KvDisk;
 use observe::EngineMetrics;
 use seal::{KeyRing, Purpose};
+use units::{TeamId, Uuid7};
 
 /// The built-in model: small, true, and in the binary.
 pub const GUIDE: &str = "bedplate-guide";
@@ -69,6 +70,7 @@ pub fn kv_disks(data: &Path, keys: &KeyRing, quota_bytes: u64) -> Option<KvDisks
     let options = kv_disk::Options {
         folder: data.join("kv"),
         key: keys.key(Purpose::Kv),
+        tenants: kv_secrets(keys.clone()),
         fingerprint: "",
         quota_bytes,
     };
@@ -105,6 +107,15 @@ pub fn place(process: EngineProcess) -> Place {
     let environment =
         tuned.chain(PASSED).filter_map(|name| Some((name.into(), cli::environment(name)?.into())));
     Place::Child(Launch::me("engine-process", environment.collect()))
+}
+
+/// The secrets of tenants' blocks: what the engine calls a tenant is a team (see
+/// `gateway::local`). Nobody's blocks, of warm-ups and benches, are the platform's.
+fn kv_secrets(keys: KeyRing) -> kv_disk::TenantSecrets {
+    Arc::new(move |tenant| match tenant.0 {
+        0 => Some(keys.key(Purpose::Kv)),
+        team => keys.tenant(TeamId(Uuid7::from_bytes(team.to_be_bytes()))).key(Purpose::Kv).ok(),
+    })
 }
 
 /// Compute threads: all cores; the short spin of [`with_openmp`] lets a busy

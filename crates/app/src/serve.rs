@@ -81,7 +81,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,
     });
-    let plane = Arc::new(Plane { store: Arc::clone(&store), host: process.clone() });
+    let plane = Arc::new(Plane { store: Arc::clone(&store), host: process.clone(), keys: keys.clone() });
     if let Some(path) = &args.config {
         apply_config(&plane, &*store, path)?;
     }

@@ -54,6 +54,9 @@ pub enum Top {
     /// Teams: who shares keys, limits and budgets.
     #[command(subcommand)]
     Team(Team),
+    /// Tenants: what a team leaves behind, as one that can be erased.
+    #[command(subcommand)]
+    Tenant(Tenant),
     /// Users: people and services, to whom keys can belong.
     #[command(subcommand)]
     User(User),
@@ -285,8 +288,43 @@ Who keeps the master key is told to `serve` by --master-key; what is secret come
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Keys {
+    /// Who keeps the master key, and which teams have keys.
+    List,
+    /// Give a team or the root a new key. What is below it is wrapped again; no data is written again.
+    Rotate(RotateKeys),
     /// Put the key ring under another master key; no data is written again. The server must not run.
     Rewrap(Rewrap),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RotateKeys {
+    #[command(flatten)]
+    pub target: RotateTarget,
+    /// Leave older versions of the master key, so that copies of the key ring stay readable.
+    #[arg(long, requires = "root")]
+    pub keep_old: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RotateTarget {
+    /// The team's name.
+    #[arg(long, value_name = "TEAM")]
+    pub tenant: Option<String>,
+    /// The root of the key ring, and the master key above it where its keeper makes a new version.
+    #[arg(long)]
+    pub root: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Tenant {
+    /// Erase a team for good: destroy its keys, so that nothing sealed for it opens again, here and in copies.
+    Shred {
+        team: String,
+        /// The team's name again.
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

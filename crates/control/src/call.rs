@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use units::Micros;
 
-use crate::{Plane, access, declare, money, records, show, tools};
+use crate::{Plane, access, declare, keyring, money, records, show, tools};
 
 /// Manifests are the largest bodies here.
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
@@ -129,6 +129,8 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::WriteTeams | Action::WriteKeys => &[ManageAccess],
         Action::ReadBudgets | Action::ReadCosts | Action::CheckLedger => &[ReadCosts],
         Action::WriteBudgets => &[ManageBudgets],
+        Action::ReadKeyring => &[ReadAccess],
+        Action::WriteKeyring => &[ManagePolicy],
         Action::ReadModels => &[ReadModels],
         Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
         Action::WriteProviders => &[Deploy],
@@ -163,6 +165,8 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "create_budget" => money::create_budget(plane, call),
         "delete_budget" => money::delete_budget(plane, call),
         "report_costs" => money::report_costs(plane, call),
+        "show_keyring" => keyring::show(plane, call),
+        "rotate_keyring" => keyring::rotate(plane, call),
         "list_keys" => access::list_keys(plane, call),
         "create_key" => access::create_key(plane, call),
         "revoke_key" => access::revoke_key(plane, call),
@@ -178,6 +182,7 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "status" => json(&plane.host.status()),
         "list_teams" => access::list_teams(plane, call),
         "create_team" => access::create_team(plane, call),
+        "shred_tenant" => keyring::shred(plane, call),
         "list_tools" => tools::list(plane, call),
         "set_tool_key" => tools::set_key(plane, call),
         "approve_tool" => tools::approve(plane, call),

@@ -11,6 +11,7 @@
 mod access;
 mod call;
 mod declare;
+mod keyring;
 mod money;
 mod records;
 pub mod show;
@@ -22,6 +23,7 @@ use ledger::BudgetStatus;
 use ledger::report_by::By;
 use policy::{Denied, Principal};
 use report::Report;
+use seal::KeyRing;
 use store::{KeyVersion, Store};
 use units::Micros;
 
@@ -64,6 +66,7 @@ pub trait Host: Send + Sync + 'static {
 pub struct Plane {
     pub store: Arc<dyn Store>,
     pub host: Arc<dyn Host>,
+    pub keys: KeyRing,
 }
 
 impl Plane {

@@ -1,8 +1,9 @@
 //! Blocks of keys and values on an encrypted disk: the tier that survives a restart.
 //!
 //! A prompt's keys and values are a function of its text, so they are kept as
-//! the text would be: encrypted under a key of the data directory's ring, in a
-//! folder that only its owner reads. One file per block, because blocks are
+//! the text would be: encrypted under a key of the tenant whose prompt it was, in
+//! a folder that only its owner reads. Destroying that key makes all of the
+//! tenant's blocks misses. One file per block, because blocks are
 //! evicted one by one and a log would have to be compacted; written beside and
 //! renamed, so that a reader sees a block or none.
 //!
@@ -33,6 +34,7 @@ use scheduler::{BlockKey, BlockStore};
 use seal::SecretKey;
 
 use block::Cipher;
+pub use block::TenantSecrets;
 pub use error::Error;
 use index::{Index, Room};
 
@@ -41,8 +43,10 @@ pub struct Options<'a> {
     /// Made if it is not there. For one process at a time: a second one is safe
     /// but counts the quota for itself.
     pub folder: PathBuf,
-    /// Keys of blocks are derived from it. With another one all blocks are misses.
+    /// The names of fingerprints are derived from it. With another one all blocks are misses.
     pub key: SecretKey,
+    /// The keys of blocks are derived from these.
+    pub tenants: TenantSecrets,
     /// Everything that the contents depend on beside the tokens: the model file,
     /// the engine's build, the types of keys and values, the kind of attention.
     pub fingerprint: &'a str,
@@ -77,6 +81,7 @@ pub struct KvDisk {
 struct Shared {
     folder: PathBuf,
     key: SecretKey,
+    tenants: TenantSecrets,
     index: Mutex<Index>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -92,7 +97,7 @@ impl KvDisk {
     /// # Errors
     /// When the folder can be neither made nor read.
     pub fn open(options: Options<'_>) -> Result<KvDisk, Error> {
-        let Options { folder, key, fingerprint, quota_bytes } = options;
+        let Options { folder, key, tenants, fingerprint, quota_bytes } = options;
         folder::make(&folder)
             .map_err(|source| Error::Folder { path: folder.display().to_string(), source })?;
         let mut index = Index::new(quota_bytes);
@@ -102,17 +107,18 @@ impl KvDisk {
         for id in index.shrink(0) {
             remove(&folder::path(&folder, id));
         }
-        let cipher = Cipher::new(&key, fingerprint);
+        let cipher = Cipher::new(&key, &tenants, fingerprint);
         let (hits, misses, saved, refused, evicted) = Default::default();
         let index = Mutex::new(index);
-        let shared = Shared { folder, key, index, hits, misses, saved, refused, evicted };
+        let shared = Shared { folder, key, tenants, index, hits, misses, saved, refused, evicted };
         Ok(KvDisk { shared: Arc::new(shared), cipher })
     }
 
     /// The blocks of another fingerprint in the same folder, under the same
     /// quota and order of use: for a second model in the process.
     pub fn sibling(&self, fingerprint: &str) -> KvDisk {
-        KvDisk { shared: self.shared.clone(), cipher: Cipher::new(&self.shared.key, fingerprint) }
+        let cipher = Cipher::new(&self.shared.key, &self.shared.tenants, fingerprint);
+        KvDisk { shared: self.shared.clone(), cipher }
     }
 
     pub fn counters(&self) -> Counters {
@@ -174,12 +180,13 @@ impl BlockStore for KvDisk {
         }
         let mut gone: Vec<BlockKey> = evicted.iter().filter(|e| e.0 == id.0).map(|e| e.1).collect();
         let path = folder::path(&self.shared.folder, id);
-        match folder::write(&path, &self.cipher.seal(key, contents)) {
-            Ok(()) => {
+        let sealed = self.cipher.seal(key, contents);
+        match sealed.map(|file| folder::write(&path, &file)) {
+            Some(Ok(())) => {
                 self.index().keep(id, born);
                 count(&self.shared.saved);
             }
-            Err(_) => {
+            None | Some(Err(_)) => {
                 self.index().forget(id, born);
                 count(&self.shared.refused);
                 gone.push(key);

@@ -1,9 +1,9 @@
 //! What any `BlockStore` does, as a function over the port; and this one beside a model.
 
 use std::collections::HashMap;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 
-use kv_disk::{KvDisk, Options};
+use kv_disk::{KvDisk, Options, TenantSecrets};
 use proptest::prelude::*;
 use scheduler::{BlockKey, BlockStore};
 use seal::SecretKey;
@@ -18,6 +18,15 @@ fn contents(seed: u64, length: usize) -> Vec<u8> {
         state as u8
     };
     (0..length).map(|_| next()).collect()
+}
+
+/// A secret for every tenant.
+fn tenants() -> TenantSecrets {
+    Arc::new(|tenant| {
+        let mut secret = [9; 32];
+        secret[..16].copy_from_slice(&tenant.0.to_be_bytes());
+        Some(SecretKey::from_bytes(secret))
+    })
 }
 
 fn names(store: &impl BlockStore) -> Vec<u128> {
@@ -90,8 +99,13 @@ fn conforms<S: BlockStore>(make: impl Fn() -> S) {
 const QUOTA: u64 = 10 * 3 * 4096;
 
 fn open(folder: &std::path::Path, key: &SecretKey) -> KvDisk {
-    let options =
-        Options { folder: folder.to_owned(), key: key.clone(), fingerprint: "model a", quota_bytes: QUOTA };
+    let options = Options {
+        folder: folder.to_owned(),
+        key: key.clone(),
+        tenants: tenants(),
+        fingerprint: "model a",
+        quota_bytes: QUOTA,
+    };
     KvDisk::open(options).expect("it opens")
 }
 

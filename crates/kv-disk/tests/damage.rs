@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kv_disk::{Counters, KvDisk, Options};
+use kv_disk::{Counters, KvDisk, Options, TenantSecrets};
 use scheduler::{BlockKey, BlockStore};
 use seal::SecretKey;
 
@@ -16,7 +17,8 @@ const KEY: BlockKey = BlockKey(0xab << 120 | 7);
 fn open_as(folder: &Path, key: [u8; 32], fingerprint: &str, quota_bytes: u64) -> KvDisk {
     let key = SecretKey::from_bytes(key);
     let folder = folder.to_owned();
-    KvDisk::open(Options { folder, key, fingerprint, quota_bytes }).expect("it opens")
+    let tenants: TenantSecrets = Arc::new(|_| Some(SecretKey::from_bytes([9; 32])));
+    KvDisk::open(Options { folder, key, tenants, fingerprint, quota_bytes }).expect("it opens")
 }
 
 fn open(folder: &Path) -> KvDisk {
@@ -105,7 +107,10 @@ fn the_good_file_alone_is_a_hit() {
     store.save(KEY, b"x");
     fs::write(only_file(dir.path()), sealed(&[5; 40])).expect("it is ours");
     assert_eq!(open(dir.path()).load(KEY), Some(vec![5; 40]), "what the other tests damage is whole");
-    assert!(!sealed(b"a secret of the prompt").windows(8).any(|w| w == b"a secret"), "it is encrypted");
+    assert!(
+        !sealed(b"0123456789abcdefa secret of the prompt").windows(8).any(|w| w == b"a secret"),
+        "it is encrypted"
+    );
 }
 
 #[test]
@@ -313,8 +318,13 @@ fn a_folder_that_vanishes_or_is_a_file_costs_hits_only() {
     fs::write(&folder, "").expect("a file in its place");
     assert_eq!(store.load(KEY), None);
     assert_eq!(store.save(KEY, b"z"), [KEY]);
-    let options =
-        Options { folder, key: SecretKey::from_bytes([3; 32]), fingerprint: "a", quota_bytes: QUOTA };
+    let options = Options {
+        folder,
+        key: SecretKey::from_bytes([3; 32]),
+        tenants: Arc::new(|_| None),
+        fingerprint: "a",
+        quota_bytes: QUOTA,
+    };
     let error = KvDisk::open(options).err().expect("a file is no folder");
     assert!(error.report().to_string().starts_with("error[ST0004]"), "{}", error.report());
 }

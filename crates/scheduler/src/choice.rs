@@ -34,6 +34,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) job: JobId,
+    /// Whose it is, and what is made of it.
+    pub(crate) tenant: Tenant,
     pub(crate) index: u32,
     pub(crate) seq: SeqId,
     /// Prompt and answer. The last one is not computed yet.

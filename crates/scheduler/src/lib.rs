@@ -55,7 +55,7 @@ pub use random::Random;
 pub use sampling::{Sampled, Sampler, Sampling};
 pub use scheduler::{Counters, Limits, Outcome, Scheduler, Step};
 pub use text::TextStream;
-pub use tier::{BlockKey, BlockStore};
+pub use tier::{BlockKey, BlockStore, owner};
 pub use vocab::Vocab;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::Token;
 use crate::admission::Waiting;
 use crate::cells::BLOCK;
 use crate::choice::Choice;
+use crate::fair::Tenant;
 use crate::kernel::{Kernel, SeqId};
 use crate::prefix::alike;
 use crate::scheduler::{Kept, Scheduler};
@@ -56,7 +57,7 @@ impl Scheduler {
         }
         let mut tokens = choice.tokens.clone();
         tokens.truncate(choice.held as usize);
-        self.keep(choice.seq, choice.root, tokens, named, kernel);
+        self.keep(choice.seq, (choice.tenant, choice.root), tokens, named, kernel);
         if let Some(kept) = self.kept.last().filter(|k| k.seq == choice.seq) {
             self.cells.shun(kept.seq);
         }
@@ -72,7 +73,7 @@ impl Scheduler {
         self.cells.touch(choice.seq);
         let mut tokens = choice.tokens;
         tokens.truncate(len as usize);
-        self.keep(choice.seq, choice.root, tokens, len, kernel);
+        self.keep(choice.seq, (choice.tenant, choice.root), tokens, len, kernel);
     }
 
     /// Keeps the first `len` tokens of a sequence for later prompts, if anything
@@ -80,7 +81,7 @@ impl Scheduler {
     fn keep(
         &mut self,
         seq: SeqId,
-        root: BlockKey,
+        (tenant, root): (Tenant, BlockKey),
         mut tokens: Vec<Token>,
         len: u32,
         kernel: &mut impl Kernel,
@@ -95,7 +96,7 @@ impl Scheduler {
             self.free.push(seq);
         } else {
             self.cells.truncate(seq, len);
-            self.kept.push(Kept { seq, root, tokens });
+            self.kept.push(Kept { seq, tenant, root, tokens });
         }
         self.sweep();
     }

@@ -108,6 +108,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) seq: SeqId,
+    pub(crate) tenant: Tenant,
     pub(crate) root: BlockKey,
     /// As many as the sequence holds.
     pub(crate) tokens: Vec<Token>,
@@ -188,6 +189,7 @@ impl Scheduler {
         let root = root(job.scope, job.adapter);
         let choice = |index: u32| Choice {
             job: job.id,
+            tenant: job.tenant,
             index,
             seq: SeqId::MAX,
             tokens: Vec::new(),

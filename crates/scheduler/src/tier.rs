@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fair::Tenant;
+
 /// Names the keys and values of one block of tokens after everything before it.
 ///
 /// It is a hash over the scope (tenant and label), the adapters, and all tokens
@@ -14,6 +16,14 @@ impl fmt::Display for BlockKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
+}
+
+/// Whose block it is that has these contents: the first 16 bytes say so, for
+/// stores that keep each tenant's blocks under a key of its own; they may write
+/// these bytes, and no others, as they are. Contents that
+/// are shorter are nobody's.
+pub fn owner(contents: &[u8]) -> Tenant {
+    Tenant(contents.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes)))
 }
 
 /// A tier below memory. Called from a thread that may wait, never from the

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::Token;
 use crate::cells::BLOCK;
 use crate::choice::Choice;
+use crate::fair::Tenant;
 use crate::kernel::Kernel;
 use crate::prefix::Blob;
 use crate::scheduler::Scheduler;
@@ -46,13 +47,14 @@ impl Scheduler {
 
     /// What the disk had of a block that was wanted.
     pub fn loaded(&mut self, key: BlockKey, contents: Option<Vec<u8>>) {
-        let blob = contents.and_then(|c| unpack(&c));
-        if blob.is_none() {
+        let unpacked = contents.and_then(|c| unpack(&c));
+        if unpacked.is_none() {
             self.prefix.set_disk(key, false);
         }
         for waiting in &mut self.waiting {
             if waiting.fetching.remove(&key)
-                && let Some(blob) = &blob
+                && let Some((owner, blob)) = &unpacked
+                && *owner == waiting.choice.tenant
             {
                 waiting.fetched.insert(key, blob.clone());
             }
@@ -105,12 +107,12 @@ impl Scheduler {
             let Some((key, index)) = self.to_save.pop_front() else { break };
             let Some(seq) = self.cells.viewer(key, index) else { continue };
             let (from, to) = (index * BLOCK, (index + 1) * BLOCK);
-            let Some(tokens) = self.tokens_of(seq, from, to) else { continue };
+            let Some((owner, tokens)) = self.tokens_of(seq, from, to) else { continue };
             if self.prefix.on_disk(key) {
                 continue;
             }
             let Some(bytes) = kernel.save(seq, from, to) else { continue };
-            self.saves.push((key, pack(&tokens, &bytes)));
+            self.saves.push((key, pack(owner, &tokens, &bytes)));
             self.prefix.set_disk(key, true);
             left -= 1;
         }
@@ -122,12 +124,13 @@ impl Scheduler {
         self.save_some(kernel, 16)
     }
 
-    /// The tokens of a block of a long enough text.
-    fn tokens_of(&self, seq: u32, from: u32, to: u32) -> Option<Vec<Token>> {
-        let running = self.running.iter().find(|c| c.seq == seq).map(|c| &c.tokens);
-        let tokens = running.or_else(|| self.kept.iter().find(|k| k.seq == seq).map(|k| &k.tokens))?;
+    /// Whose a block of a long enough text is, and its tokens.
+    fn tokens_of(&self, seq: u32, from: u32, to: u32) -> Option<(Tenant, Vec<Token>)> {
+        let running = self.running.iter().find(|c| c.seq == seq).map(|c| (c.tenant, &c.tokens));
+        let kept = || self.kept.iter().find(|k| k.seq == seq).map(|k| (k.tenant, &k.tokens));
+        let (owner, tokens) = running.or_else(kept)?;
         let long = tokens.len() as u32 >= SAVED_MIN * BLOCK;
-        tokens.get(from as usize..to as usize).filter(|_| long).map(<[Token]>::to_vec)
+        tokens.get(from as usize..to as usize).filter(|_| long).map(|tokens| (owner, tokens.to_vec()))
     }
 
     /// Keeps the last block of a kept sequence in memory, before its cells go.
@@ -145,17 +148,21 @@ impl Scheduler {
     }
 }
 
-/// A block with its tokens, as it is written to disk: the number of tokens, the
-/// tokens, and the keys and values, little-endian.
-fn pack(tokens: &[Token], bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 + tokens.len() * 4 + bytes.len());
+/// A block with its tokens, as it is written to disk: whose it is (see
+/// [`crate::owner`]), the number of tokens, the tokens, and the keys and values,
+/// little-endian.
+fn pack(owner: Tenant, tokens: &[Token], bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + 4 + tokens.len() * 4 + bytes.len());
+    out.extend(owner.0.to_be_bytes());
     out.extend((tokens.len() as u32).to_le_bytes());
     tokens.iter().for_each(|t| out.extend(t.to_le_bytes()));
     out.extend_from_slice(bytes);
     out
 }
 
-fn unpack(contents: &[u8]) -> Option<Blob> {
+fn unpack(contents: &[u8]) -> Option<(Tenant, Blob)> {
+    let (owner, contents) = contents.split_first_chunk::<16>()?;
+    let owner = Tenant(u128::from_be_bytes(*owner));
     let (count, rest) = contents.split_first_chunk::<4>()?;
     let count = u32::from_le_bytes(*count) as usize;
     if count != BLOCK as usize || rest.len() < count * 4 {
@@ -163,7 +170,7 @@ fn unpack(contents: &[u8]) -> Option<Blob> {
     }
     let (tokens, bytes) = rest.split_at(count * 4);
     let tokens = tokens.chunks_exact(4).map(|t| Token::from_le_bytes([t[0], t[1], t[2], t[3]])).collect();
-    Some(Blob::new(tokens, bytes.to_vec()))
+    Some((owner, Blob::new(tokens, bytes.to_vec())))
 }
 
 #[cfg(test)]
@@ -173,10 +180,11 @@ mod tests {
     #[test]
     fn a_block_comes_back_as_it_went_and_garbage_is_nothing() {
         let tokens: Vec<Token> = (0..BLOCK).map(|t| t * 1000).collect();
-        let packed = pack(&tokens, b"values");
-        let blob = unpack(&packed).expect("it was packed");
-        assert_eq!((blob.tokens, &blob.bytes[..]), (tokens, &b"values"[..]));
-        for cut in 0..260 {
+        let packed = pack(Tenant(7 << 100), &tokens, b"values");
+        assert_eq!(crate::owner(&packed), Tenant(7 << 100));
+        let (owner, blob) = unpack(&packed).expect("it was packed");
+        assert_eq!((owner, blob.tokens, &blob.bytes[..]), (Tenant(7 << 100), tokens, &b"values"[..]));
+        for cut in 0..276 {
             assert!(unpack(&packed[..cut]).is_none(), "{cut}");
         }
         assert!(unpack(&[0xff; 400]).is_none());

@@ -3,6 +3,7 @@
 mod access;
 mod chat;
 mod declared;
+mod keys;
 mod models;
 mod money;
 mod requests;
@@ -32,6 +33,9 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         }
         Top::Chat(args) => return chat::run(&Server::new(&global)?, &args, json),
         Top::Key(command) => access::key(&Server::new(&global)?, command, json)?,
+        Top::Keys(args::Keys::List) => keys::list(&Server::new(&global)?, json)?,
+        Top::Keys(args::Keys::Rotate(args)) => keys::rotate(&Server::new(&global)?, args, json)?,
+        Top::Tenant(command) => keys::tenant(&Server::new(&global)?, command, json)?,
         Top::Team(command) => access::team(&Server::new(&global)?, command, json)?,
         Top::User(command) => access::user(&Server::new(&global)?, command, json)?,
         Top::Provider(command) => access::provider(&Server::new(&global)?, command, json)?,
