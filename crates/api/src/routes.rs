@@ -6,7 +6,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
+    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
+    CreateUser, CreatedKey, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record,
+    RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team,
+    Tool, ToolPin, User,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

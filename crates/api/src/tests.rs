@@ -45,7 +45,7 @@ fn the_description_resolves_every_reference() {
         assert!(schemas.contains_key(name), "{name}");
     }
     let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry BudgetList Budget BudgetScope Period BudgetKind CreateBudget CostReport CostBy CostRow Tokens KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key Role KeyVersion CreatedKey Secret CreateKey RotateKey LedgerCheck ManifestList Manifest ModelList Model Target TargetKind ModelMemory ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant UserList User CreateUser"].assert_eq(&names.join(" "));
+    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval BudgetList Budget BudgetScope Period BudgetKind CreateBudget CostReport CostBy CostRow Tokens KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key Role KeyVersion CreatedKey Secret CreateKey RotateKey LedgerCheck ManifestList Manifest ModelList Model Target TargetKind ModelMemory ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser"].assert_eq(&names.join(" "));
 }
 
 #[test]
