@@ -10,6 +10,7 @@
 //! that an older command line works against a newer server.
 
 mod access;
+mod audit;
 mod error;
 mod keyring;
 mod manifests;
@@ -25,6 +26,7 @@ pub use access::{
     CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyVersion, Role, RotateKey, SetProviderKey, Team,
     User,
 };
+pub use audit::{AddCosignature, AuditCheckpoint, AuditKey, AuditLeaf, AuditLog, AuditReceipt, AuditVerdict};
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};
 pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};

@@ -6,10 +6,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AnswerApproval, Approval, ApproveTool, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
-    CreateUser, CreatedKey, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record,
-    RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team,
-    Tool, ToolPin, User,
+    AddCosignature, AnswerApproval, Approval, ApproveTool, AuditCheckpoint, AuditKey, AuditLog, AuditReceipt,
+    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRing,
+    LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
+    SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum Action {
     WriteKeyring,
     ReadTools,
     WriteTools,
+    ReadAudit,
+    Cosign,
 }
 
 impl Action {
@@ -79,9 +81,12 @@ impl Action {
             Action::WriteKeyring => "keyring:write",
             Action::ReadTools => "tools:read",
             Action::WriteTools => "tools:write",
+            Action::ReadAudit => "audit:read",
+            Action::Cosign => "audit:cosign",
         }
     }
-    /// Changes something, and so takes an admin key; the rest a viewer may do.
+    /// Changes something, and so takes an admin key (a cosignature, which is only put
+    /// beside a checkpoint, one that reads the whole log); the rest a viewer may do.
     pub const fn writes(self) -> bool {
         matches!(
             self,
@@ -92,6 +97,7 @@ impl Action {
                 | Action::WriteManifests
                 | Action::WriteKeyring
                 | Action::WriteTools
+                | Action::Cosign
         )
     }
 }
@@ -171,6 +177,10 @@ const PRUNE: &[Query] = &[query(
 )];
 const LIMIT: &[Query] =
     &[query("limit", false, "at most this many, the newest first; 50 unless told, 1,000 at most")];
+const LEAVES: &[Query] = &[
+    query("from", false, "the first leaf's number; the newest unless told"),
+    query("limit", false, "at most this many; 50 unless told, 1,000 at most"),
+];
 const COSTS: &[Query] = &[
     query("by", true, "`team`, `model`, `key` or `day`"),
     query("from", false, "first day, YYYY-MM-DD, UTC; the first of this month unless told"),
@@ -187,6 +197,13 @@ pub const ROUTES: &[Route] = &[
         ..get("deny_approval", "/api/v1/approvals/{id}/deny", Action::WriteTools, "Refuse the values of a held call in its session", json::<Approval>()) },
     Route { method: Method::Post, request: json::<AnswerApproval>(),
         ..get("grant_approval", "/api/v1/approvals/{id}/grant", Action::WriteTools, "Endorse the values of a held call in its session", json::<Approval>()) },
+    Route { method: Method::Post, request: json::<AddCosignature>(), status: 201,
+        ..get("cosign", "/api/v1/audit/cosignatures", Action::Cosign, "Add a witness's signature to a checkpoint", json::<AuditCheckpoint>()) },
+    get("audit_key", "/api/v1/audit/key", Action::ReadAudit, "The public key of the audit log", json::<AuditKey>()),
+    Route { query: LEAVES,
+        ..get("list_leaves", "/api/v1/audit/leaves", Action::ReadAudit, "Leaves of the audit log, the oldest first", json::<AuditLog>()) },
+    get("prove_leaf", "/api/v1/audit/proofs/{index}", Action::ReadAudit, "A leaf with everything that proves it", json::<AuditReceipt>()),
+    get("receipt", "/api/v1/audit/receipts/{request_id}", Action::ReadAudit, "The leaf of a request with everything that proves it", json::<AuditReceipt>()),
     get("list_budgets", "/api/v1/budgets", Action::ReadBudgets, "Budgets with what is spent, held and left", json::<List<Budget>>()),
     Route { method: Method::Post, request: json::<CreateBudget>(), status: 201,
         ..get("create_budget", "/api/v1/budgets", Action::WriteBudgets, "Create a budget", json::<Budget>()) },

@@ -11,9 +11,9 @@ use observe::EngineMetrics;
 use report::Report;
 use units::RequestId;
 
-use crate::engines;
 use crate::host::Process;
 use crate::pages::{self, Pages};
+use crate::{engines, log};
 
 /// Everything a worker needs to answer.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub struct Front {
 }
 
 impl Front {
-    fn who(&self, request: &Request) -> Result<policy::Principal, Report> {
+    pub fn who(&self, request: &Request) -> Result<policy::Principal, Report> {
         gateway::who(&self.worker.gateway.snapshot.load(), request, runtime::clock::now())
     }
 }
@@ -54,6 +54,10 @@ pub async fn answer(front: Front, request: Request) -> Response {
     if front.has_control && request.path().starts_with("/api/v1/") {
         let who = front.who(&request);
         return control::answer(front.plane, request, who).await;
+    }
+    let audit = request.path().starts_with("/audit/");
+    if front.has_control && audit && request.method == Method::GET {
+        return log::answer(front, request).await;
     }
     let read = request.method == Method::GET || request.method == Method::HEAD;
     match request.path() {

@@ -110,7 +110,9 @@ impl Process {
             let attempt = AttemptId(runtime::new_id());
             let (record, postings) = ledger::crash_postings(hold, team, attempt, now, state.generation);
             let (sender, receiver) = std::sync::mpsc::channel();
-            let entry = Entry::Settle { record: Arc::new(record), postings };
+            let org = state.teams.iter().find(|t| t.id == hold.team).map(|t| t.org);
+            let leaf = Some(gateway::crash_leaf(&record, org));
+            let entry = Entry::Settle { record: Arc::new(record), postings, leaf };
             self.store.append(entry, Box::new(move |result| drop(sender.send(result))));
             receiver.recv().unwrap_or(Err(store::Error::Closed)).map_err(broken)?;
         }

@@ -12,6 +12,7 @@ mod host;
 mod keys;
 mod labels;
 mod listen;
+mod log;
 mod pages;
 mod serve;
 mod shields;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Rewrap { args, json } => keys::rewrap(args, json),
         // Its server has set the environment that `with_openmp` would.
         Command::EngineProcess => engine_process::run(),
+        Command::AuditVerify { args, json } => log::verify(&args, json),
         Command::Doctor { args, json } => doctor::run(args, json),
         Command::Client(client) => cli::run(client),
     }

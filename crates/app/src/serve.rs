@@ -23,7 +23,7 @@ use units::{KeyId, OrgId, TeamId};
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::pages::Pages;
-use crate::{backends, energy, engines, listen};
+use crate::{backends, energy, engines, listen, log};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -81,7 +81,15 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,
     });
-    let plane = Arc::new(Plane { store: Arc::clone(&store), host: process.clone(), keys: keys.clone() });
+    let (signer, salts) = log::keys(&*store).map_err(|r| vec![r])?;
+    let audit = Arc::new(audit::Shared::open(Arc::clone(&store), signer));
+    let plane = Arc::new(Plane {
+        store: Arc::clone(&store),
+        host: process.clone(),
+        audit: Arc::clone(&audit),
+        salts: salts.clone(),
+        keys: keys.clone(),
+    });
     if let Some(path) = &args.config {
         apply_config(&plane, &*store, path)?;
     }
@@ -110,6 +118,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         book: Mutex::new(book),
         limits: Mutex::new(Limits::default()),
         store: Arc::clone(&store),
+        salts,
         meters: metrics,
         power,
         shutdown: shutdown.clone(),
@@ -148,7 +157,11 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     }
     announce(&listen::url(address, tls.is_some()), &data, first.as_deref());
 
-    signals.block_on(shutdown.draining());
+    signals.block_on(async {
+        let signing = log::run(Arc::clone(&audit), shutdown.clone());
+        runtime::spawn(runtime::TaskKind::Log, "audit.checkpoints", signing);
+        shutdown.draining().await;
+    });
     observe::info!(
         "server.draining",
         reason = shutdown.reason().unwrap_or("unknown"),
@@ -156,6 +169,10 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     );
     let whole = running.wait();
     models.close();
+    // What the last requests added; a crash leaves it to the next start.
+    if let Err(error) = audit.publish() {
+        observe::warn!("audit.unsigned", why = error.to_string().as_str());
+    }
     let closed = store.close();
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();

@@ -7,6 +7,8 @@
 //! leaves every proof as it was.
 
 use ring::digest::{Context, SHA256};
+use ring::hmac;
+use units::RequestId;
 
 use crate::Hash;
 
@@ -16,6 +18,30 @@ pub const SALT_BYTES: usize = 32;
 /// A secret: it has no `Debug`.
 #[derive(Clone, Copy)]
 pub struct Salt(pub [u8; SALT_BYTES]);
+
+/// What salts are derived from: HMAC-SHA256 under a secret key, so that none has
+/// to be stored. Destroying the key destroys every salt that came of it.
+#[derive(Clone)]
+pub struct SaltKey(hmac::Key);
+
+/// Which of a request's two bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Request,
+    Response,
+}
+
+impl SaltKey {
+    pub fn new(secret: &[u8; 32]) -> SaltKey {
+        SaltKey(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+    pub fn salt(&self, request: RequestId, part: Part) -> Salt {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(request.0.as_bytes());
+        context.update(&[part as u8]);
+        Salt(context.sign().as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+    }
+}
 
 /// A commitment in the making: the bytes come as they are sent.
 #[derive(Clone)]

@@ -2,6 +2,28 @@
 
 use report::Report;
 
+/// An error of the store, compared by its words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StoreError(store::Error);
+
+impl PartialEq for StoreError {
+    fn eq(&self, other: &StoreError) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for StoreError {}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        match error {
+            store::Error::Damaged(what) => Error::Damaged(what),
+            other => Error::Store(StoreError(other)),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Bytes that are not a canonical leaf.
@@ -20,8 +42,10 @@ pub enum Error {
     #[error("{wanted} is beyond the log's {size} leaves")]
     Beyond { wanted: u64, size: u64 },
     /// Part of the log that should be there is not, or is another.
-    #[error("the log is damaged: {0}")]
+    #[error("the audit log is damaged: {0}")]
     Damaged(String),
+    #[error(transparent)]
+    Store(StoreError),
 }
 
 impl Error {
@@ -40,6 +64,7 @@ impl Error {
                 ("AU0003", "check that the whole text was copied, every line of it")
             }
             Error::Beyond { .. } => ("AU0005", "`bedplate audit log` shows what there is"),
+            Error::Store(error) => return error.0.report(),
             Error::NewerLeaf { .. } => ("AU0006", "read it with the version of bedplate that wrote it"),
         };
         Report::new(code, self.to_string()).hint(hint)

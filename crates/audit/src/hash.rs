@@ -40,6 +40,18 @@ impl Hash {
         let bytes = Base64::decode_vec(text).ok().and_then(|b| b.try_into().ok());
         bytes.map(Hash).ok_or_else(|| Error::format("hash", "it is not the base64 of 32 bytes"))
     }
+    /// Reads 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Hash> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Hash(hash))
+    }
     /// Hashes side by side, as tiles hold them; `None` when bytes are left over.
     pub fn split(bytes: &[u8]) -> Option<Vec<Hash>> {
         let (hashes, rest) = bytes.as_chunks::<32>();

@@ -73,7 +73,8 @@ pub struct Verdict {
     pub verdict: String,
 }
 
-/// How much of what was sent had been looked at by every guard in force.
+/// How much of what was sent had been looked at by every guard in force: bytes of
+/// text where guards looked, else none of the body's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Coverage {
     pub scanned: u64,

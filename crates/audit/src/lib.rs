@@ -20,24 +20,30 @@
 //! saw the same log.
 
 mod cbor;
+mod check;
 mod checkpoint;
 mod commitment;
 mod error;
 mod hash;
+mod keeper;
 mod key;
 mod leaf;
 mod note;
 pub mod proof;
 mod receipt;
+mod shared;
 pub mod tile;
 mod tree;
 
+pub use check::{Check, Checker, check};
 pub use checkpoint::{Checkpoint, Cosigned, cosign, open, sign};
-pub use commitment::{Commitment, SALT_BYTES, Salt, commit};
+pub use commitment::{Commitment, Part, SALT_BYTES, Salt, SaltKey, commit};
 pub use error::Error;
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+pub use keeper::{COSIGNATURES_MAX, Keeper};
 pub use key::{Kind, Signer, Verifier};
 pub use leaf::{Coverage, LEAF_BYTES_MAX, Leaf, Verdict};
 pub use note::{NOTE_BYTES_MAX, Note, SIGNATURES_MAX, Signature};
 pub use receipt::{Receipt, Verified};
-pub use tree::Tree;
+pub use shared::Shared;
+pub use tree::{FullTile, Tree};

@@ -81,6 +81,9 @@ pub enum Top {
     /// What was spent.
     #[command(subcommand)]
     Cost(Cost),
+    /// The audit log: list it, verify it, take receipts, witness it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Everything about one request: steps, decisions, attempts, cost.
     Explain(Explain),
     /// What applying manifests would change (exit 0: nothing, 2: something).
@@ -605,6 +608,78 @@ pub enum CostBy {
     Model,
     Key,
     Day,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Audit {
+    /// Print the log's public key: what receipts are verified with.
+    Key,
+    /// List leaves, the newest last.
+    Log {
+        /// The first leaf's number; the newest leaves unless told.
+        #[arg(long, value_name = "N")]
+        from: Option<u64>,
+        /// At most this many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Verify a receipt (without a server), a data directory, or the server's whole log.
+    Verify(AuditVerify),
+    /// The receipt of a leaf by its number.
+    Prove {
+        index: u64,
+        /// Write it into a file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// The receipt of a request: a text that verifies offline.
+    Receipt {
+        /// The `x-request-id` of the answer.
+        request_id: String,
+        /// Write it into a file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Cosign a log's checkpoint, if it continues what this witness has seen.
+    Witness(AuditWitness),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AuditVerify {
+    /// A receipt to verify, with no server.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub receipt: Option<PathBuf>,
+    /// The log's public key, or a file that holds it.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// A trusted witness's public key, or a file that holds it; repeat for more.
+    #[arg(long = "witness", value_name = "KEY")]
+    pub witnesses: Vec<String>,
+    /// How many of the witnesses must have cosigned [default with --receipt: all of them].
+    #[arg(long, value_name = "N")]
+    pub quorum: Option<usize>,
+    /// Read the log of this data directory instead; its server must be stopped.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// With --data: where the master key comes from.
+    #[arg(long, value_enum, default_value_t = MasterKey::File)]
+    pub master_key: MasterKey,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AuditWitness {
+    /// The server whose log is witnessed.
+    #[arg(value_name = "URL")]
+    pub server: String,
+    /// This witness's private key, made at the first use; beside it stands what was seen.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The name of a key that is made: such as example.com/witness.
+    #[arg(long, default_value = "bedplate/witness")]
+    pub name: String,
+    /// The log's public key; at the first time the server's word unless told.
+    #[arg(long, value_name = "KEY")]
+    pub log_key: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -74,18 +74,30 @@ impl Server {
         self.exchange(Method::DELETE, path, Content::None)
     }
 
+    /// What a path holds, as it is.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.answer(Method::GET, path, Content::None)
+    }
+    pub fn text(&self, path: &str) -> Result<String, Failure> {
+        String::from_utf8(self.bytes(path)?).map_err(|e| self.unreadable(&e.to_string()))
+    }
+
+    fn answer(&self, method: Method, path: &str, content: Content) -> Result<Vec<u8>, Failure> {
+        self.runtime.block_on(async {
+            let response = self.send(method, path, content).await?;
+            let status = response.status;
+            let bytes = response.read_all(ANSWER_BYTES_MAX).await.map_err(|e| self.unreachable(&e))?;
+            if status.is_success() { Ok(bytes.to_vec()) } else { Err(refusal(status.as_u16(), &bytes)) }
+        })
+    }
+
     fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         content: Content,
     ) -> Result<T, Failure> {
-        let bytes = self.runtime.block_on(async {
-            let response = self.send(method, path, content).await?;
-            let status = response.status;
-            let bytes = response.read_all(ANSWER_BYTES_MAX).await.map_err(|e| self.unreachable(&e))?;
-            if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
-        })?;
+        let bytes = self.answer(method, path, content)?;
         serde_json::from_slice(&bytes).map_err(|e| self.unreadable(&e.to_string()))
     }
 

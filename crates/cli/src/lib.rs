@@ -30,7 +30,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-pub use args::{Attention, Bench, Doctor, EngineProcess, MasterKey, Rewrap, Role, Serve};
+pub use args::{Attention, AuditVerify, Bench, Doctor, EngineProcess, MasterKey, Rewrap, Role, Serve};
+pub use commands::audit::{print_check, public_key};
 pub use context::{data_dir, environment};
 pub use failure::Failure;
 pub use progress::Progress;
@@ -45,6 +46,7 @@ pub enum Command {
     Quantize { args: compress::Quantize, json: bool },
     Eval { args: compress::Eval, json: bool },
     Rewrap { args: Rewrap, json: bool },
+    AuditVerify { args: AuditVerify, json: bool },
     Client(Client),
 }
 
@@ -88,6 +90,9 @@ fn sort(cli: args::Cli) -> Command {
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },
         args::Top::Model(args::Model::Quantize(args)) => Command::Quantize { args, json },
         args::Top::Model(args::Model::Eval(args)) => Command::Eval { args, json },
+        args::Top::Audit(args::Audit::Verify(args)) if args.data.is_some() => {
+            Command::AuditVerify { args, json }
+        }
         command => Command::Client(Client { global: cli.global, command }),
     }
 }

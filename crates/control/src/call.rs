@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use units::Micros;
 
-use crate::{Plane, access, declare, keyring, money, records, show, tools};
+use crate::{Plane, access, audit, declare, keyring, money, records, show, tools};
 
 /// Manifests are the largest bodies here.
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
@@ -76,10 +76,15 @@ impl Call {
 /// `who` asks, or why that is not known: which is told only to who asked for
 /// an operation that exists.
 pub async fn answer(plane: Arc<Plane>, request: Request, who: Result<Principal, Report>) -> Response {
-    match prepare(request, who).await {
+    match prepare(&plane, request, who).await {
         Ok(call) => {
             let status = call.route.status;
-            let run = tokio::task::spawn_blocking(move || operate(&plane, &call));
+            let run = tokio::task::spawn_blocking(move || {
+                if is_event(call.route) {
+                    audit::decided(&plane, &call)?;
+                }
+                operate(&plane, &call)
+            });
             match run.await {
                 Ok(Ok(Answer(body))) => {
                     Response::json(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body)
@@ -92,8 +97,8 @@ pub async fn answer(plane: Arc<Plane>, request: Request, who: Result<Principal, 
     }
 }
 
-async fn prepare(request: Request, who: Result<Principal, Report>) -> Result<Call, Report> {
-    let (params, route) = match api::find(request.method.as_str(), request.path()) {
+async fn prepare(plane: &Plane, request: Request, who: Result<Principal, Report>) -> Result<Call, Report> {
+    let (params, route): (Vec<String>, _) = match api::find(request.method.as_str(), request.path()) {
         Ok(found) => (found.params.iter().map(|p| percent_decode(p)).collect(), found.route),
         Err(api::Miss::NotFound) => {
             return Err(Report::new("CT0001", format!("no operation has the path {:.200}", request.path()))
@@ -108,7 +113,12 @@ async fn prepare(request: Request, who: Result<Principal, Report>) -> Result<Cal
     };
     let now = runtime::clock::now();
     let principal = who?;
-    allows_any(&principal, required(route.action))?;
+    if let Err(report) = allows_any(&principal, required(route.action)) {
+        if is_event(route) {
+            audit::refused(plane, &principal, route, params.join("/"), now);
+        }
+        return Err(report);
+    }
     let query = request.uri.query().map(pairs).unwrap_or_default();
     if let Some((name, _)) = query.iter().find(|(n, _)| !route.query.iter().any(|q| q.name == n)) {
         return Err(Report::new(
@@ -118,6 +128,12 @@ async fn prepare(request: Request, who: Result<Principal, Report>) -> Result<Cal
     }
     let body = request.body.read_all(BODY_MAX).await.map_err(|e| Report::new("GW0004", e.to_string()))?;
     Ok(Call { route, params, query, body: body.to_vec(), principal, now })
+}
+
+/// Whether it is written down before it is done: what changes the rules. A
+/// cosignature changes none, and is in the checkpoint itself.
+fn is_event(route: &Route) -> bool {
+    route.action.writes() && route.action != Action::Cosign
 }
 
 /// What the action of a route takes: any of these.
@@ -135,6 +151,9 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
         Action::WriteProviders => &[Deploy],
         Action::ReadRecords => &[ReadOwnRecords],
+        // The whole log to an auditor, to others what their own records say too.
+        Action::ReadAudit => &[ReadAudit, ReadOwnRecords],
+        Action::Cosign => &[ReadAudit],
         // Each kind takes its own: `declare::required`.
         Action::WriteManifests => &[Deploy, ManagePolicy, ManageAccess, ManageBudgets],
         // Opening a tool to agents, or a value to a tool, is a decision about security.
@@ -161,6 +180,11 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "list_approvals" => tools::approvals(plane, call),
         "deny_approval" => tools::deny(plane, call),
         "grant_approval" => tools::grant(plane, call),
+        "cosign" => audit::cosign(plane, call),
+        "audit_key" => audit::key(plane, call),
+        "list_leaves" => audit::leaves(plane, call),
+        "prove_leaf" => audit::prove(plane, call),
+        "receipt" => audit::receipt(plane, call),
         "list_budgets" => money::list_budgets(plane, call),
         "create_budget" => money::create_budget(plane, call),
         "delete_budget" => money::delete_budget(plane, call),
@@ -253,7 +277,8 @@ mod tests {
     fn what_writes_takes_an_action_that_manages() {
         use policy::Action::*;
         let manages = [ManageAccess, ManagePolicy, Deploy, ManageBudgets];
-        for route in api::ROUTES {
+        // A witness adds nothing but its signature, and is an auditor.
+        for route in api::ROUTES.iter().filter(|r| r.action != Action::Cosign) {
             let needs = required(route.action);
             assert!(!needs.is_empty(), "{}", route.name);
             assert_eq!(needs.iter().all(|a| manages.contains(a)), route.action.writes(), "{}", route.name);

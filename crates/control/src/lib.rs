@@ -9,6 +9,7 @@
 //! binary implements: this crate knows neither the gateway nor the engine.
 
 mod access;
+pub mod audit;
 mod call;
 mod declare;
 mod keyring;
@@ -67,6 +68,9 @@ pub struct Plane {
     pub store: Arc<dyn Store>,
     pub host: Arc<dyn Host>,
     pub keys: KeyRing,
+    pub audit: Arc<::audit::Shared>,
+    /// For the commitments of leaves.
+    pub salts: ::audit::SaltKey,
 }
 
 impl Plane {

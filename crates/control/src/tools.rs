@@ -125,7 +125,8 @@ fn answer(plane: &Plane, call: &Call, granted: bool) -> Outcome {
     json(&answered)
 }
 
-/// What an administrator did. The audit leaf of it is made here.
+/// What an administrator did, as a line for operators; its leaf of the audit log
+/// was written before it was done (`crate::audit`).
 fn leaf(call: &Call, action: &'static str, what: &str) {
     observe::info!("admin.act", action = action, what = what, key = &*call.principal.key_name);
 }

@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
 use crate::label;
+use crate::leaf::Evidence;
 use crate::settle::{self, Settled};
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
 
@@ -38,6 +39,9 @@ pub(crate) struct Arrival {
     pub surface: Surface,
     pub snapshot: Arc<Snapshot>,
     pub request_bytes: u64,
+    pub salts: audit::SaltKey,
+    /// The commitment to the body, once it is here.
+    pub request: Option<audit::Hash>,
     pub steps: Vec<Step>,
     /// Whether its errors wear Anthropic's envelope.
     pub anthropic: bool,
@@ -61,6 +65,8 @@ impl Arrival {
             surface,
             snapshot: gateway.snapshot.load_full(),
             request_bytes: 0,
+            salts: gateway.salts.clone(),
+            request: None,
             steps: Vec::with_capacity(10),
             anthropic: surface.dialect().is_anthropic()
                 || listing && request.headers.contains_key("anthropic-version"),
@@ -103,6 +109,10 @@ pub(crate) struct Account {
     pub stream: bool,
     pub request_bytes: u64,
     pub response_bytes: u64,
+    /// To what the client was sent so far.
+    pub response: audit::Commitment,
+    /// For the leaf.
+    pub evidence: Evidence,
     pub decision: String,
     pub steps: Vec<Step>,
     pub rejected: Vec<Rejected>,
@@ -162,9 +172,16 @@ impl Account {
         push_step(&mut self.steps, self.received_us, name, from, note);
     }
 
+    /// Notes a part of the answer that the client is about to be sent.
+    pub fn sent(&mut self, part: &[u8]) {
+        self.response_bytes += part.len() as u64;
+        self.response.update(part);
+    }
+
     /// Begins an attempt. The one before must have ended.
     pub fn begin(&mut self, target: &Arc<Target>) {
         debug_assert!(self.live.is_none(), "one attempt at a time");
+        self.evidence.model = None;
         target.breaker().begin();
         self.live = Some(Live {
             id: AttemptId(runtime::new_id()),

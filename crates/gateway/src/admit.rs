@@ -14,6 +14,7 @@ use units::{Labels, Usd};
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
 use crate::label;
+use crate::leaf::{self, Evidence};
 use crate::{Feature, Gateway, Place, Route};
 
 /// What a request may take, before anything is known of its answer.
@@ -92,6 +93,8 @@ pub(crate) fn admit_worst(
                 stream: worst.stream,
                 request_bytes: arrival.request_bytes,
                 response_bytes: 0,
+                response: audit::Commitment::new(&arrival.salts.salt(arrival.id, audit::Part::Response)),
+                evidence: Evidence { request: arrival.request, ..Evidence::default() },
                 decision,
                 steps: std::mem::take(&mut arrival.steps),
                 rejected: Vec::new(),
@@ -251,6 +254,8 @@ fn note_refusal(
             .map_or_else(|| arrival.said.clone(), |route| label::arriving(arrival, principal, route)),
         judged: None,
     };
-    let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };
+    let evidence = Evidence { request: arrival.request, ..Evidence::default() };
+    let leaf = Some(leaf::of(&record, principal, evidence));
+    let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new(), leaf };
     gateway.store.append(entry, Box::new(|_| {}));
 }

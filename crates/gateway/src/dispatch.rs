@@ -162,6 +162,7 @@ pub(crate) async fn lease(account: &mut Account, model: &Model, others: bool) ->
         account.step("load", from, String::new());
     }
     let lease = lease.map_err(Trouble::elsewhere)?;
+    account.evidence.model = audit::Hash::from_hex(&lease.info().fingerprint);
     account.live().reached.set(true);
     Ok(lease)
 }

@@ -20,6 +20,7 @@ mod headers;
 mod identify;
 pub mod journey;
 mod label;
+mod leaf;
 mod list;
 mod local;
 mod meters;
@@ -47,6 +48,7 @@ use store::Store;
 pub use feature::Feature;
 pub use headers::error;
 pub use identify::who;
+pub use leaf::crashed as crash_leaf;
 pub use screen::detector;
 pub use snapshot::{Detector, Place, Route, Snapshot, Target, Upstream};
 pub use surface::{Surface, find};
@@ -57,6 +59,8 @@ pub struct Gateway {
     pub book: Mutex<Book>,
     pub limits: Mutex<Limits>,
     pub store: Arc<dyn Store>,
+    /// What the commitments of leaves are salted from.
+    pub salts: audit::SaltKey,
     pub meters: observe::Metrics,
     /// As measured, where this machine counts its energy: what local engines are charged by.
     pub power: sensors::Power,

@@ -1,4 +1,5 @@
-//! Step 10: the outcome becomes one record, its postings, and released money.
+//! Step 10: the outcome becomes one record, its postings, its leaf of the audit
+//! log, and released money.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio::sync::oneshot;
 use units::Usd;
 
 use crate::account::Account;
-use crate::meters;
+use crate::{leaf, meters};
 
 /// A settled request.
 #[must_use = "an answer ends only after its record is durable"]
@@ -61,9 +62,11 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
     if let Some(ticket) = account.ticket.take() {
         gateway.limits().true_up(ticket, tokens);
     }
+    account.verdicts.iter().for_each(|verdict| account.evidence.add(verdict, audit::Part::Request));
     if let Some(guard) = account.guard.take() {
         let verdict = guard.into_verdict();
         account.step("guard", from, verdict.summary());
+        account.evidence.add(&verdict, audit::Part::Response);
         account.verdicts.push(verdict);
     }
     let mut postings = Vec::with_capacity(3);
@@ -97,7 +100,11 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
     });
     meters::settled(&gateway.meters, &record, &account.principal.team_name, account.first_byte_us);
     let (done, durable) = oneshot::channel();
-    let entry = Entry::Settle { record: Arc::clone(&record), postings };
+    if account.response.bytes() > 0 {
+        account.evidence.response = Some(account.response.finish());
+    }
+    let leaf = Some(leaf::of(&record, &account.principal, account.evidence));
+    let entry = Entry::Settle { record: Arc::clone(&record), postings, leaf };
     gateway.store.append(
         entry,
         Box::new(move |result| {

@@ -165,7 +165,7 @@ pub(crate) async fn finish(
     dropped: &[String],
 ) -> Result<Response, Stop> {
     admitted.end(AttemptOutcome::Ok);
-    admitted.response_bytes = body.len() as u64;
+    admitted.sent(&body);
     let settled = admitted.close(Outcome::Completed, 200);
     let record = settled.durable().await?;
     Ok(headers::whole(&record, body, dropped))
@@ -217,7 +217,7 @@ impl Splice {
 
 async fn send(account: &mut Account, sink: &mut Sink, out: &mut Vec<Bytes>) {
     for part in out.drain(..) {
-        account.response_bytes += part.len() as u64;
+        account.sent(&part);
         sink.send(part).await;
     }
 }
@@ -258,7 +258,7 @@ impl Last {
     /// Settles, waits until that is durable, then sends the rest.
     async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
         let id = admitted.id.to_string();
-        admitted.response_bytes += self.out.iter().map(|p| p.len() as u64).sum::<u64>();
+        self.out.iter().for_each(|part| admitted.sent(part));
         let outcome = match &self.error {
             None => {
                 admitted.end(AttemptOutcome::Ok);
@@ -422,7 +422,7 @@ fn canonical(
             }
             if !buffer.is_empty() && end.is_none() {
                 admitted.journal_hold();
-                admitted.response_bytes += buffer.len() as u64;
+                admitted.sent(&buffer);
                 sink.send(buffer.split().freeze()).await;
             }
             if let Some(end) = end {

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use seal::{Binding, KeyRing, Purpose};
 use store::totals::check_balance;
 use store::{
-    Change, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting, Record, Records, Secrets,
-    SpendQuery, SpendRow, State, Store, check_secret, codec,
+    AuditLog, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting,
+    Record, Records, Secrets, SpendQuery, SpendRow, State, Store, TileRow, check_leaf, check_secret, codec,
 };
 use units::RequestId;
 
@@ -19,9 +19,9 @@ use crate::connect::{Role, connect};
 use crate::error::{Sqlite, from_io};
 use crate::identity::Cache;
 use crate::lock::Lock;
-use crate::queue::{Job, Queue, Settled};
+use crate::queue::{Append, Job, Queue, Settled};
 use crate::writer::{Progress, Writer};
-use crate::{holds, read, schema};
+use crate::{holds, log, read, schema};
 
 /// Bounds, with what they buy.
 #[derive(Clone, Debug)]
@@ -142,8 +142,16 @@ impl Ledger for SqliteStore {
     fn append(&self, entry: Entry, done: Done) {
         let job = match entry {
             Entry::Hold(hold) => Job::Hold(hold, done),
-            Entry::Settle { record, postings } => {
-                if let Err(error) = check_balance(&postings) {
+            Entry::Leaf(leaf) => {
+                if let Err(error) = check_leaf(&leaf) {
+                    return done(Err(error));
+                }
+                Job::Append(Append { settled: None, leaf: Some(leaf) }, done)
+            }
+            Entry::Settle { record, postings, leaf } => {
+                let sound =
+                    check_balance(&postings).and_then(|()| leaf.as_deref().map_or(Ok(()), check_leaf));
+                if let Err(error) = sound {
                     return done(Err(error));
                 }
                 // Here, on the caller's thread: the writer is the narrow place.
@@ -151,7 +159,10 @@ impl Ledger for SqliteStore {
                 codec::encode_record(&record, &mut record_bytes);
                 let mut posting_bytes = Vec::with_capacity(128);
                 codec::encode_postings(&postings, &mut posting_bytes);
-                Job::Settle(Settled { record, record_bytes, posting_bytes }, done)
+                Job::Append(
+                    Append { settled: Some(Settled { record, record_bytes, posting_bytes }), leaf },
+                    done,
+                )
             }
         };
         self.queue.push(job);
@@ -202,6 +213,30 @@ impl Secrets for SqliteStore {
     }
     fn remove_secret(&self, name: &str) -> Result<bool, Error> {
         self.ask(|reply| Job::RemoveSecret(name.to_owned(), reply))
+    }
+}
+
+impl AuditLog for SqliteStore {
+    fn log_size(&self) -> Result<u64, Error> {
+        self.read(log::size)
+    }
+    fn leaves(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, Error> {
+        self.read(|connection| log::leaves(connection, from, limit))
+    }
+    fn leaf_of(&self, request: RequestId) -> Result<Option<u64>, Error> {
+        self.read_books(|connection| log::leaf_of(connection, request))
+    }
+    fn publish(&self, tiles: &[TileRow], checkpoint: &CheckpointRow) -> Result<(), Error> {
+        self.ask(|reply| Job::Publish(tiles.to_vec(), checkpoint.clone(), reply))
+    }
+    fn tile(&self, level: u8, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        self.read(|connection| log::tile(connection, level, n))
+    }
+    fn checkpoints(&self, limit: usize) -> Result<Vec<CheckpointRow>, Error> {
+        self.read(|connection| log::checkpoints(connection, limit))
+    }
+    fn last_cosigned(&self) -> Result<Option<CheckpointRow>, Error> {
+        self.read(log::last_cosigned)
     }
 }
 

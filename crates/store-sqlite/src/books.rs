@@ -11,11 +11,17 @@ pub(crate) fn last_seq(connection: &Connection) -> Result<i64, Error> {
     connection.query_row("SELECT coalesce(max(seq), 0) FROM records", [], |row| row.get(0)).sql()
 }
 
-pub(crate) fn append(connection: &Connection, seq: i64, settled: &Settled) -> Result<(), Error> {
+/// `leaf`: the number of its leaf in the audit log.
+pub(crate) fn append(
+    connection: &Connection,
+    seq: i64,
+    settled: &Settled,
+    leaf: Option<i64>,
+) -> Result<(), Error> {
     connection
-        .prepare_cached("INSERT INTO records (seq, at, record, postings) VALUES (?1, ?2, ?3, ?4)")
+        .prepare_cached("INSERT INTO records (seq, at, record, postings, leaf) VALUES (?1, ?2, ?3, ?4, ?5)")
         .sql()?
-        .execute((seq, settled.record.at.0, &settled.record_bytes, &settled.posting_bytes))
+        .execute((seq, settled.record.at.0, &settled.record_bytes, &settled.posting_bytes, leaf))
         .map(|_| ())
         .sql()
 }

@@ -15,6 +15,8 @@
 //! file; `meta.derived` says how far. A crash loses none of it, since opening
 //! derives the rest, and reading derives first, so that nobody sees a store
 //! behind its own acknowledgements.
+//! A request's leaf of the audit log goes into a table beside it in the same
+//! commit, and is numbered there: its page is the one more that it costs.
 //! Figures, and what lost: `docs/decisions/007-one-append-per-request.md`.
 //!
 //! **Encryption** is SQLCipher's: AES-256-CBC and an HMAC per page, under a raw
@@ -31,6 +33,7 @@ mod health;
 mod holds;
 mod identity;
 mod lock;
+mod log;
 mod queue;
 pub mod rate;
 mod read;

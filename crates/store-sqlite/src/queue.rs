@@ -8,17 +8,26 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use store::{Change, Done, Error, HoldRow, Record};
+use store::{Change, CheckpointRow, Done, Error, HoldRow, Record, TileRow};
 
 /// What the writer is asked for. Replies of waiting callers go by channel.
 pub(crate) enum Job {
     Hold(HoldRow, Done),
-    Settle(Settled, Done),
+    Append(Append, Done),
     Change(Vec<Change>, mpsc::Sender<Result<u64, Error>>),
+    /// Full tiles and a checkpoint of the audit log.
+    Publish(Vec<TileRow>, CheckpointRow, mpsc::Sender<Result<(), Error>>),
     PutSecret(String, Vec<u8>, mpsc::Sender<Result<(), Error>>),
     RemoveSecret(String, mpsc::Sender<Result<bool, Error>>),
     /// Write pending holds and derive everything.
     Flush(mpsc::Sender<Result<(), Error>>),
+}
+
+/// What a group commit is made of: a settled request, a leaf of the audit log,
+/// or (as a rule) both.
+pub(crate) struct Append {
+    pub settled: Option<Settled>,
+    pub leaf: Option<Vec<u8>>,
 }
 
 /// A settle, encoded by its caller's thread.
@@ -28,10 +37,18 @@ pub(crate) struct Settled {
     pub posting_bytes: Vec<u8>,
 }
 
+impl Append {
+    pub fn bytes(&self) -> usize {
+        let settled = self.settled.as_ref().map_or(0, |s| s.record_bytes.len() + s.posting_bytes.len());
+        settled + self.leaf.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Job {
     fn bytes(&self) -> usize {
         match self {
-            Job::Settle(settled, _) => settled.record_bytes.len() + settled.posting_bytes.len(),
+            Job::Append(append, _) => append.bytes(),
+            Job::Publish(tiles, ..) => 200 + tiles.iter().map(|t| t.hashes.len()).sum::<usize>(),
             _ => 200,
         }
     }
@@ -39,8 +56,9 @@ impl Job {
     pub fn fail(self, error: Error) {
         // A caller that no longer waits for a reply needs none.
         match self {
-            Job::Hold(_, done) | Job::Settle(_, done) => call(done, Err(error)),
+            Job::Hold(_, done) | Job::Append(_, done) => call(done, Err(error)),
             Job::Change(_, reply) => drop(reply.send(Err(error))),
+            Job::Publish(_, _, reply) => drop(reply.send(Err(error))),
             Job::PutSecret(_, _, reply) => drop(reply.send(Err(error))),
             Job::RemoveSecret(_, reply) => drop(reply.send(Err(error))),
             Job::Flush(reply) => drop(reply.send(Err(error))),

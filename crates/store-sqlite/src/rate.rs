@@ -78,7 +78,7 @@ pub fn measure(dir: &Path, load: &Load) -> Result<Rate, Error> {
             held.failed = held.failed.take().or(result.err());
             condition.notify_one();
         });
-        store.append(Entry::Settle { record, postings }, done);
+        store.append(Entry::Settle { record, postings, leaf: None }, done);
     }
     let (lock, condition) = &*state;
     let mut held = lock.lock().unwrap_or_else(PoisonError::into_inner);

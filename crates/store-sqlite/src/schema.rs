@@ -84,6 +84,15 @@ pub(crate) const STEPS: &[&str] = &[
          elevation BLOB NOT NULL REFERENCES elevations, n INTEGER NOT NULL, key BLOB NOT NULL,
          user BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (elevation, n)
      ) STRICT, WITHOUT ROWID;",
+    // 4: the audit log. `records.leaf` is the number of a request's leaf.
+    "CREATE TABLE leaves (n INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
+     ALTER TABLE records ADD COLUMN leaf INTEGER;
+     CREATE TABLE tiles (
+         level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n)
+     ) STRICT;
+     CREATE TABLE checkpoints (
+         size INTEGER PRIMARY KEY, note TEXT NOT NULL, cosigned INTEGER NOT NULL
+     ) STRICT;",
 ];
 
 /// The version this binary writes.

@@ -146,7 +146,7 @@ fn trap_x4_a_canary_is_in_no_file_of_the_directory() {
     for n in 0..20 {
         let (mut record, postings) = sample::settled(n);
         record.decision = canary.into();
-        let entry = store::Entry::Settle { record: record.into(), postings };
+        let entry = store::Entry::Settle { record: record.into(), postings, leaf: None };
         append(&store, entry).expect("the entry is sound");
     }
     assert_eq!(is_sound(&store), 20);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use store::{Change, Done, Error, Record};
+use store::{Change, CheckpointRow, Done, Error, Record, TileRow};
 use units::RequestId;
 
 use crate::books::{append, begin, end, last_seq};
@@ -15,7 +15,8 @@ use crate::derive::{GROUP, catch_up, derive, is_settled};
 use crate::error::Sqlite;
 use crate::holds::{Due, Holds, Outcome};
 use crate::identity::Cache;
-use crate::queue::{Job, Queue, Settled, call};
+use crate::log;
+use crate::queue::{Append, Job, Queue, call};
 
 /// Settles per commit at most: about 5 ms of work.
 const COMMIT_MAX: usize = 1024;
@@ -59,6 +60,8 @@ pub(crate) struct Writer {
     pending_ids: HashSet<RequestId>,
     pending_since: Option<Instant>,
     next_seq: i64,
+    /// The number of the next leaf of the audit log.
+    next_leaf: i64,
     /// When the last commit ended, and how many settles it held.
     committed: Option<Instant>,
     last_group: usize,
@@ -82,6 +85,7 @@ impl Writer {
         catch_up(&connection)?;
         let holds = Holds::open(&connection)?;
         let last = last_seq(&connection)?;
+        let next_leaf = log::next(&connection)?;
         progress.appended.store(last, Ordering::Release);
         progress.derived.store(last, Ordering::Release);
         Ok(Writer {
@@ -95,6 +99,7 @@ impl Writer {
             pending_ids: HashSet::new(),
             pending_since: None,
             next_seq: last + 1,
+            next_leaf,
             committed: None,
             last_group: 0,
         })
@@ -111,8 +116,8 @@ impl Writer {
             self.gather(&mut jobs);
             for job in jobs.drain(..) {
                 match job {
-                    Job::Settle(settled, done) => {
-                        group.push((settled, done));
+                    Job::Append(append, done) => {
+                        group.push((append, done));
                         if group.len() >= COMMIT_MAX {
                             self.commit(&mut group, Due::At(now()));
                         }
@@ -156,8 +161,8 @@ impl Writer {
         }
     }
 
-    /// One transaction: the group's settles and the holds that are due.
-    fn commit(&mut self, group: &mut Vec<(Settled, Done)>, due: Due) {
+    /// One transaction: the group's settles and leaves, and the holds that are due.
+    fn commit(&mut self, group: &mut Vec<(Append, Done)>, due: Due) {
         let holds_due = match due {
             Due::At(now) => self.holds.due_in(now).is_some_and(|left| left.is_zero()),
             Due::All => true,
@@ -186,10 +191,20 @@ impl Writer {
         }
     }
 
-    fn write(&self, group: &[(Settled, Done)], due: Due, outcome: &mut Outcome) -> Result<(), Error> {
-        for (seq, (settled, _)) in (self.next_seq..).zip(group) {
-            append(&self.connection, seq, settled)?;
-            self.holds.settle(&self.connection, settled.record.id, outcome)?;
+    fn write(&self, group: &[(Append, Done)], due: Due, outcome: &mut Outcome) -> Result<(), Error> {
+        let (mut seq, mut next_leaf) = (self.next_seq, self.next_leaf);
+        for (Append { settled, leaf }, _) in group {
+            let mut number = None;
+            if let Some(leaf) = leaf {
+                log::append(&self.connection, next_leaf, leaf)?;
+                number = Some(next_leaf);
+                next_leaf += 1;
+            }
+            if let Some(settled) = settled {
+                append(&self.connection, seq, settled, number)?;
+                self.holds.settle(&self.connection, settled.record.id, outcome)?;
+                seq += 1;
+            }
         }
         // A hold of this group's requests is closed already.
         let settled = |id: RequestId| {
@@ -199,15 +214,18 @@ impl Writer {
     }
 
     /// What was appended is to be derived.
-    fn keep(&mut self, group: &[(Settled, Done)]) {
+    fn keep(&mut self, group: &[(Append, Done)]) {
         let mut bytes = 0;
-        for (settled, _) in group {
-            bytes += settled.record_bytes.len() + settled.posting_bytes.len();
-            self.pending.push_back((self.next_seq, settled.record.clone()));
-            self.pending_ids.insert(settled.record.id);
-            self.next_seq += 1;
+        for (append, _) in group {
+            bytes += append.bytes();
+            self.next_leaf += i64::from(append.leaf.is_some());
+            if let Some(settled) = &append.settled {
+                self.pending.push_back((self.next_seq, settled.record.clone()));
+                self.pending_ids.insert(settled.record.id);
+                self.next_seq += 1;
+            }
         }
-        if !group.is_empty() {
+        if !self.pending.is_empty() {
             self.pending_since.get_or_insert_with(now);
             self.progress.appended.store(self.next_seq - 1, Ordering::Release);
         }
@@ -220,8 +238,11 @@ impl Writer {
             Job::Change(changes, reply) => drop(reply.send(self.change(&changes))),
             Job::PutSecret(name, sealed, reply) => drop(reply.send(self.put_secret(&name, &sealed))),
             Job::RemoveSecret(name, reply) => drop(reply.send(self.remove_secret(&name))),
+            Job::Publish(tiles, checkpoint, reply) => {
+                drop(reply.send(self.publish(&tiles, &checkpoint)));
+            }
             Job::Flush(reply) => drop(reply.send(self.derive_all())),
-            Job::Hold(..) | Job::Settle(..) => unreachable!("`run` handles entries itself"),
+            Job::Hold(..) | Job::Append(..) => unreachable!("`run` handles entries itself"),
         }
     }
 
@@ -233,6 +254,12 @@ impl Writer {
         let generation = next.generation;
         self.cache.set(next);
         Ok(generation)
+    }
+
+    fn publish(&self, tiles: &[TileRow], checkpoint: &CheckpointRow) -> Result<(), Error> {
+        begin(&self.connection)?;
+        let work = log::publish(&self.connection, tiles, checkpoint);
+        end(&self.connection, work)
     }
 
     fn put_secret(&self, name: &str, sealed: &[u8]) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 mod books;
 mod identity;
+mod log;
 pub mod sample;
 mod secrets;
 
@@ -35,6 +36,13 @@ const CASES: &[Case] = &[
     ("a crashed request is charged from its hold", books::a_crashed_request_is_charged_from_its_hold),
     ("the newest record comes first", books::the_newest_record_comes_first),
     ("every entry of a crowd is acknowledged once", books::every_entry_of_a_crowd_is_acknowledged_once),
+    ("leaves are numbered as they were appended", log::leaves_are_numbered_as_they_were_appended),
+    ("what is refused leaves no leaf", log::what_is_refused_leaves_no_leaf),
+    ("a request settled twice keeps its first leaf", log::a_request_settled_twice_keeps_its_first_leaf),
+    ("a crowd of leaves has numbers without gaps", log::a_crowd_of_leaves_has_numbers_without_gaps),
+    ("many leaves are read in parts", log::many_leaves_are_read_in_parts),
+    ("tiles and checkpoints are kept", log::tiles_and_checkpoints_are_kept),
+    ("old checkpoints go unless cosigned", log::old_checkpoints_go_unless_they_are_cosigned),
     ("secrets are put, replaced, listed and removed", secrets::secrets_live_and_die),
     ("a closed store refuses writes", books::a_closed_store_refuses_writes),
 ];

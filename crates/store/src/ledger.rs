@@ -16,8 +16,11 @@ pub enum Entry {
     /// against is a crash in the middle of a long answer.
     Hold(HoldRow),
     /// A request that ended: its record, its postings (each attempt's sum is
-    /// zero) and the closing of its hold, in one transaction.
-    Settle { record: Arc<Record>, postings: Vec<Posting> },
+    /// zero), its leaf of the audit log, and the closing of its hold, in one
+    /// transaction.
+    Settle { record: Arc<Record>, postings: Vec<Posting>, leaf: Option<Vec<u8>> },
+    /// A leaf without a request: a change of the rules, a login, an approval.
+    Leaf(Vec<u8>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

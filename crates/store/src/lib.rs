@@ -10,6 +10,7 @@ pub mod conformance;
 mod error;
 mod identity;
 mod ledger;
+mod log;
 mod memory;
 mod record;
 pub mod totals;
@@ -21,6 +22,7 @@ pub use identity::{
     Role, Scope, State, Team, User,
 };
 pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, SpendQuery, SpendRow};
+pub use log::{AuditLog, CHECKPOINTS_KEPT, CheckpointRow, LEAVES_MAX, TileRow};
 pub use memory::MemoryStore;
 pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Step, UsageRow};
 
@@ -50,6 +52,15 @@ pub fn check_secret(name: &str, value: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a leaf that no back-end stores: an empty one, or one beyond
+/// [`LEAF_BYTES_MAX`].
+pub fn check_leaf(leaf: &[u8]) -> Result<(), Error> {
+    match leaf.len() {
+        1..=LEAF_BYTES_MAX => Ok(()),
+        n => Err(Error::Damaged(format!("a leaf of {n} bytes; 1 to {LEAF_BYTES_MAX} fit"))),
+    }
+}
+
 /// Everything small that the data plane's snapshot is built from.
 pub trait Identity: Send + Sync {
     /// All of it, with the generation it was read at.
@@ -67,8 +78,9 @@ pub trait Ledger: Send + Sync {
     /// must not call the store. Blocks only while the queue is full.
     ///
     /// A hold again replaces the one before; a settle again (by request) changes
-    /// nothing and succeeds; a hold after its settle does nothing; postings that
-    /// do not balance are refused as [`Error::Damaged`].
+    /// nothing of the books and succeeds (its leaf, if any, may be in the log
+    /// twice); a hold after its settle does nothing; postings that do not
+    /// balance, and leaves that [`check_leaf`] refuses, are [`Error::Damaged`].
     fn append(&self, entry: Entry, done: Done);
     /// Holds that were written but never settled, the oldest first: what a crash
     /// left behind.
@@ -98,7 +110,7 @@ pub trait Secrets: Send + Sync {
 }
 
 /// A whole back-end.
-pub trait Store: Identity + Ledger + Records + Secrets {
+pub trait Store: AuditLog + Identity + Ledger + Records + Secrets {
     /// Waits until everything queued is durable, then refuses further writes.
     fn close(&self) -> Result<(), Error>;
 }

@@ -8,8 +8,9 @@ use units::RequestId;
 
 use crate::totals::{Totals, check_balance, count_unbalanced};
 use crate::{
-    Change, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting, Record, Records, Secrets,
-    SpendQuery, SpendRow, State, Store, check_secret,
+    AuditLog, CHECKPOINTS_KEPT, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, LEAVES_MAX,
+    Ledger, LedgerCheck, Posting, Record, Records, Secrets, SpendQuery, SpendRow, State, Store, TileRow,
+    check_leaf, check_secret,
 };
 
 #[derive(Default)]
@@ -24,6 +25,10 @@ struct Inner {
     holds: BTreeMap<RequestId, HoldRow>,
     totals: Totals,
     secrets: BTreeMap<String, Vec<u8>>,
+    leaves: Vec<Vec<u8>>,
+    leaf_of: HashMap<RequestId, u64>,
+    tiles: BTreeMap<(u8, u64), Vec<u8>>,
+    checkpoints: BTreeMap<u64, CheckpointRow>,
 }
 
 impl MemoryStore {
@@ -49,8 +54,17 @@ impl Inner {
                     self.holds.insert(hold.request, hold);
                 }
             }
-            Entry::Settle { record, postings } => {
+            Entry::Leaf(leaf) => {
+                check_leaf(&leaf)?;
+                self.leaves.push(leaf);
+            }
+            Entry::Settle { record, postings, leaf } => {
                 check_balance(&postings)?;
+                leaf.as_deref().map_or(Ok(()), check_leaf)?;
+                if let Some(leaf) = leaf {
+                    self.leaf_of.entry(record.id).or_insert(self.leaves.len() as u64);
+                    self.leaves.push(leaf);
+                }
                 self.holds.remove(&record.id);
                 if !self.by_request.contains_key(&record.id) {
                     self.by_request.insert(record.id, self.rows.len());
@@ -142,6 +156,39 @@ impl Secrets for MemoryStore {
     }
     fn remove_secret(&self, name: &str) -> Result<bool, Error> {
         Ok(self.writable()?.secrets.remove(name).is_some())
+    }
+}
+
+impl AuditLog for MemoryStore {
+    fn log_size(&self) -> Result<u64, Error> {
+        Ok(self.inner().leaves.len() as u64)
+    }
+    fn leaves(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(self.inner().leaves.iter().skip(from).take(limit.min(LEAVES_MAX)).cloned().collect())
+    }
+    fn leaf_of(&self, request: RequestId) -> Result<Option<u64>, Error> {
+        Ok(self.inner().leaf_of.get(&request).copied())
+    }
+    fn publish(&self, tiles: &[TileRow], checkpoint: &CheckpointRow) -> Result<(), Error> {
+        let mut inner = self.writable()?;
+        for tile in tiles {
+            inner.tiles.insert((tile.level, tile.n), tile.hashes.clone());
+        }
+        inner.checkpoints.insert(checkpoint.size, checkpoint.clone());
+        if let Some(oldest) = inner.checkpoints.keys().rev().nth(CHECKPOINTS_KEPT - 1).copied() {
+            inner.checkpoints.retain(|size, row| *size >= oldest || row.cosigned);
+        }
+        Ok(())
+    }
+    fn tile(&self, level: u8, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.inner().tiles.get(&(level, n)).cloned())
+    }
+    fn checkpoints(&self, limit: usize) -> Result<Vec<CheckpointRow>, Error> {
+        Ok(self.inner().checkpoints.values().rev().take(limit).cloned().collect())
+    }
+    fn last_cosigned(&self) -> Result<Option<CheckpointRow>, Error> {
+        Ok(self.inner().checkpoints.values().rev().find(|row| row.cosigned).cloned())
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file per noun.
 
 mod access;
+pub(crate) mod audit;
 mod chat;
 mod declared;
 mod keys;
@@ -45,6 +46,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Model(command) => models::run(&global, command)?,
         Top::Guard(command) => return crate::guard::run(&global, command),
+        Top::Audit(command) => return audit::run(&global, command),
         Top::Explain(args) => requests::explain(&Server::new(&global)?, &args.request_id, json)?,
         Top::Plan(args) => return declared::plan(&Server::new(&global)?, &args, json, true),
         Top::Diff(args) => return declared::plan(&Server::new(&global)?, &args, json, false),

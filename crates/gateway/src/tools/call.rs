@@ -255,8 +255,7 @@ async fn upstream(
     mcp::read_call(result).map_err(|why| http::broken(server, why))
 }
 
-/// One record for one call: who, what, the gate's word, how long. The audit
-/// leaf of a call is made where this entry is: it is the one place for it.
+/// One record for one call, and its leaf: who, what, the gate's word, how long.
 fn record(
     worker: &Worker,
     snapshot: &Snapshot,
@@ -323,7 +322,8 @@ fn record(
         judged: None,
     };
     let (done, durable) = oneshot::channel();
-    let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new() };
+    let leaf = Some(crate::leaf::of_tool_call(&record, proposed.principal));
+    let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new(), leaf };
     worker.gateway.store.append(entry, Box::new(move |result| drop(done.send(result))));
     durable
 }

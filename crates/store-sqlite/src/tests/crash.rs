@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use seal::{KeyRing, Source};
 use store::conformance::sample;
-use store::{Entry, Error, Ledger, Records};
+use store::{AuditLog, Entry, Error, Ledger, Records};
 use units::RequestId;
 
 use super::{is_sound, opened};
@@ -40,7 +40,10 @@ fn child_settles_until_it_is_killed() {
         if n.is_multiple_of(4) {
             store.append(Entry::Hold(sample::hold(n + 2)), Box::new(|_| ()));
         }
-        store.append(sample::settle(n), Box::new(move |result| sender.send((n, result)).expect("it waits")));
+        store.append(
+            sample::settle_with_leaf(n),
+            Box::new(move |result| sender.send((n, result)).expect("it waits")),
+        );
     };
     (first..first + 32).for_each(append);
     for next in first + 32.. {
@@ -140,10 +143,18 @@ fn kill_rounds(rounds: std::ops::Range<u64>, seed: &mut u64) -> usize {
         let store = opened(&data, &keys);
         let records = is_sound(&store);
         assert!(records >= acknowledged.len() as u64, "round {round}: {records} records");
+        assert_eq!(store.log_size().expect("it reads"), records, "round {round}: a leaf for each record");
         for n in acknowledged.range(round * 1_000_000..) {
             let (record, postings) = sample::settled(*n);
             assert_eq!(store.postings(record.id).expect("they read"), postings, "round {round}: {n}");
-            assert_eq!(store.record(record.id).expect("it reads"), Some(record), "round {round}: {n}");
+            assert_eq!(
+                store.record(record.id).expect("it reads"),
+                Some(record.clone()),
+                "round {round}: {n}"
+            );
+            // Its leaf is there too, under the number that the record knows.
+            let at = store.leaf_of(record.id).expect("it reads").expect("it has a leaf");
+            assert_eq!(store.leaves(at, 1).expect("they read"), [sample::leaf(*n)], "round {round}: {n}");
         }
         for hold in store.open_holds().expect("they read") {
             assert_eq!(

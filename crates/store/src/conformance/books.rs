@@ -41,7 +41,8 @@ pub fn a_settle_again_changes_nothing(store: &dyn Store) {
     let spent = store.spend(&every_day()).expect("it reads");
     let (mut record, postings) = sample::settled(1);
     record.decision = "another".into();
-    append(store, Entry::Settle { record: Arc::new(record.clone()), postings }).expect("it is idempotent");
+    append(store, Entry::Settle { record: Arc::new(record.clone()), postings, leaf: None })
+        .expect("it is idempotent");
     assert_eq!(store.record(record.id).expect("it reads"), Some(sample::settled(1).0));
     assert_eq!(store.spend(&every_day()).expect("it reads"), spent);
     assert_eq!(store.recent(10).expect("it reads").len(), 2);
@@ -81,7 +82,7 @@ pub fn unbalanced_postings_are_refused_alone(store: &dyn Store) {
     let (record, mut postings) = sample::settled(2);
     postings[0].amount = Usd::from_pico(postings[0].amount.pico() + 1);
     let (sender, receiver) = mpsc::channel();
-    let unbalanced = Entry::Settle { record: Arc::new(record), postings };
+    let unbalanced = Entry::Settle { record: Arc::new(record), postings, leaf: None };
     for (n, entry) in [(1, sample::settle(1)), (2, unbalanced), (3, sample::settle(3))] {
         let sender = sender.clone();
         store.append(entry, Box::new(move |result| sender.send((n, result)).expect("the test waits")));
@@ -141,7 +142,8 @@ pub fn absurd_quantities_neither_fail_nor_wrap(store: &dyn Store) {
         postings[0].amount = Usd::from_pico(i64::MAX);
         postings[1].amount = Usd::from_pico(-i64::MAX);
         postings[2].amount = Usd::from_pico(0);
-        append(store, Entry::Settle { record: Arc::new(record), postings }).expect("it is balanced");
+        append(store, Entry::Settle { record: Arc::new(record), postings, leaf: None })
+            .expect("it is balanced");
     }
     let rows = store.spend(&every_day()).expect("it reads");
     assert_eq!(rows.len(), 1, "0, 15 and 30 share team and key");
@@ -156,7 +158,8 @@ pub fn a_refused_request_adds_no_total(store: &dyn Store) {
     record.attempts.clear();
     record.cost = Usd::from_pico(0);
     record.model = "a name the client made up".into();
-    append(store, Entry::Settle { record: Arc::new(record), postings: vec![] }).expect("no postings balance");
+    append(store, Entry::Settle { record: Arc::new(record), postings: vec![], leaf: None })
+        .expect("no postings balance");
     assert_eq!(store.spend(&every_day()).expect("it reads"), vec![]);
     check_is_sound(store, 1);
 }
@@ -172,7 +175,7 @@ pub fn a_crashed_request_is_charged_from_its_hold(store: &dyn Store) {
     postings.truncate(2);
     postings[0].amount = hold.amount;
     postings[1].amount = Usd::from_pico(-hold.amount.pico());
-    append(store, Entry::Settle { record: Arc::new(record), postings }).expect("it is balanced");
+    append(store, Entry::Settle { record: Arc::new(record), postings, leaf: None }).expect("it is balanced");
     let rows = store.spend(&every_day()).expect("it reads");
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].target.as_str(), rows[0].attempts), ("", 0));

@@ -127,7 +127,20 @@ pub fn settled(n: u64) -> (Record, Vec<Posting>) {
 
 pub fn settle(n: u64) -> Entry {
     let (record, postings) = settled(n);
-    Entry::Settle { record: Arc::new(record), postings }
+    Entry::Settle { record: Arc::new(record), postings, leaf: None }
+}
+
+/// The same with [`leaf`] of the same number.
+pub fn settle_with_leaf(n: u64) -> Entry {
+    let (record, postings) = settled(n);
+    Entry::Settle { record: Arc::new(record), postings, leaf: Some(leaf(n)) }
+}
+
+/// As large as the leaf of a chat is.
+pub fn leaf(n: u64) -> Vec<u8> {
+    let mut leaf = n.to_be_bytes().repeat(40);
+    leaf.extend(b"a leaf's bytes mean nothing to a store");
+    leaf
 }
 
 /// The hold that precedes [`settle`] of the same number.

@@ -1,0 +1,101 @@
+//! The audit log.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the log's checkpoints and receipts are verified with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditKey {
+    /// The log's name: the first line of its checkpoints.
+    pub origin: String,
+    /// `name+id+base64`, as in C2SP `signed-note`.
+    pub key: String,
+}
+
+/// A page of the log, in its order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditLog {
+    /// Leaves in all.
+    pub size: u64,
+    /// Of which the last checkpoint covers this many.
+    pub signed: u64,
+    pub data: Vec<AuditLeaf>,
+}
+
+/// A leaf as it was hashed, in words. What is absent was not known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AuditLeaf {
+    pub index: u64,
+    /// As the clock said; the order of the log is that of its indices.
+    pub time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `infer`, or the name of an operation of the control API.
+    pub action: String,
+    pub resource: String,
+    pub decision: String,
+    /// Base64 of SHA-256, as all hashes here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_set: Option<String>,
+    pub policies: Vec<String>,
+    pub guards: Vec<AuditVerdict>,
+    pub target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_digest: Option<String>,
+    pub labels: String,
+    pub tokens: BTreeMap<String, u64>,
+    pub cost_usd: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_commitment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_commitment: Option<String>,
+    pub request_bytes: u64,
+    pub request_bytes_scanned: u64,
+    pub response_bytes: u64,
+    pub response_bytes_scanned: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    pub outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditVerdict {
+    pub guard: String,
+    pub version: String,
+    pub verdict: String,
+}
+
+/// A leaf with everything that proves it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditReceipt {
+    pub leaf: AuditLeaf,
+    /// The text of C2SP `tlog-proof`: verifies offline with the log's public key.
+    pub receipt: String,
+}
+
+/// A witness's word about a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddCosignature {
+    /// Of the checkpoint.
+    pub size: u64,
+    /// The witness's public key, `name+id+base64`.
+    pub key: String,
+    /// The line of its signature, beginning with an em dash.
+    pub signature: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditCheckpoint {
+    /// The signed note, with all its cosignatures.
+    pub note: String,
+}
