@@ -155,6 +155,51 @@ pub struct RotateKey {
     pub overlap_seconds: Option<u64>,
 }
 
+/// Who asks, and what they may do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Whoami {
+    /// `team/name` of the key.
+    pub key: String,
+    pub key_id: String,
+    pub user: Option<String>,
+    /// The user that an agent acts for.
+    pub acting_for: Option<String>,
+    pub role: Role,
+    /// In words: "run models".
+    pub may: Vec<String>,
+    /// The elevation that adds to the role.
+    pub elevation: Option<String>,
+    pub expires: Option<String>,
+}
+
+/// Rights for a while, beyond those of a role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Elevation {
+    pub id: String,
+    /// `team/name` of the key that asked, and alone is elevated.
+    pub key: String,
+    pub user: Option<String>,
+    /// Whose rights it gets beside its own.
+    pub role: Role,
+    pub reason: String,
+    pub minutes: u32,
+    pub requested: String,
+    /// The users who said yes.
+    pub approvals: Vec<String>,
+    /// `requested`, `active`, `over` or `ended`.
+    pub state: String,
+    pub ends: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskElevation {
+    pub role: Role,
+    pub reason: String,
+    /// From the second approval on; 480 at most.
+    pub minutes: u32,
+}
+
 /// A provider's API key, into the encrypted store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

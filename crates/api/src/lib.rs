@@ -23,8 +23,8 @@ mod status;
 mod tools;
 
 pub use access::{
-    CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyVersion, Role, RotateKey, SetProviderKey, Team,
-    User,
+    AskElevation, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation, Key, KeyVersion, Role, RotateKey,
+    SetProviderKey, Team, User, Whoami,
 };
 pub use audit::{AddCosignature, AuditCheckpoint, AuditKey, AuditLeaf, AuditLog, AuditReceipt, AuditVerdict};
 pub use error::{ErrorBody, ErrorResponse, Retry};

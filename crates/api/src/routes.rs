@@ -6,10 +6,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AddCosignature, AnswerApproval, Approval, ApproveTool, AuditCheckpoint, AuditKey, AuditLog, AuditReceipt,
-    Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Key, KeyRing,
-    LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
-    SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
+    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog,
+    AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
+    Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey,
+    RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
+    Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,11 @@ pub enum Action {
     WriteTools,
     ReadAudit,
     Cosign,
+    ReadElevations,
+    AskElevation,
+    ApproveElevation,
+    EndElevation,
+    ReadSelf,
 }
 
 impl Action {
@@ -83,10 +89,14 @@ impl Action {
             Action::WriteTools => "tools:write",
             Action::ReadAudit => "audit:read",
             Action::Cosign => "audit:cosign",
+            Action::ReadElevations => "elevations:read",
+            Action::AskElevation => "elevations:ask",
+            Action::ApproveElevation => "elevations:approve",
+            Action::EndElevation => "elevations:end",
+            Action::ReadSelf => "self:read",
         }
     }
-    /// Changes something, and so takes an admin key (a cosignature, which is only put
-    /// beside a checkpoint, one that reads the whole log); the rest a viewer may do.
+    /// Changes something (a cosignature is only put beside a checkpoint).
     pub const fn writes(self) -> bool {
         matches!(
             self,
@@ -98,6 +108,9 @@ impl Action {
                 | Action::WriteKeyring
                 | Action::WriteTools
                 | Action::Cosign
+                | Action::AskElevation
+                | Action::ApproveElevation
+                | Action::EndElevation
         )
     }
 }
@@ -211,6 +224,13 @@ pub const ROUTES: &[Route] = &[
         ..get("delete_budget", "/api/v1/budgets/{name}", Action::WriteBudgets, "Delete a budget; its history stays in the ledger", json::<Budget>()) },
     Route { query: COSTS,
         ..get("report_costs", "/api/v1/costs", Action::ReadCosts, "What was spent, grouped", json::<CostReport>()) },
+    get("list_elevations", "/api/v1/elevations", Action::ReadElevations, "Rights for a while: asked for, active, over", json::<List<Elevation>>()),
+    Route { method: Method::Post, request: json::<AskElevation>(), status: 201,
+        ..get("ask_elevation", "/api/v1/elevations", Action::AskElevation, "Ask for more rights for a while", json::<Elevation>()) },
+    Route { method: Method::Delete,
+        ..get("end_elevation", "/api/v1/elevations/{id}", Action::EndElevation, "End an elevation, or refuse one", json::<Elevation>()) },
+    Route { method: Method::Post,
+        ..get("approve_elevation", "/api/v1/elevations/{id}/approve", Action::ApproveElevation, "Say yes to an elevation; two people have to", json::<Elevation>()) },
     get("show_keyring", "/api/v1/keyring", Action::ReadKeyring, "Who keeps the master key, and which teams have keys at rest", json::<KeyRing>()),
     Route { method: Method::Post, request: json::<RotateKeyRing>(),
         ..get("rotate_keyring", "/api/v1/keyring/rotate", Action::WriteKeyring, "Give a team, or the root of the key ring, a new key; no data is written again", json::<KeyRing>()) },
@@ -248,6 +268,7 @@ pub const ROUTES: &[Route] = &[
     get("list_users", "/api/v1/users", Action::ReadTeams, "Users, to whom keys can belong", json::<List<User>>()),
     Route { method: Method::Post, request: json::<CreateUser>(), status: 201,
         ..get("create_user", "/api/v1/users", Action::WriteTeams, "Create a user", json::<User>()) },
+    get("whoami", "/api/v1/whoami", Action::ReadSelf, "Who asks, and what they may do now", json::<Whoami>()),
 ];
 
 /// A matched operation and its path parameters, in the order of the path,

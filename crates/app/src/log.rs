@@ -93,7 +93,7 @@ pub async fn answer(front: Front, request: Request) -> Response {
         return missing(&what);
     }
     let open = request.peer.ip().is_loopback() && !matches!(path, Some(Path::Entries { .. }));
-    if !open && let Err(report) = allowed(&front, &request) {
+    if !open && let Err(report) = allowed(&front, &request).await {
         return control::refuse(&[report]);
     }
     let log = Arc::clone(&front.plane.audit);
@@ -129,7 +129,7 @@ fn missing(what: &str) -> Response {
     control::refuse(&[report])
 }
 
-fn allowed(front: &Front, request: &Request) -> Result<(), Report> {
-    let who = front.who(request)?;
+async fn allowed(front: &Front, request: &Request) -> Result<(), Report> {
+    let who = front.who(request).await?;
     policy::allows(&who, policy::Action::ReadAudit).map_err(|d| d.report())
 }

@@ -16,6 +16,7 @@ mod log;
 mod pages;
 mod serve;
 mod shields;
+mod signin;
 mod tools;
 
 use std::process::ExitCode;

@@ -1,8 +1,9 @@
 //! The page at `/`: sessions around the console's renderings.
 //!
-//! A session is a random cookie that stands for a key presented once by form.
-//! The key is identified again on each page, so that revoking it ends the
-//! session; it is kept in memory only.
+//! A session is a random cookie that stands for a key: one that was presented
+//! by form, or that of a person who signed in elsewhere. The key is identified
+//! again on each page, so that revoking it ends the session; it is kept in
+//! memory only.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,21 +14,33 @@ use net::server::{Request, Response, ResponseBody};
 use net::{HeaderName, HeaderValue, Method, StatusCode, header};
 use observe::Secret;
 use policy::{Action, Principal};
-use units::Micros;
+use report::Report;
+use units::{KeyId, Micros};
 
 use crate::front::Front;
+use crate::signin;
 
 /// A working day.
 const SESSION_US: i64 = 12 * 3600 * 1_000_000;
 /// More people than look at one deployment; the oldest goes when there is one more.
 const SESSIONS_MAX: usize = 1_000;
 const COOKIE: &str = "bedplate_session";
+/// Of a sign-in under way.
+const ATTEMPT: &str = "bedplate_sign_in";
 /// A login form is a key and its field name.
 const FORM_MAX: u64 = 4096;
 
 struct Session {
-    key: Secret,
+    who: Who,
     until: Micros,
+}
+
+/// What a session stands for.
+enum Who {
+    /// The key that was presented.
+    Presented(Secret),
+    /// The key of the person who signed in.
+    Person(KeyId),
 }
 
 /// Who is signed in.
@@ -37,17 +50,24 @@ pub struct Pages {
 }
 
 pub fn owns(requested: &str) -> bool {
-    matches!(requested, path::OVERVIEW | path::LOGIN | path::LOGOUT | path::CSS)
-        || requested.starts_with(path::RECORD)
+    matches!(
+        requested,
+        path::OVERVIEW | path::LOGIN | path::SIGN_IN | path::SIGNED_IN | path::LOGOUT | path::CSS
+    ) || requested.starts_with(path::RECORD)
 }
 
 pub async fn answer(front: Front, request: Request) -> Response {
     let get = request.method == Method::GET || request.method == Method::HEAD;
     match request.path() {
         path::CSS if get => styled(ResponseBody::Full(console::CSS.into()), console::CSS_HEADERS),
-        path::LOGIN if get => html(StatusCode::OK, console::login_page(None)),
-        path::LOGIN if request.method == Method::POST => login(&front, request).await,
-        path::LOGOUT if request.method == Method::POST => logout(&front, &request),
+        path::LOGIN if get => html(StatusCode::OK, console::login_page(None, signin::is_offered(&front))),
+        path::SIGN_IN if get => begin(&front, &request).await,
+        path::SIGNED_IN if get => finish(&front, &request).await,
+        path::LOGIN | path::LOGOUT if request.method == Method::POST => match same_site(&front, &request) {
+            Err(report) => refused(&report),
+            Ok(()) if request.path() == path::LOGIN => login(&front, request).await,
+            Ok(()) => logout(&front, &request),
+        },
         requested if get => show(front.clone(), requested.to_owned(), who(&front, &request)).await,
         _ => html(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -83,39 +103,130 @@ async fn show(front: Front, requested: String, who: Option<Principal>) -> Respon
 }
 
 async fn login(front: &Front, request: Request) -> Response {
+    let throttled = front.throttle.admit(request.peer.ip(), runtime::clock::now());
     let Ok(body) = request.body.read_all(FORM_MAX).await else {
         return html(StatusCode::PAYLOAD_TOO_LARGE, console::error_page("The form is too large."));
     };
+    if let Err(report) = throttled {
+        return refused(&report);
+    }
     let form = String::from_utf8_lossy(&body).into_owned();
     // A key has no character that a form would encode.
     let key = form.split('&').find_map(|pair| pair.strip_prefix("key=")).unwrap_or_default().trim();
     let now = runtime::clock::now();
     match front.process.identify(key, now).and_then(|who| policy::allows(&who, Action::ReadStatus)) {
         Ok(()) => {
-            let session = front.pages.open(key, now);
-            let cookie = format!(
-                "{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}",
-                SESSION_US / 1_000_000
-            );
-            with_cookie(see_other(path::OVERVIEW), &cookie)
+            let session = front.pages.open(Who::Presented(Secret::new(key)), now);
+            with_cookie(see_other(path::OVERVIEW), &session_cookie(front, &session))
         }
-        Err(denied) => html(StatusCode::UNAUTHORIZED, console::login_page(Some(&denied.report().sentence()))),
+        Err(denied) => {
+            let page = console::login_page(Some(&denied.report().sentence()), signin::is_offered(front));
+            html(StatusCode::UNAUTHORIZED, page)
+        }
     }
 }
 
+fn session_cookie(front: &Front, session: &str) -> String {
+    format!(
+        "{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{}",
+        SESSION_US / 1_000_000,
+        secure(front)
+    )
+}
+
+/// Where browsers come by TLS, the cookie goes no other way.
+fn secure(front: &Front) -> &'static str {
+    if front.is_tls { "; Secure" } else { "" }
+}
+
+/// To the identity provider. The cookie of the attempt is lax, because it comes
+/// back along a link from the provider's page.
+async fn begin(front: &Front, request: &Request) -> Response {
+    let now = runtime::clock::now();
+    if let Err(report) = front.throttle.admit(request.peer.ip(), now) {
+        return refused(&report);
+    }
+    match signin::begin(front, now).await {
+        Err(report) => refused(&report),
+        Ok((url, state)) => {
+            let mut response = Response::new(StatusCode::SEE_OTHER, ResponseBody::empty());
+            response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            if let Ok(url) = HeaderValue::from_str(&url) {
+                response.headers.insert(header::LOCATION, url);
+            }
+            let cookie = format!(
+                "{ATTEMPT}={state}; HttpOnly; SameSite=Lax; Path={}; Max-Age=600{}",
+                path::SIGNED_IN,
+                secure(front)
+            );
+            with_cookie(response, &cookie)
+        }
+    }
+}
+
+/// Back from it: always to the overview, never to where a parameter says.
+async fn finish(front: &Front, request: &Request) -> Response {
+    let now = runtime::clock::now();
+    if let Err(report) = front.throttle.admit(request.peer.ip(), now) {
+        return refused(&report);
+    }
+    let query = request.uri.query().unwrap_or_default();
+    let done = signin::finish(front, query, cookie(request, ATTEMPT), now).await;
+    let allowed = done
+        .and_then(|who| policy::allows(&who, Action::ReadStatus).map(|()| who.key).map_err(|d| d.report()));
+    match allowed {
+        Ok(key) => {
+            let session = front.pages.open(Who::Person(key), now);
+            with_cookie(html(StatusCode::OK, console::signed_in_page()), &session_cookie(front, &session))
+        }
+        Err(report) => {
+            observe::warn!("login.refused", code = report.code.0, why = report.sentence().as_str());
+            refused(&report)
+        }
+    }
+}
+
+/// Whether a form was sent by a page of ours. Browsers say whose page it was;
+/// who says nothing is no browser, and has no cookie of one.
+fn same_site(front: &Front, request: &Request) -> Result<(), Report> {
+    let Some(origin) = request.header(header::ORIGIN) else { return Ok(()) };
+    let host = request.header(header::HOST).unwrap_or_default();
+    let declared = front.worker.gateway.issuers.as_ref().map(|i| i.config.origin());
+    let ours = match declared {
+        Some(declared) => origin == declared,
+        None => origin
+            .split_once("://")
+            .is_some_and(|(_, from)| !host.is_empty() && from.eq_ignore_ascii_case(host)),
+    };
+    if ours {
+        return Ok(());
+    }
+    Err(Report::new("ID0013", "the request came from another site's page")
+        .because(format!("it says origin {origin:.100}, and this is {:.100}", declared.unwrap_or(host))))
+}
+
+fn refused(report: &Report) -> Response {
+    let status = StatusCode::from_u16(report.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    html(status, console::error_page(&report.sentence()))
+}
+
 fn logout(front: &Front, request: &Request) -> Response {
-    if let Some(session) = cookie(request) {
+    if let Some(session) = cookie(request, COOKIE) {
         front.pages.sessions().remove(session);
     }
-    with_cookie(see_other(path::LOGIN), &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"))
+    let over = format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(front));
+    with_cookie(see_other(path::LOGIN), &over)
 }
 
 /// The signed-in principal, whose key still may look.
 fn who(front: &Front, request: &Request) -> Option<Principal> {
     let now = runtime::clock::now();
     let sessions = front.pages.sessions();
-    let session = sessions.get(cookie(request)?).filter(|s| s.until > now)?;
-    let who = front.process.identify(session.key.reveal(), now).ok()?;
+    let session = sessions.get(cookie(request, COOKIE)?).filter(|s| s.until > now)?;
+    let who = match &session.who {
+        Who::Presented(key) => front.process.identify(key.reveal(), now).ok()?,
+        Who::Person(key) => front.worker.gateway.snapshot.load().directory.key(*key, now).ok()?,
+    };
     policy::allows(&who, Action::ReadStatus).is_ok().then_some(who)
 }
 
@@ -123,7 +234,7 @@ impl Pages {
     fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<String, Session>> {
         self.sessions.lock().expect("no code panics while it holds the sessions")
     }
-    fn open(&self, key: &str, now: Micros) -> String {
+    fn open(&self, who: Who, now: Micros) -> String {
         let token: String = runtime::random::bytes::<32>().iter().map(|b| format!("{b:02x}")).collect();
         let mut sessions = self.sessions();
         sessions.retain(|_, s| s.until > now);
@@ -132,14 +243,14 @@ impl Pages {
         {
             sessions.remove(&oldest);
         }
-        sessions.insert(token.clone(), Session { key: Secret::new(key), until: now.plus_us(SESSION_US) });
+        sessions.insert(token.clone(), Session { who, until: now.plus_us(SESSION_US) });
         token
     }
 }
 
-fn cookie(request: &Request) -> Option<&str> {
+fn cookie<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
     let cookies = request.header(header::COOKIE)?;
-    cookies.split(';').find_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    cookies.split(';').find_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 fn html(status: StatusCode, page: String) -> Response {

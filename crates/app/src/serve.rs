@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use cli::{Attention, Role, Serve};
 use control::{Host, Plane};
+use gateway::issuers::Issuers;
 use gateway::{Gateway, Worker};
 use ledger::Book;
 use net::server::{Config, Server};
@@ -22,7 +23,7 @@ use units::{KeyId, OrgId, TeamId};
 
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
-use crate::pages::Pages;
+use crate::signin::Registrar;
 use crate::{backends, energy, engines, listen, log};
 
 pub fn run(args: Serve) -> ExitCode {
@@ -47,6 +48,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         Err(failure) => return Err(vec![Report::new("CL0010", failure.to_string())]),
     };
     let tls = listen::tls(&args).map_err(|r| vec![r])?;
+    let identities = identities(&args).map_err(|r| vec![r])?;
     let (keys, store) = backends::open(&data, args.master_key).map_err(|r| vec![r])?;
     let pepper = || Pepper::new(*keys.key(Purpose::Pepper).expose());
     let first = first_start(&*store, &pepper()).map_err(|r| vec![r])?;
@@ -123,6 +125,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         power,
         shutdown: shutdown.clone(),
         tools: gateway::tools::Tools::default(),
+        issuers: identities.map(|config| Issuers::new(config, Arc::new(Registrar(Arc::clone(&plane))))),
     });
     // A model's file may have changed between the assembly and this line.
     let _ = process.gateway.set(Arc::clone(&gateway));
@@ -131,7 +134,8 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let config = Config { tls: tls.clone(), ..Config::new(args.listen) };
     let server = Server::bind(config).map_err(|e| vec![listen::report(&args, &e)])?;
     let address = server.address();
-    let pages = Arc::new(Pages::default());
+    let (pages, sign_ins, throttle) = (Arc::default(), Arc::default(), Arc::default());
+    let is_tls = tls.is_some() || gateway.issuers.as_ref().is_some_and(|i| i.config.is_tls());
     let (has_gateway, has_control, has_console) =
         (has(Role::Gateway), has(Role::Control), has(Role::Console));
     let models = process.models.clone();
@@ -144,6 +148,9 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
             plane: Arc::clone(&plane),
             process: Arc::clone(&process),
             pages: Arc::clone(&pages),
+            sign_ins: Arc::clone(&sign_ins),
+            throttle: Arc::clone(&throttle),
+            is_tls,
             engine_metrics: engine_metrics.clone(),
             has_gateway,
             has_control,
@@ -177,6 +184,16 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();
     closed.map_err(|e| vec![e.report()])
+}
+
+/// The identity providers that the operator believes.
+fn identities(args: &Serve) -> Result<Option<identity::Config>, Report> {
+    let Some(file) = &args.identity else { return Ok(None) };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Report::new("CL0014", "the identity file cannot be used").at(&name).because(e.to_string())
+    })?;
+    identity::Config::parse(&text, &name).map(Some)
 }
 
 /// A new data directory gets an org, a team and an admin key, whose text is returned once.

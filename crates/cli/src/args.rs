@@ -45,6 +45,15 @@ pub enum Top {
     Serve(Serve),
     /// Ask a model, and stream its answer.
     Chat(Chat),
+    /// Sign in with your company's account; the key of a working day is kept for you.
+    Login,
+    /// End the sign-in, here and at the server.
+    Logout,
+    /// Who you are to the server, and what you may do now.
+    Whoami,
+    /// More rights for a while, when two other people say yes.
+    #[command(subcommand)]
+    BreakGlass(BreakGlass),
     /// API keys: create, list, rotate, revoke.
     #[command(subcommand)]
     Key(Key),
@@ -126,6 +135,9 @@ pub struct Serve {
     /// Speak plain HTTP to other machines too: behind a proxy on a network that nobody else is on.
     #[arg(long, env = "BEDPLATE_INSECURE_PLAIN_HTTP", conflicts_with = "tls_cert")]
     pub insecure_plain_http: bool,
+    /// Identity providers: whose tokens are believed, by which people sign in, and who is what because of their groups.
+    #[arg(long, value_name = "FILE", env = "BEDPLATE_IDENTITY")]
+    pub identity: Option<PathBuf>,
     /// The data directory [default: $BEDPLATE_HOME, else ~/.local/share/bedplate].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -255,6 +267,33 @@ pub struct Chat {
 pub enum Dialect {
     Openai,
     Anthropic,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum BreakGlass {
+    /// Ask for the rights of a role beside your own; prints the id that others approve.
+    Request {
+        #[arg(long, value_enum)]
+        role: KeyRole,
+        /// Why: it stays in the log.
+        #[arg(long)]
+        reason: String,
+        /// How long, from the second approval on: 30m, 2h; 8h at most.
+        #[arg(long = "for", default_value = "30m", value_name = "DURATION")]
+        lasts: String,
+    },
+    /// Say yes. The second of two different people begins it.
+    Approve {
+        /// The elevation's id.
+        id: String,
+    },
+    /// List who asked for what, and where it stands.
+    List,
+    /// End an elevation, or refuse one.
+    End {
+        /// The elevation's id.
+        id: String,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

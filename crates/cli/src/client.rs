@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::environment;
-use crate::{Failure, args};
+use crate::{Failure, args, kept};
 
 /// The user named the server; what is sent is the user's own.
 const CLEARED: Clearance = Clearance::errand(Errand::OwnServer);
@@ -27,6 +27,7 @@ pub(crate) struct Server {
     prefix: String,
     url: String,
     key: Option<String>,
+    anonymous: bool,
 }
 
 /// What comes with a body.
@@ -54,8 +55,23 @@ impl Server {
             origin,
             prefix: path.path().trim_end_matches('/').to_owned(),
             url: global.url.trim_end_matches('/').to_owned(),
-            key: environment("BEDPLATE_KEY"),
+            key: match environment("BEDPLATE_KEY") {
+                Some(key) => Some(key),
+                None => kept::key(global.url.trim_end_matches('/'))?,
+            },
+            anonymous: false,
         })
+    }
+    /// For who has no key yet.
+    pub fn anonymous(global: &args::Global) -> Result<Server, Failure> {
+        Ok(Server { key: None, anonymous: true, ..Server::new(global)? })
+    }
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+    pub fn pause(&self, how_long: Duration) {
+        // The timer is made inside the runtime.
+        self.runtime.block_on(async { tokio::time::sleep(how_long).await });
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -124,16 +140,22 @@ impl Server {
     }
 
     async fn send(&self, method: Method, path: &str, content: Content) -> Result<Response, Failure> {
-        let Some(key) = &self.key else {
-            return Err(Report::new("CL0002", "no key was given")
-                .because("$BEDPLATE_KEY is not set")
-                .hint("the first start of `bedplate serve` prints an admin key: `export BEDPLATE_KEY=...`")
-                .into());
-        };
         let mut headers = HeaderMap::new();
-        let bearer = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| Report::new("CL0002", "$BEDPLATE_KEY has characters that a key does not have"))?;
-        headers.insert(header::AUTHORIZATION, bearer);
+        match &self.key {
+            Some(key) => {
+                let bearer = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+                    Report::new("CL0002", "$BEDPLATE_KEY has characters that a key does not have")
+                })?;
+                headers.insert(header::AUTHORIZATION, bearer);
+            }
+            None if self.anonymous => {}
+            None => {
+                return Err(Report::new("CL0002", "no key was given")
+                    .because("$BEDPLATE_KEY is not set, and nobody is signed in")
+                    .hint("`export BEDPLATE_KEY=...` with a key, or `bedplate login`; the first start of `bedplate serve` prints an admin key")
+                    .into());
+            }
+        }
         headers.insert(
             header::USER_AGENT,
             HeaderValue::from_static(concat!("bedplate/", env!("CARGO_PKG_VERSION"))),

@@ -20,6 +20,7 @@ mod duration;
 mod explain;
 mod failure;
 pub mod guard;
+mod kept;
 mod progress;
 mod pull;
 mod size;

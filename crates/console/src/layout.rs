@@ -12,6 +12,8 @@ pub(crate) struct Page<'p> {
     pub title: &'p str,
     /// Seconds after which the browser asks again.
     pub refresh: Option<u32>,
+    /// For another page then; itself unless told.
+    pub to: Option<&'static str>,
     /// Whether there is a session, and so a way to end it.
     pub signed_in: bool,
 }
@@ -22,8 +24,14 @@ pub(crate) fn document(page: &Page, main: Html) -> String {
     html.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     html.raw("<meta name=\"color-scheme\" content=\"light dark\">\n");
-    if let Some(seconds) = page.refresh {
-        html.put("<meta http-equiv=\"refresh\" content=\"{}\">\n", &[&seconds.to_string()]);
+    match (page.refresh, page.to) {
+        (Some(seconds), None) => {
+            html.put("<meta http-equiv=\"refresh\" content=\"{}\">\n", &[&seconds.to_string()]);
+        }
+        (Some(seconds), Some(to)) => {
+            html.put("<meta http-equiv=\"refresh\" content=\"{}; url={}\">\n", &[&seconds.to_string(), to]);
+        }
+        (None, _) => {}
     }
     html.put("<title>{} · Bedplate</title>\n", &[page.title]);
     html.put("<link rel=\"icon\" href=\"{}\">\n<link rel=\"stylesheet\" href=\"{}\">\n", &[ICON, path::CSS]);

@@ -19,7 +19,7 @@ mod record;
 
 use api::{Budget, CostReport, Model, RecordSummary, Status};
 
-pub use login::{error_page, login_page};
+pub use login::{error_page, login_page, signed_in_page};
 pub use overview::page;
 pub use record::record_page;
 
@@ -42,6 +42,10 @@ pub mod path {
     pub const RECORD: &str = "/requests/";
     /// GET: [`login_page`](crate::login_page). POST with the form field `key`: a session.
     pub const LOGIN: &str = "/login";
+    /// GET: to the identity provider.
+    pub const SIGN_IN: &str = "/login/start";
+    /// GET: back from it.
+    pub const SIGNED_IN: &str = "/login/callback";
     /// POST without a body: ends the session.
     pub const LOGOUT: &str = "/logout";
     /// GET: [`CSS`](crate::CSS).

@@ -34,7 +34,7 @@ pub fn page(view: &View) -> String {
         &[&REFRESH_SECONDS.to_string()],
     );
     let title = format!("{} · overview", view.status.state);
-    document(&Page { title: &title, refresh: Some(REFRESH_SECONDS), signed_in: true }, main)
+    document(&Page { title: &title, refresh: Some(REFRESH_SECONDS), to: None, signed_in: true }, main)
 }
 
 fn heading(main: &mut Html, status: &Status) {

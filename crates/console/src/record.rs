@@ -31,7 +31,7 @@ pub fn record_page(record: &Record) -> String {
         &[&record.id],
     );
     let title = format!("{} {}", record.outcome, record.id);
-    document(&Page { title: &title, refresh: None, signed_in: true }, main)
+    document(&Page { title: &title, refresh: None, to: None, signed_in: true }, main)
 }
 
 fn heading(main: &mut Html, record: &Record) {

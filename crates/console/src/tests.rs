@@ -33,7 +33,7 @@ fn all_pages(view: &View, record: &api::Record) -> Vec<(&'static str, String)> {
     vec![
         ("overview", page(view)),
         ("record", record_page(record)),
-        ("login", login_page(Some(&record.team))),
+        ("login", login_page(Some(&record.team), true)),
         ("error", error_page(&record.team)),
     ]
 }
@@ -187,6 +187,6 @@ fn pages_can_be_written_to_a_folder_and_looked_at() {
     write("incident.html", local(page(&fixture::incident())));
     write("empty.html", local(page(&fixture::empty())));
     write("record.html", local(record_page(&fixture::fallback())));
-    write("login.html", local(login_page(Some("that key is not known"))));
+    write("login.html", local(login_page(Some("that key is not known"), true)));
     write("error.html", local(error_page("there is no record of request 019ab1c2")));
 }

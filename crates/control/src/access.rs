@@ -19,7 +19,7 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), Report> {
 }
 
 /// People are often named by their mail address.
-fn check_user_name(name: &str) -> Result<(), Report> {
+pub(crate) fn check_user_name(name: &str) -> Result<(), Report> {
     check_name("user", &name.replacen('@', "-", 1))
         .map_err(|r| r.because("a name has 1 to 64 letters, digits and `-` `_` `.`, and one `@` at most"))
 }

@@ -12,9 +12,11 @@ mod access;
 pub mod audit;
 mod call;
 mod declare;
+mod elevate;
 mod keyring;
 mod money;
 mod records;
+mod seats;
 pub mod show;
 pub mod tools;
 
@@ -29,6 +31,7 @@ use store::{KeyVersion, Store};
 use units::Micros;
 
 pub use call::{answer, refuse};
+pub use seats::Visitor;
 
 /// The running process, as the control plane sees it.
 pub trait Host: Send + Sync + 'static {

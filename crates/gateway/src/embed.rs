@@ -20,7 +20,7 @@ pub(crate) async fn embed(
     arrival: &mut Arrival,
     request: Request,
 ) -> Result<Response, Stop> {
-    let principal = identify::identify(arrival, &request)?;
+    let principal = identify::identify(worker, arrival, &request).await?;
     let asked = decode::decode(arrival, request).await?;
     let worst = match arrival.surface {
         Surface::Rerank => rerank::worst(&asked)?,

@@ -6,14 +6,18 @@ use policy::{Denied, Principal};
 use report::Report;
 use units::Micros;
 
-use crate::Snapshot;
+use crate::Worker;
 use crate::account::Arrival;
 
 /// The principal of the key in `authorization: Bearer` or `x-api-key`, or of the
 /// client's certificate.
-pub(crate) fn identify(arrival: &mut Arrival, request: &Request) -> Result<Principal, Report> {
+pub(crate) async fn identify(
+    worker: &Worker,
+    arrival: &mut Arrival,
+    request: &Request,
+) -> Result<Principal, Report> {
     let from = runtime::clock::monotonic_us();
-    let principal = who(&arrival.snapshot, request, arrival.at)?;
+    let principal = who(worker, request, arrival.at).await?;
     policy::allows(&principal, arrival.surface.action()).map_err(|denied| denied.report())?;
     arrival.step("identify", from, String::new());
     Ok(principal)
@@ -21,23 +25,30 @@ pub(crate) fn identify(arrival: &mut Arrival, request: &Request) -> Result<Princ
 
 /// Who sent a request, whatever it is for.
 ///
-/// From the snapshot alone: a database that is down never becomes an
-/// authentication error (TRAPS R3). A key that was sent counts before the
-/// certificate of the connection, which many clients of one proxy may share.
+/// Keys and certificates from the snapshot alone: a database that is down never
+/// becomes an authentication error (TRAPS R3). A token waits for its issuer's
+/// keys when they are not known yet, and the first of a person for the key that
+/// it is given. What was sent counts before the certificate of the connection,
+/// which many clients of one proxy may share.
 ///
 /// # Errors
 /// As a client is told.
-pub fn who(snapshot: &Snapshot, request: &Request, now: Micros) -> Result<Principal, Report> {
+pub async fn who(worker: &Worker, request: &Request, now: Micros) -> Result<Principal, Report> {
+    let Worker { gateway, client } = worker;
     let found = match (presented(request), &request.spiffe_id) {
-        (Some(key), _) => snapshot.directory.identify(key, now),
-        (None, Some(id)) => snapshot.directory.subject(id, None, now),
+        (Some(token), _) if identity::looks_like_a_token(token) => {
+            let Some(issuers) = &gateway.issuers else { return Err(identity::Refused::Issuer.report()) };
+            return issuers.bearer(gateway, client, token, now).await;
+        }
+        (Some(key), _) => gateway.snapshot.load().directory.identify(key, now),
+        (None, Some(id)) => gateway.snapshot.load().directory.subject(id, None, now),
         (None, None) => Err(Denied::NoKey),
     };
     found.map_err(|denied| denied.report())
 }
 
 /// The key as sent. Query strings are not looked at: they end up in logs (TRAPS X4).
-fn presented(request: &Request) -> Option<&str> {
+pub fn presented(request: &Request) -> Option<&str> {
     let bearer = request.header(net::header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

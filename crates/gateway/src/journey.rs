@@ -34,7 +34,7 @@ pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Respo
         Surface::Embed | Surface::Rerank => embed::embed(&worker, &mut arrival, request).await,
         Surface::CountTokens => list::count_tokens(&worker, &mut arrival, request).await,
         Surface::Mcp => tools::door::answer(&worker, &mut arrival, request).await.map_err(Stop::from),
-        Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request),
+        Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request).await,
     };
     match result {
         Ok(response) => response,
@@ -44,7 +44,7 @@ pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Respo
 }
 
 async fn generate(worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
-    let principal = identify::identify(arrival, &request)?;
+    let principal = identify::identify(worker, arrival, &request).await?;
     let asked = decode::decode(arrival, request).await?;
     let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
     let screened = screen::screen(worker, admitted, asked).await?;

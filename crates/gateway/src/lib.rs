@@ -18,6 +18,7 @@ mod embed;
 mod feature;
 mod headers;
 mod identify;
+pub mod issuers;
 pub mod journey;
 mod label;
 mod leaf;
@@ -47,7 +48,7 @@ use store::Store;
 
 pub use feature::Feature;
 pub use headers::error;
-pub use identify::who;
+pub use identify::{presented, who};
 pub use leaf::crashed as crash_leaf;
 pub use screen::detector;
 pub use snapshot::{Detector, Place, Route, Snapshot, Target, Upstream};
@@ -65,6 +66,8 @@ pub struct Gateway {
     /// As measured, where this machine counts its energy: what local engines are charged by.
     pub power: sensors::Power,
     pub shutdown: Shutdown,
+    /// The identity providers whose tokens are believed.
+    pub issuers: Option<issuers::Issuers>,
     /// Sessions, held calls and what upstreams said of their tools.
     pub tools: tools::Tools,
 }

@@ -13,8 +13,12 @@ use crate::journey::Stop;
 use crate::{Place, Route, Surface, Worker, admit, decode, identify, label};
 
 /// `/v1/models` and `/v1/models/{model}`: what this key may use.
-pub(crate) fn models(_worker: &Worker, arrival: &mut Arrival, request: Request) -> Result<Response, Stop> {
-    let principal = identify::identify(arrival, &request)?;
+pub(crate) async fn models(
+    worker: &Worker,
+    arrival: &mut Arrival,
+    request: Request,
+) -> Result<Response, Stop> {
+    let principal = identify::identify(worker, arrival, &request).await?;
     let body = if arrival.surface == Surface::ShowModel {
         let name = request.path().strip_prefix("/v1/models/").unwrap_or_default();
         // Names with a slash or a colon arrive percent-encoded from the official clients.
@@ -62,7 +66,7 @@ pub(crate) async fn count_tokens(
     arrival: &mut Arrival,
     request: Request,
 ) -> Result<Response, Stop> {
-    let principal = identify::identify(arrival, &request)?;
+    let principal = identify::identify(worker, arrival, &request).await?;
     let body = decode::read(arrival, request).await?;
     let mut decoded = dialects::anthropic::count_tokens::decode(&body).map_err(Report::from)?;
     let route = admit::find_route(arrival, &principal, &decoded.request.model)?;

@@ -37,6 +37,10 @@ pub enum Denied {
     NoSeat {
         many: bool,
     },
+    /// An elevation that cannot be asked for, approved or ended like this.
+    Elevation {
+        why: &'static str,
+    },
     /// A new key would have a right that its maker has not.
     Escalation {
         what: &'static str,
@@ -98,6 +102,9 @@ impl Denied {
                     .because("two teams have a key with this subject, and nobody says which of them pays")
                     .hint("`bedplate key list` shows them; revoke all but one")
             }
+            Denied::Elevation { why } => Report::new("ID0014", "the elevation cannot go on like this")
+                .because(*why)
+                .hint("`bedplate break-glass list` shows where each stands"),
             Denied::Escalation { what } => Report::new("ID0006", "the key may not grant more than it has")
                 .because(*what)
                 .hint("ask for less, or use a key that has this right"),

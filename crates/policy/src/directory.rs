@@ -60,6 +60,8 @@ pub struct Directory {
 
 struct Entry {
     principal: Principal,
+    /// For the key of a person who signs in: the role that an admin gave them.
+    seat: Option<Option<Role>>,
     revoked: Option<Micros>,
     elevations: Vec<Elevated>,
 }
@@ -105,8 +107,9 @@ impl Directory {
 
     fn add(&mut self, state: &State, key: &Key, team: &Team, team_name: &Arc<str>) {
         let acting_for = key.user.filter(|_| key.role == Role::Agent);
-        let user = acting_for.and_then(|id| state.users.iter().find(|u| u.id == id));
-        let bound = user.and_then(|u| u.role).map_or(Actions::of(key.role), Actions::of);
+        let owner = key.user.and_then(|id| state.users.iter().find(|u| u.id == id));
+        let bound = owner.filter(|_| acting_for.is_some()).and_then(|u| u.role);
+        let bound = bound.map_or(Actions::of(key.role), Actions::of);
         let principal = Principal {
             key: key.id,
             key_name: key.name.as_str().into(),
@@ -128,7 +131,8 @@ impl Directory {
             expires: key.expires,
         };
         let entry = self.entries.len();
-        self.entries.push(Entry { principal, revoked: key.revoked, elevations: Vec::new() });
+        let seat = owner.filter(|u| u.subject.is_some() && u.subject == key.subject).map(|u| u.role);
+        self.entries.push(Entry { principal, seat, revoked: key.revoked, elevations: Vec::new() });
         self.ids.insert(key.id, entry);
         for version in &key.versions {
             self.secrets.insert(version.hash, Secret { entry, expires: version.expires });
@@ -180,13 +184,37 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// The key of somebody an identity provider has verified, in a team, with the
+    /// role that their groups give them. An admin's word about the person counts
+    /// more than the groups; a key that was made for the subject by hand has its own role.
+    ///
+    /// # Errors
+    /// As [`Directory::subject`].
+    pub fn seat(&self, subject: &str, team: &str, role: Role, now: Micros) -> Result<Principal, Denied> {
+        let all = self.subjects.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let found = all.iter().map(|at| &self.entries[*at]).find(|e| &*e.principal.team_name == team);
+        let entry = found.ok_or(Denied::NoSeat { many: false })?;
+        entry.as_role(now, None, entry.seat.map(|appointed| appointed.unwrap_or(role)))
+    }
+}
+
 impl Entry {
     /// The principal at a time; `expires` is that of the version presented.
     fn at(&self, now: Micros, expires: Option<Micros>) -> Result<Principal, Denied> {
+        self.as_role(now, expires, self.seat.flatten())
+    }
+
+    /// The same with another role than the key's own.
+    fn as_role(&self, now: Micros, expires: Option<Micros>, role: Option<Role>) -> Result<Principal, Denied> {
         if let Some(at) = self.revoked {
             return Err(Denied::Revoked { at });
         }
         let mut principal = self.principal.clone();
+        if let Some(role) = role {
+            principal.role = role;
+            principal.actions = Actions::of(role);
+        }
         principal.expires = earlier(principal.expires, expires);
         if let Some(at) = principal.expires.filter(|at| *at <= now) {
             return Err(Denied::Expired { at });

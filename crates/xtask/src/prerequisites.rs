@@ -32,6 +32,17 @@ const TEST: [Need; 2] = [
     Need { there: || answers("softhsm2-util", &["--version"]), package: "softhsm2" },
 ];
 
+/// The identity journeys run against a certified provider, which is a package of npm.
+const NODE: [Need; 2] = [
+    Need { there: || answers("node", &["--version"]), package: "nodejs" },
+    Need { there: || answers("npm", &["--version"]), package: "npm" },
+];
+
+/// Whether there is Node, or now is. Not a must: its tests are skipped without it.
+pub fn node() -> bool {
+    ensure(&NODE).is_ok()
+}
+
 /// For building and running.
 pub fn for_build() -> Result<()> {
     ensure(&BUILD)

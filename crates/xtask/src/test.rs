@@ -116,11 +116,47 @@ fn tests() -> Result<Counts> {
     let built = target().join("debug");
     let mut cargo = cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    if let Some(provider) = oidc_provider() {
+        cargo.env("OIDC_PROVIDER", provider);
+    }
     counted(
         cargo
             .env("BEDPLATE_BIN", built.join("bedplate"))
             .env("TESTKIT_PROVIDER", built.join("testkit-provider")),
     )
+}
+
+/// The certified OpenID provider in a folder under `target`, by the lock file of
+/// `tests/oidc`. `None`, aloud, where Node or the packages cannot be had: the
+/// journeys that need it are skipped then.
+fn oidc_provider() -> Option<std::path::PathBuf> {
+    let (from, to) = (root().join("tests/oidc"), target().join("oidc"));
+    let installed = || -> Result<()> {
+        std::fs::create_dir_all(&to)?;
+        let lock = std::fs::read(from.join("package-lock.json"))?;
+        let same = std::fs::read(to.join("package-lock.json")).is_ok_and(|have| have == lock);
+        for name in ["package.json", "provider.mjs"] {
+            std::fs::copy(from.join(name), to.join(name))?;
+        }
+        if same && to.join("node_modules/oidc-provider").exists() {
+            return Ok(());
+        }
+        std::fs::write(to.join("package-lock.json"), lock)?;
+        let mut npm = command("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&to);
+        crate::shell::run(&mut npm)
+    };
+    if !prerequisites::node() {
+        println!("skipped: the journeys with an identity provider, because there is no Node");
+        return None;
+    }
+    match installed() {
+        Ok(()) => Some(to),
+        Err(error) => {
+            println!("skipped: the journeys with an identity provider, because npm failed: {error:#}");
+            None
+        }
+    }
 }
 
 /// Sums the `test result:` lines of cargo's test binaries.

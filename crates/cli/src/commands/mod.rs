@@ -5,6 +5,7 @@ pub(crate) mod audit;
 mod chat;
 mod declared;
 mod keys;
+mod login;
 mod models;
 mod money;
 mod requests;
@@ -33,6 +34,10 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         Top::Chat(args) => return chat::run(&Server::new(&global)?, &args, json),
+        Top::Login => login::login(&Server::anonymous(&global)?, json)?,
+        Top::Logout => login::logout(&Server::new(&global)?, json)?,
+        Top::Whoami => login::whoami(&Server::new(&global)?, json)?,
+        Top::BreakGlass(command) => login::break_glass(&Server::new(&global)?, command, json)?,
         Top::Key(command) => access::key(&Server::new(&global)?, command, json)?,
         Top::Keys(args::Keys::List) => keys::list(&Server::new(&global)?, json)?,
         Top::Keys(args::Keys::Rotate(args)) => keys::rotate(&Server::new(&global)?, args, json)?,

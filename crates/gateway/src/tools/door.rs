@@ -35,7 +35,7 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Result<Response, Report> {
     at_home(&request)?;
-    let principal = identify::identify(arrival, &request)?;
+    let principal = identify::identify(worker, arrival, &request).await?;
     policy::allows(&principal, Action::Infer).map_err(|d| d.report())?;
     let session = match request.header(SESSION) {
         Some(name) => {

@@ -20,6 +20,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "dialects",
             "gguf",
             "guards",
+            "identity",
             "ledger",
             "manifest",
             "mcp",

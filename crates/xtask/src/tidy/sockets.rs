@@ -27,9 +27,10 @@ const HOME: &str = "crates/net/src/client/";
 const TOOLS: [&str; 4] = ["crates/bench/", "crates/journeys/", "crates/testkit/", "crates/xtask/"];
 
 /// Who runs errands. Alphabetic.
-const ERRANDS: [(&str, &str); 4] = [
+const ERRANDS: [(&str, &str); 5] = [
     ("crates/cli/src/client.rs", "OwnServer"),
     ("crates/cli/src/pull/hub.rs", "ModelPull"),
+    ("crates/gateway/src/issuers.rs", "Identity"),
     ("crates/kms-vault/src/lib.rs", "Kms"),
     ("crates/net/examples/hop.rs", "OwnServer"),
 ];
