@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gateway::tools::{Child, Pin, TIMEOUTS, ToolPlace, ToolServer, Toolbox};
+use gateway::tools::{Child, ClientTools, Pin, TIMEOUTS, ToolPlace, ToolServer, Toolbox};
 use manifest::{Document, KeyFrom, Spec, ToolUpstream};
 use net::client::{Reach, Timeouts};
 use net::{HeaderMap, HeaderValue, Origin, header};
@@ -15,6 +15,12 @@ pub fn toolbox(store: &dyn store::Store, documents: &[Document], problems: &mut 
     let mut toolbox = Toolbox::default();
     for document in documents {
         let Spec::Tool(declared) = &document.spec else { continue };
+        if declared.upstream == ToolUpstream::Client {
+            toolbox
+                .clients
+                .push(ClientTools { teams: declared.teams.clone(), declared: declarations(declared) });
+            continue;
+        }
         match server(store, &document.name, declared) {
             Ok(server) => toolbox.insert(server),
             Err(report) => problems.push(report),
@@ -37,6 +43,7 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
             let (origin, path, headers) = reached(url, *allow_private, key)?;
             ToolPlace::Http { origin, path, headers }
         }
+        ToolUpstream::Client => return Err(unusable("its client runs it".into())),
         ToolUpstream::Command { program, arguments, environment } => {
             let mut environment = environment.clone();
             // What every program needs to find others and its files; nothing else of ours.
@@ -57,10 +64,7 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
             ToolPlace::Function { origin, path, headers, tool }
         }
     };
-    let mut declarations = Declarations::new();
-    for (tool, what) in &declared.tools {
-        declarations.insert(tool, what.clone());
-    }
+    let mut declarations = declarations(declared);
     if matches!(place, ToolPlace::Function { .. }) && declared.tools.is_empty() {
         declarations.insert(name, toolgate::Tool::default());
     }
@@ -83,6 +87,12 @@ fn admits(name: &str, place: &ToolPlace, declared: &manifest::Tool) -> policy::P
         ToolPlace::Command(_) => None,
     };
     crate::labels::place(origin, Some(&declared.labels), None, &format!("tools/{name}").into())
+}
+
+fn declarations(declared: &manifest::Tool) -> Declarations {
+    let mut declarations = Declarations::new();
+    declared.tools.iter().for_each(|(tool, what)| declarations.insert(tool, what.clone()));
+    declarations
 }
 
 /// A function is called as its one declaration is, or as its server.

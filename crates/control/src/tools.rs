@@ -71,7 +71,7 @@ pub(crate) fn set_key(plane: &Plane, call: &Call) -> Outcome {
     let tool = declared(plane, server)?;
     let key = match &tool.upstream {
         ToolUpstream::Mcp { key, .. } | ToolUpstream::Function { key, .. } => key.as_ref(),
-        ToolUpstream::Command { .. } => None,
+        ToolUpstream::Command { .. } | ToolUpstream::Client => None,
     };
     let Some(KeyFrom::Store(name)) = key else {
         return Err(Report::new("CT0004", format!("tool server \"{server}\" takes no key from the store"))

@@ -47,6 +47,8 @@ pub(crate) struct Arrival {
     pub anthropic: bool,
     /// What the client says of its data in `bedplate-labels`.
     pub said: Labels,
+    /// What the client calls the conversation (`bedplate-session`): endorsements count in it.
+    pub session: Box<str>,
     /// Why that could not be read: told once it is known who asks.
     pub unreadable: Option<Report>,
 }
@@ -71,6 +73,7 @@ impl Arrival {
             anthropic: surface.dialect().is_anthropic()
                 || listing && request.headers.contains_key("anthropic-version"),
             said,
+            session: session(request),
             unreadable,
         }
     }
@@ -82,6 +85,12 @@ impl Arrival {
     pub fn envelope(&self) -> dialects::Dialect {
         if self.anthropic { dialects::Dialect::AnthropicMessages } else { self.surface.dialect() }
     }
+}
+
+/// A short name, or one for all that say nothing.
+fn session(request: &Request) -> Box<str> {
+    let named = request.header("bedplate-session").filter(|s| (1..=128).contains(&s.len()));
+    named.unwrap_or("default").into()
 }
 
 fn push_step(steps: &mut Vec<Step>, origin: u64, name: &'static str, from: u64, note: String) {
@@ -133,6 +142,10 @@ pub(crate) struct Account {
     /// The guards of the answer. They stay here, so that a client that leaves
     /// does not take along what they have seen.
     pub guard: Option<Box<guards::StreamGuard>>,
+    /// The client's name for the conversation.
+    pub session: Box<str>,
+    /// The gate of calls in the answer, for tools that the client runs.
+    pub watch: Option<Box<toolgate::Watch>>,
     /// A guard allows no target outside of this process.
     pub local_only: bool,
     /// Counts the request as in flight until its account ends.
@@ -176,6 +189,11 @@ impl Account {
     pub fn sent(&mut self, part: &[u8]) {
         self.response_bytes += part.len() as u64;
         self.response.update(part);
+    }
+
+    /// Whether somebody reads the answer on its way, so that it has to be canonical.
+    pub fn is_read(&self) -> bool {
+        self.guard.is_some() || self.watch.is_some()
     }
 
     /// Begins an attempt. The one before must have ended.

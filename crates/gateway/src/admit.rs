@@ -108,6 +108,8 @@ pub(crate) fn admit_worst(
                 hold_journaled: false,
                 verdicts: Vec::new(),
                 guard: None,
+                session: arrival.session.clone(),
+                watch: None,
                 local_only: false,
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });

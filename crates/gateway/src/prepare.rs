@@ -9,6 +9,7 @@ use crate::account::Admitted;
 use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::screen::Screened;
+use crate::tools;
 
 /// A request ready to be dispatched: the only thing that [`crate::dispatch`] takes.
 pub(crate) struct Prepared {
@@ -29,6 +30,12 @@ pub(crate) fn prepare(screened: Screened) -> Result<Prepared, Stop> {
     if chats && (shield.looks_at_output() || !vault.is_empty()) {
         let logprobs = asked.decoded().is_ok_and(|d| d.request.logprobs.is_some());
         admitted.guard = Some(Box::new(StreamGuard::new(&shield, vault, logprobs)));
+    }
+    if chats && asked.envelope.has_tools && !admitted.snapshot.tools.clients.is_empty() {
+        match asked.decoded() {
+            Ok(decoded) => admitted.watch = tools::watch::watch(&admitted, &decoded.request),
+            Err(report) => return Err(Stop::Failed(admitted, report)),
+        }
     }
     Ok(Prepared { admitted, asked })
 }

@@ -69,6 +69,9 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
         account.evidence.add(&verdict, audit::Part::Response);
         account.verdicts.push(verdict);
     }
+    if let Some(watch) = account.watch.take().filter(|w| !w.decided().is_empty()) {
+        account.step("gate", from, crate::tools::watch::summary(&watch));
+    }
     let mut postings = Vec::with_capacity(3);
     for attempt in &account.attempts {
         postings.extend(ledger::postings(&account.principal.team_name, &account.model, attempt));

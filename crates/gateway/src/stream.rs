@@ -30,8 +30,8 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
     let client = asked.dialect;
     match reply {
         Err(report) => Err(Stop::Failed(admitted, report)),
-        // A guard reads the canonical answer: nothing is spliced past it.
-        Ok(Reply::Whole { wire, body, dropped }) if wire == client && admitted.guard.is_none() => {
+        // A guard or the gate reads the canonical answer: nothing is spliced past it.
+        Ok(Reply::Whole { wire, body, dropped }) if wire == client && !admitted.is_read() => {
             same(admitted, wire, body, dropped).await
         }
         Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
@@ -39,7 +39,7 @@ pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> 
             computed(admitted, client, generation, lease, &asked.unheard()).await
         }
         Ok(Reply::Frames { wire, response, first, stripped, dropped })
-            if wire == client && admitted.guard.is_none() =>
+            if wire == client && !admitted.is_read() =>
         {
             let response_head = headers::begin(&admitted, &dropped);
             let splice = Splice { response, next: Some(first), tee: Tee::new(wire, stripped) };
@@ -151,6 +151,9 @@ async fn whole(
         if let Some(report) = ended(guard) {
             return Err(Stop::Failed(admitted, report));
         }
+    }
+    if let Some(watch) = &mut admitted.watch {
+        answer = watch.whole(answer);
     }
     answer.id = headers::answer_id(client, admitted.id);
     answer.model.clone_from(&admitted.model);
@@ -359,16 +362,22 @@ impl Events {
     }
 }
 
-/// The events that may go to the client; without a guard all of them.
-fn guarded(account: &mut Account, batch: Vec<Event>, is_last: bool) -> Vec<Event> {
-    let Some(guard) = &mut account.guard else { return batch };
+/// The events that may go to the client: guards first, so that the gate decides
+/// about the arguments that the client would get.
+fn guarded(account: &mut Account, mut batch: Vec<Event>, is_last: bool) -> Vec<Event> {
+    if let Some(guard) = &mut account.guard {
+        let mut out = Vec::with_capacity(batch.len());
+        for event in batch {
+            guard.push(event, &mut out);
+        }
+        if is_last {
+            guard.finish(&mut out);
+        }
+        batch = out;
+    }
+    let Some(watch) = &mut account.watch else { return batch };
     let mut out = Vec::with_capacity(batch.len());
-    for event in batch {
-        guard.push(event, &mut out);
-    }
-    if is_last {
-        guard.finish(&mut out);
-    }
+    batch.into_iter().for_each(|event| watch.push(event, &mut out));
     out
 }
 

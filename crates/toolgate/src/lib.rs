@@ -35,7 +35,7 @@ pub use declare::{Declarations, Effect, Field, Kind, Named, Target, Tool, Trust}
 pub use history::{History, Origin, Source, Span};
 pub use pin::{Definition, Digest, canonical};
 pub use value::normal;
-pub use watch::Watch;
+pub use watch::{Told, Watch};
 
 /// Leaves followed in one tool result; what is beyond is read as one untrusted
 /// text. A listing of a thousand records with ten fields each fits.

@@ -23,7 +23,11 @@ pub struct Watch {
     calls: BTreeMap<(u32, u32), Call>,
     choices: BTreeMap<u32, Choice>,
     decided: Vec<(String, Decision)>,
+    told: Told,
 }
+
+/// What stands in an answer in place of a call that was stopped.
+pub type Told = Box<dyn FnMut(&str, &Decision) -> String>;
 
 struct Call {
     id: String,
@@ -48,7 +52,13 @@ const ARGUMENTS_MAX: usize = 1 << 20;
 const CALLS_MAX: usize = 256;
 
 impl Watch {
-    pub fn new(history: History, declared: Arc<Declarations>, approvals: Approvals, now: Micros) -> Watch {
+    pub fn new(
+        history: History,
+        declared: Arc<Declarations>,
+        approvals: Approvals,
+        now: Micros,
+        told: Told,
+    ) -> Watch {
         Watch {
             history,
             declared,
@@ -57,6 +67,7 @@ impl Watch {
             calls: BTreeMap::new(),
             choices: BTreeMap::new(),
             decided: Vec::new(),
+            told,
         }
     }
 
@@ -95,6 +106,15 @@ impl Watch {
         }
     }
 
+    /// A whole answer: the same code as a stream of one piece.
+    pub fn whole(&mut self, response: chat::Response) -> chat::Response {
+        let mut out = Vec::new();
+        response.into_events().into_iter().for_each(|event| self.push(event, &mut out));
+        let mut folded = chat::Response::default();
+        out.into_iter().for_each(|event| folded.push(event));
+        folded
+    }
+
     /// What was decided, in order.
     pub fn decided(&self) -> &[(String, Decision)] {
         &self.decided
@@ -121,16 +141,10 @@ impl Watch {
                 out.push(Event::ToolArguments { choice, index, fragment: call.arguments });
             } else {
                 state.stopped = true;
-                out.push(Event::Text { choice, text: told(&call.name, &decision) });
+                let text = (self.told)(&call.name, &decision);
+                out.push(Event::Text { choice, text });
             }
             self.decided.push((call.name, decision));
         }
     }
-}
-
-/// What stands in an answer in place of a call.
-fn told(name: &str, decision: &Decision) -> String {
-    let why: Vec<String> = decision.findings.iter().map(crate::Finding::sentence).collect();
-    let code = if decision.verdict == Verdict::Ask { "TG0002" } else { "TG0004" };
-    format!("[{code}: the call of {name} was not made: {}]", why.join("; "))
 }

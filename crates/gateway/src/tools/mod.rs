@@ -15,6 +15,7 @@ pub(crate) mod door;
 mod held;
 mod http;
 mod sessions;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +31,7 @@ use units::Labels;
 pub use catalog::{Listed, Standing, discover};
 pub use child::Child;
 pub use held::{Held, HeldState};
+pub use watch::ClientTools;
 
 /// The tools in force.
 #[derive(Default)]
@@ -37,6 +39,8 @@ pub struct Toolbox {
     pub servers: BTreeMap<Box<str>, Arc<ToolServer>>,
     /// By the names that clients see.
     pub declared: Declarations,
+    /// What clients run themselves.
+    pub clients: Vec<ClientTools>,
 }
 
 /// A party that runs tools.

@@ -98,6 +98,11 @@ impl Sessions {
         session.history.turn();
     }
 
+    /// What was endorsed in it.
+    pub fn approvals(&mut self, session: &str, now: Micros) -> Approvals {
+        self.open(session, now).approvals.clone()
+    }
+
     /// The most sensitive thing that it has read.
     pub fn sensitivity(&self, session: &str) -> Sensitivity {
         self.open.get(session).map(|s| s.history.sensitivity()).unwrap_or_default()

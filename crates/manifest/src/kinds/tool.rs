@@ -36,6 +36,8 @@ pub enum ToolUpstream {
     Mcp { url: String, allow_private: bool, key: Option<KeyFrom> },
     /// An MCP server as a child process. Only from a manifest.
     Command { program: String, arguments: Vec<String>, environment: Vec<(String, String)> },
+    /// Whoever asks runs them; the gate looks at the calls in answers.
+    Client,
     /// One HTTP function: arguments as the JSON body, the answer's body as the result.
     Function { url: String, allow_private: bool, key: Option<KeyFrom>, description: String, schema: String },
 }
@@ -72,14 +74,18 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Tool> {
 }
 
 fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
-    let given = ["mcp", "command", "function"].into_iter().filter(|k| fields.has(k)).count();
+    let given = ["mcp", "command", "function", "client"].into_iter().filter(|k| fields.has(k)).count();
     if given != 1 {
-        let hint = "write one of `mcp: { url }`, `command: [program, argument]` and `function: { url, description, schema }`";
+        let hint = "write one of `mcp: { url }`, `command: [program, argument]`, `function: { url, description, schema }` and `client: true`";
         fields.problems.missing("spec.mcp", fields.at, hint);
         fields.take("mcp");
         fields.take("command");
         fields.take("function");
+        fields.take("client");
         return None;
+    }
+    if fields.has("client") {
+        return fields.boolean("client").filter(|client| *client).map(|_| ToolUpstream::Client);
     }
     if let Some(mut mcp) = fields.open_map("mcp") {
         let allow_private = mcp.boolean("allowPrivate").unwrap_or(false);

@@ -1,0 +1,59 @@
+//! The calls in an answer for tools that the client runs itself.
+//!
+//! A `Tool` manifest with `client: true` says what such tools do. The gate has
+//! the whole conversation here, so its whole rule holds: a call that fails it
+//! does not reach the client, and a text in its place says why, with the id of
+//! the approval that would let it through.
+
+use std::sync::Arc;
+
+use toolgate::{Decision, Declarations, Effect, Finding, History, Verdict, Watch};
+
+use super::sessions::full;
+use crate::account::Account;
+
+/// Tools that clients of these teams run.
+pub struct ClientTools {
+    pub teams: Vec<String>,
+    pub declared: Declarations,
+}
+
+/// Who watches the answer to this request; `None` when it offers no declared
+/// tool that does anything.
+pub(crate) fn watch(account: &Account, request: &chat::Request) -> Option<Box<Watch>> {
+    let mut declared = Declarations::new();
+    let team = &account.principal.team_name;
+    for tools in account.snapshot.tools.clients.iter().filter(|c| c.teams.iter().any(|t| **t == **team)) {
+        tools.declared.iter().for_each(|(name, tool)| declared.insert(name, tool.clone()));
+    }
+    let acts = |name: &str| declared.get(name).is_some_and(|tool| tool.effect != Effect::None);
+    if !request.tools.iter().any(|tool| acts(&tool.name)) {
+        return None;
+    }
+    let history = History::read(&request.messages, &declared);
+    let session = full(account.principal.key, &account.session);
+    let approvals = account.gateway.tools.sessions().approvals(&session, account.at);
+    let gateway = Arc::clone(&account.gateway);
+    let (team, key) = (team.to_string(), account.principal.key_name.to_string());
+    let at = account.at;
+    let told = move |name: &str, decision: &Decision| {
+        let why: Vec<String> = decision.findings.iter().map(Finding::sentence).collect();
+        let why = why.join("; ");
+        if decision.verdict == Verdict::Block {
+            return format!("[TG0004: the call of {name} was blocked: {why}]");
+        }
+        let held = gateway.tools.desk().put(&session, &team, &key, name, decision, at);
+        format!("[TG0002: the call of {name} waits for approval {}: {why}]", held.id)
+    };
+    Some(Box::new(Watch::new(history, Arc::new(declared), approvals, at, Box::new(told))))
+}
+
+/// What a watch decided, in one line for the record.
+pub(crate) fn summary(watch: &Watch) -> String {
+    let one = |(name, decision): &(String, Decision)| {
+        let why: Vec<String> = decision.findings.iter().map(Finding::sentence).collect();
+        format!("{name}: {} {}", decision.verdict.name(), why.join("; "))
+    };
+    let all: Vec<String> = watch.decided().iter().map(one).collect();
+    all.join(" | ").chars().take(2000).collect()
+}
