@@ -423,7 +423,7 @@ fn a_call_in_an_answer_is_held_when_the_client_runs_the_tool() {
         assert!(passed.body.contains("tool_calls") && !passed.body.contains("TG0002"), "{passed:?}");
     }
     // And so does what a person endorsed, in that conversation.
-    let id = text.split(' ').nth(7).unwrap_or_default().trim_end_matches(':').to_owned();
+    let id = text.split(' ').nth(8).unwrap_or_default().trim_end_matches(':').to_owned();
     world.run(&["approval", "grant", &id]).exits(0);
     let passed = world.send(&ask("summarise my mail", false)).json();
     assert_eq!(passed["choices"][0]["finish_reason"], "tool_calls", "{passed}");
