@@ -4,6 +4,7 @@
 //! beside the checkout, never copied; a part whose material is absent says so
 //! and has no row.
 
+mod audit;
 mod gate;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct Options {
 type Part = fn(&Options, &Output, &mut Vec<Row>) -> Result<()>;
 
 /// One line per part, in alphabetic order.
-const PARTS: [(&str, Part); 1] = [("gate", gate::run)];
+const PARTS: [(&str, Part); 2] = [("audit", audit::run), ("gate", gate::run)];
 
 pub fn run(options: &Options, output: &Output) -> Result<()> {
     for name in &options.parts {
