@@ -3,7 +3,7 @@
 //!
 //! A file on the host and no manifest: whom to believe about everybody is not
 //! for a key of the control API to change, however many rights it has (decision
-//! 012). It is TOML, as our other tables are, and read as strictly as manifests.
+//! 016). It is TOML, as our other tables are, and read as strictly as manifests.
 
 use std::collections::BTreeSet;
 

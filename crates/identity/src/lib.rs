@@ -6,7 +6,7 @@
 //! addresses and bodies that this crate names.
 //!
 //! Tokens are verified here on `ring`, which the TLS stack brings anyway, rather
-//! than by a JWT library: decision 012 says which were looked at and why not.
+//! than by a JWT library: decision 016 says which were looked at and why not.
 //! The algorithms are a closed list of signatures by public keys. There is no
 //! HMAC and no `none` in it, so that neither can be asked for by a token.
 
