@@ -301,6 +301,17 @@ impl KeyRing {
         }
     }
 
+    /// Gives many tenants a key at once: one by one each would write the file.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, teams: impl Iterator<Item = TeamId>) -> Result<(), Error> {
+        let changing = self.changing();
+        let mut state = State::clone(&self.state());
+        for team in teams {
+            state.add(Owner::Team(team), Purpose::Kv.name(), 1, &SecretKey::random())?;
+        }
+        self.put(&changing, state)
+    }
+
     fn state(&self) -> Arc<State> {
         Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }

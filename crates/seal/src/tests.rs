@@ -115,7 +115,7 @@ fn a_missing_key_is_never_replaced_by_a_new_one() {
     assert!(!dir.path().join(MASTER_FILE).exists());
 }
 
-/// Run it with `--release -- --ignored --nocapture`; the figures are in docs/benchmarks.md.
+/// `cargo test -p seal -- --ignored --nocapture ten_thousand`; the figures are in docs/benchmarks.md.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]
@@ -125,12 +125,10 @@ fn what_ten_thousand_tenants_cost() {
     let at = std::time::Instant::now();
     let team = |n: u32| {
         let mut random = [0; 10];
-        random[..4].copy_from_slice(&n.to_be_bytes());
+        random[4..8].copy_from_slice(&n.to_be_bytes());
         TeamId(Uuid7::new(Micros(1_000_000), random))
     };
-    for n in 0..10_000 {
-        done(ring.tenant(team(n)).key(Purpose::Kv));
-    }
+    done(ring.fill((0..10_000).map(team)));
     println!("made 10,000: {:?}", at.elapsed());
     let time = |what: &str, work: &dyn Fn()| {
         let mut times: Vec<_> = (0..11)
