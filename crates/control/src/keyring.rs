@@ -57,7 +57,7 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
         plane.change(&revoked)?;
     }
     let copies = plane.keys.shred(team.id, call.now).map_err(|e| e.report())?;
-    leaf_of_erasure(call, &team, &copies);
+    log_erasure(call, &team, &copies);
     let at = plane.keys.tenants().into_iter().find(|t| t.team == team.id).and_then(|t| t.gone);
     let (copies, because) = match copies {
         Copies::Dead => (api::Copies::Dead, None),
@@ -74,9 +74,9 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
     })
 }
 
-/// The tombstone: where the audit log gets its leaf of an erasure. Until
-/// operations of the control plane have leaves, a line of the log says it.
-fn leaf_of_erasure(call: &Call, team: &Team, copies: &Copies) {
+/// The tombstone is the leaf that `audit::decided` made durable before this
+/// operation began; what became of copies is known only now, and goes to the log.
+fn log_erasure(call: &Call, team: &Team, copies: &Copies) {
     let copies = match copies {
         Copies::Dead => "dead",
         Copies::Alive => "alive",

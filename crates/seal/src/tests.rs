@@ -115,7 +115,7 @@ fn a_missing_key_is_never_replaced_by_a_new_one() {
     assert!(!dir.path().join(MASTER_FILE).exists());
 }
 
-/// `cargo test -p seal -- --ignored --nocapture ten_thousand`; the figures are in docs/benchmarks.md.
+/// The figures, and how they were measured, are in docs/benchmarks.md.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]
