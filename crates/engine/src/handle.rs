@@ -21,6 +21,7 @@ use crate::pairing::Pairing;
 use crate::parse::Splitter;
 use crate::prompt::{Prompt, Prompter, SamplingDefaults, sampling};
 use crate::template::Template;
+use crate::threads::Threads;
 use crate::worker::{Board, Command, Delivery, Link, READ_AHEAD, Submission, Worker, clock, wake};
 use crate::{Error, load};
 
@@ -276,6 +277,7 @@ impl Engine {
             embedder,
             deliveries: Default::default(),
             embeds: VecDeque::new(),
+            threads: Threads::new(options.threads),
         };
         let thread = std::thread::Builder::new()
             .name("engine".into())

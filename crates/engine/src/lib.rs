@@ -23,6 +23,7 @@ mod parse;
 mod prompt;
 mod structured;
 mod template;
+mod threads;
 mod vectors;
 mod worker;
 

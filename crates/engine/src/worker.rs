@@ -22,6 +22,7 @@ use units::Micros;
 use crate::disk::Disk;
 use crate::llama::{Embedder, LlamaKernel};
 use crate::parse::Splitter;
+use crate::threads::{self, Threads};
 use crate::{Error, Stats};
 
 /// Events a reader may be behind: 64 tokens are about a second of one stream.
@@ -135,6 +136,7 @@ pub(crate) struct Worker {
     pub deliveries: BTreeMap<JobId, Delivery>,
     pub embeds: VecDeque<EmbedJob>,
     pub disk: Option<Disk>,
+    pub threads: Threads,
 }
 
 /// Tells the board when the thread is no more, however it ends.
@@ -164,6 +166,8 @@ impl Worker {
             self.board.step_since.store(0, Ordering::Release);
             let us = start.elapsed().as_micros() as u64;
             self.scheduler.learn(&step, us);
+            // As many as there are cores to be had.
+            self.kernel.set_threads(self.threads.after(us, threads::waited_us));
             for output in outputs.drain(..) {
                 self.hand_out(output);
             }

@@ -69,6 +69,7 @@ pub(crate) struct LlamaKernel {
     /// Adapter `n` of the scheduler is the `n - 1`th.
     adapters: Vec<Adapter>,
     adapted: u32,
+    threads: u32,
     /// Freed after the context.
     model: Arc<Model>,
 }
@@ -193,6 +194,7 @@ impl LlamaKernel {
             question,
             adapters: Vec::new(),
             adapted: 0,
+            threads: options.threads,
             model,
         })
     }
@@ -270,6 +272,16 @@ impl LlamaKernel {
         kept.extend_from_slice(self.logits_of_call(index));
         self.kept = kept;
         Place::Kept(from)
+    }
+
+    /// Computes the following steps with so many threads.
+    pub(crate) fn set_threads(&mut self, threads: u32) {
+        if threads == self.threads {
+            return;
+        }
+        self.threads = threads;
+        // SAFETY: the context is valid, and nothing computes between steps.
+        unsafe { sys::llama_set_n_threads(self.ctx.as_ptr(), threads as i32, threads as i32) }
     }
 
     fn memory(&self) -> sys::llama_memory_t {
