@@ -53,12 +53,6 @@ pub fn observe(models: &Models, metrics: &EngineMetrics) {
         for (right, tokens) in [("true", stats.guessed_right), ("false", wrong)] {
             raise(&metrics.guessed_tokens, &[&name, right], tokens);
         }
-        for (tenant, standing) in engine.tenants() {
-            // As the gateway made it: the team's id.
-            let team = units::Uuid7::from_bytes(tenant.0.to_be_bytes()).to_string();
-            set(&metrics.team_requests, &[&name, &team], u64::from(standing.jobs));
-            raise(&metrics.team_served, &[&name, &team], standing.served);
-        }
         let cost = stats.step_time;
         let attention = [("context", cost.context_us), ("tiled", cost.tiled_us)];
         for (part, us) in [("step", cost.base_us), ("row", cost.row_us)].into_iter().chain(attention) {

@@ -123,18 +123,3 @@ fn trap_x7_a_declared_model_that_is_no_model_harms_nobody_else() {
     assert!(metrics.status == 200 && metrics.body.contains("bedplate_"), "{metrics:?}");
     world.is_sound();
 }
-
-#[test]
-fn the_metrics_tell_the_queue_by_team() {
-    let Some(binary) = binary() else { return };
-    let world = Setup::new(binary).with_engine().begin();
-    let key = world.team("search");
-    assert_eq!(world.send(&world.chat(&key, MODEL, false)).status, 200);
-    let metrics = world.api("GET", "/metrics", &Value::Null).body;
-    let line = |name: &str| {
-        let found = metrics.lines().find(|l| l.starts_with(name) && l.contains("team=\""));
-        found.unwrap_or_else(|| panic!("{name} is absent:\n{metrics}")).to_owned()
-    };
-    assert!(line("bedplate_engine_team_requests").ends_with(" 0"));
-    assert!(!line("bedplate_engine_team_served_tokens_total").ends_with(" 0"));
-}

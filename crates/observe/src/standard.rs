@@ -153,10 +153,6 @@ pub struct EngineMetrics {
     /// What a step costs, in microseconds, by model and part: the step, each row,
     /// each thousand tokens attended to.
     pub step_cost: Family<Gauge>,
-    /// Requests waiting or running, by model and team.
-    pub team_requests: Family<Gauge>,
-    /// What the model has done for a team, in prompt tokens: what turns are taken by.
-    pub team_served: Family<Counter>,
     /// By counter (`package-0`, `gpu-0`): all of the machine, in microjoules.
     pub energy: Family<Counter>,
     /// By model: its share of that by the time it computed, in microjoules.
@@ -228,18 +224,6 @@ impl EngineMetrics {
                 "Learned cost of a step: of any step, of each row, of each thousand tokens attended to, a row at a time or in tiles.",
                 1,
                 &["model_name", "part"],
-            ),
-            team_requests: r.gauges(
-                "bedplate_engine_team_requests",
-                "Requests waiting or running, by team.",
-                1,
-                &["model_name", "team"],
-            ),
-            team_served: r.counters(
-                "bedplate_engine_team_served_tokens_total",
-                "Service of a team, in prompt tokens: a written one counts twice, a reused one nothing.",
-                1,
-                &["model_name", "team"],
             ),
             energy: r.counters(
                 "bedplate_energy_joules_total",
