@@ -19,10 +19,11 @@ pub const ATTACKS: [(&str, &str); 9] = [
 ];
 
 /// Harmless texts; `hard` ones use the words of attacks.
-pub const BENIGN: [(&str, &str); 4] = [
+pub const BENIGN: [(&str, &str); 5] = [
     ("delicate", include_str!("../corpus/benign/delicate.txt")),
     ("documents", include_str!("../corpus/benign/documents.txt")),
     ("hard", include_str!("../corpus/benign/hard.txt")),
+    ("prose", include_str!("../corpus/benign/prose.txt")),
     ("requests", include_str!("../corpus/benign/requests.txt")),
 ];
 
@@ -50,7 +51,8 @@ impl Corpus {
                 parts.push((self.benign_line(None)?, false));
             }
         }
-        for _ in 0..=self.chance.below(5) {
+        let most = if self.chance.one_in(4) { 14 } else { 5 };
+        for _ in 0..=self.chance.below(most) {
             let from =
                 if self.chance.one_in(4) && !others.is_empty() { *self.chance.pick(others) } else { family };
             parts.push((self.line(&ATTACKS, from)?, true));
@@ -66,6 +68,7 @@ impl Corpus {
         let most = if kind == "documents" { 8 } else { 4 };
         let mut parts = vec![(self.benign_line(Some(kind))?, false)];
         if self.chance.one_in(2) {
+            let most = if self.chance.one_in(5) { 3 * most } else { most };
             for _ in 0..self.chance.below(most) {
                 let kind = if self.chance.one_in(3) { None } else { Some(kind) };
                 parts.push((self.benign_line(kind)?, false));

@@ -60,10 +60,11 @@ pub fn expand(template: &str, lists: &Lists, chance: &mut Chance) -> Result<Stri
             rest = after;
         } else {
             let name = rest[at + 1..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
-            match lists.get(name) {
+            // An address, not a list.
+            let is_address = name.is_empty() || out.ends_with(char::is_alphanumeric);
+            match lists.get(name).filter(|_| !is_address) {
                 Some(words) => out.push_str(chance.pick(words.as_slice()).as_str()),
-                // An address, not a list.
-                None if name.is_empty() || rest[..at].ends_with(|c: char| c.is_alphanumeric()) => {
+                None if is_address => {
                     out.push('@');
                     out.push_str(name);
                 }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use guards::injection::features::{self, BUCKETS};
 use guards::injection::model::{Model, share, sigmoid};
-use guards::injection::normal;
+use guards::injection::{self, normal};
 
 use crate::corpus::{ATTACKS, BENIGN, Corpus, Part};
 use crate::grammar::Chance;
@@ -18,14 +18,16 @@ pub struct Example {
 const SEED: u64 = 4;
 /// Texts of each family of attacks, and of each kind of harmless text.
 const ATTACK_TEXTS: usize = 2500;
-const BENIGN_TEXTS: usize = 9000;
-const EPOCHS: usize = 6;
+const BENIGN_TEXTS: usize = 12000;
+/// One attack in so many is also given with its words shuffled, as harmless.
+const SHUFFLED: usize = 1;
+const EPOCHS: usize = 10;
 const RATE: f32 = 0.6;
 /// How much weights shrink at each touch: words that only one template has must
 /// not decide.
-const SHRINK: f32 = 4e-5;
+const SHRINK: f32 = 1e-5;
 /// A false alarm counts so many times a miss.
-const FALSE_ALARM: f32 = 1.5;
+const FALSE_ALARM: f32 = 1.0;
 
 /// The windows of a text: those mostly of an attack, and those that hold none.
 pub fn windows(parts: &[Part]) -> Vec<Example> {
@@ -42,28 +44,54 @@ pub fn windows(parts: &[Part]) -> Vec<Example> {
     let plain = normal::words(&text);
     let hostile = |w: &normal::Word| attacks.iter().any(|a| a.contains(&(w.start as usize)));
     features::windows(plain.words.len())
+        .chain(features::wide(plain.words.len()))
         .filter_map(|window| {
             let words = &plain.words[window];
             let count = words.iter().filter(|w| hostile(w)).count();
             // What is neither one nor the other teaches nothing.
-            let attack = count >= 12 || count * 3 >= words.len();
+            let attack = count * 3 >= words.len() || words.len() <= features::WINDOW && count >= 12;
             (attack || count == 0).then(|| Example { features: features::of(words).hashes, attack })
         })
         .collect()
 }
 
+/// A text with one word in six gone: what is learnt must not hang on every word.
+fn worn(parts: &[Part], chance: &mut Chance) -> Vec<Part> {
+    let mut wear = |text: &str| -> String {
+        let words: Vec<&str> = text.split_whitespace().filter(|_| !chance.one_in(6)).collect();
+        words.join(" ")
+    };
+    parts.iter().map(|(text, attack)| (wear(text), *attack)).collect()
+}
+
+/// The words of a text in any order: the same words, and no attack. So that the
+/// model learns which words stand together, and not which topics attacks have.
+fn shuffled(parts: &[Part], chance: &mut Chance) -> Vec<Part> {
+    let mut words: Vec<&str> = parts.iter().flat_map(|(p, _)| p.split_whitespace()).collect();
+    for at in (1..words.len()).rev() {
+        words.swap(at, chance.below(at + 1));
+    }
+    vec![(words.join(" "), false)]
+}
+
 /// Examples of every family but one, and of every kind of harmless text.
-pub fn examples(seed: u64, without: Option<&str>, scale: usize) -> Result<Vec<Example>> {
+pub fn examples(seed: u64, without: Option<&str>) -> Result<Vec<Example>> {
     let mut corpus = Corpus::new(seed)?;
+    let mut chance = Chance::new(seed + 2);
     let mut all = Vec::new();
     let families: Vec<&str> = ATTACKS.iter().map(|(n, _)| *n).filter(|n| Some(*n) != without).collect();
     for family in &families {
-        for _ in 0..ATTACK_TEXTS / scale {
-            all.extend(windows(&corpus.attack(family, &families)?));
+        for _ in 0..ATTACK_TEXTS {
+            let parts = corpus.attack(family, &families)?;
+            all.extend(windows(&parts));
+            all.extend(windows(&worn(&parts, &mut chance)));
+            if chance.one_in(SHUFFLED) {
+                all.extend(windows(&shuffled(&parts, &mut chance)));
+            }
         }
     }
     for (kind, _) in BENIGN {
-        for _ in 0..BENIGN_TEXTS / scale {
+        for _ in 0..BENIGN_TEXTS {
             all.extend(windows(&corpus.benign(kind)?));
         }
     }
@@ -71,7 +99,7 @@ pub fn examples(seed: u64, without: Option<&str>, scale: usize) -> Result<Vec<Ex
 }
 
 pub fn train(without: Option<&str>) -> Result<Model> {
-    let mut examples = examples(SEED, without, 1)?;
+    let mut examples = examples(SEED, without)?;
     let mut chance = Chance::new(SEED + 1);
     let (mut weights, mut bias) = (vec![0f32; BUCKETS], -1f32);
     for epoch in 0..EPOCHS {
@@ -95,14 +123,11 @@ pub fn train(without: Option<&str>) -> Result<Model> {
     Ok(Model::quantised(&weights, bias))
 }
 
-/// Share of a family's texts in which some window reaches one half, and the same
-/// of harmless texts, both from another seed.
+/// Share of texts that the sensor with these weights would flag.
 pub fn found(model: &Model, parts: &[Vec<Part>]) -> f64 {
     let hit = |parts: &&Vec<Part>| {
         let text: Vec<&str> = parts.iter().map(|(p, _)| p.as_str()).collect();
-        let plain = normal::words(&text.join(" "));
-        features::windows(plain.words.len())
-            .any(|w| model.score(&features::of(&plain.words[w]).hashes) >= 0.5)
+        injection::sense_with(model, &text.join(" ")).score >= 0.5
     };
     parts.iter().filter(hit).count() as f64 / parts.len().max(1) as f64
 }

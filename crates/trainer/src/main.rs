@@ -92,6 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_weights_that_are_built_in_are_what_the_training_makes() {
+        let there = std::fs::read(weights()).unwrap();
+        assert!(there == learn::train(None).unwrap().write(), "run `cargo xtask train injection`");
+    }
+
+    #[test]
     fn every_template_expands() {
         let mut corpus = Corpus::new(9).unwrap();
         for (family, _) in ATTACKS {

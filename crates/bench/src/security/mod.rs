@@ -5,6 +5,7 @@
 //! and has no row.
 
 mod audit;
+mod detectors;
 mod gate;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub struct Options {
 type Part = fn(&Options, &Output, &mut Vec<Row>) -> Result<()>;
 
 /// One line per part, in alphabetic order.
-const PARTS: [(&str, Part); 2] = [("audit", audit::run), ("gate", gate::run)];
+const PARTS: [(&str, Part); 3] = [("audit", audit::run), ("detectors", detectors::run), ("gate", gate::run)];
 
 pub fn run(options: &Options, output: &Output) -> Result<()> {
     for name in &options.parts {

@@ -9,13 +9,23 @@ pub const BUCKETS: usize = 1 << 15;
 /// Words of a window: a short paragraph. Longer ones drown an order in its
 /// surroundings, shorter ones lose what makes a persona one.
 pub const WINDOW: usize = 64;
-const STRIDE: usize = 32;
+/// Words of a wide window: a page, over which a persona is described.
+pub const WIDE: usize = 256;
 
 /// Windows over so many words: half overlapping, the last at the end.
 pub fn windows(words: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let last = words.saturating_sub(WINDOW);
-    let starts = (0..last.div_ceil(STRIDE)).map(|i| i * STRIDE).chain((words > 0).then_some(last));
-    starts.map(move |start| start..(start + WINDOW).min(words))
+    over(words, WINDOW)
+}
+
+/// Wide windows; none over a text that is little more than one window.
+pub fn wide(words: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    over(if words > WINDOW * 3 / 2 { words } else { 0 }, WIDE)
+}
+
+fn over(words: usize, width: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let (last, stride) = (words.saturating_sub(width), width / 2);
+    let starts = (0..last.div_ceil(stride)).map(move |i| i * stride).chain((words > 0).then_some(last));
+    starts.map(move |start| start..(start + width).min(words))
 }
 
 /// The features of one window.

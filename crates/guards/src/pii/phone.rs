@@ -17,9 +17,15 @@ pub(super) fn rules() -> Vec<(&'static str, Rule)> {
         ),
         // 07700 900 123, 01 23 45 67 89: a trunk zero and groups
         (r"\b0[0-9]{1,4}(?:[ -][0-9]{2,4}){2,4}", rule("trunk-zero", is_grouped)),
+        (r"\b0[0-9]{1,4}[ -][0-9]{5,8}", rule("trunk-zero-pair", is_grouped)),
         // (99) 645-791, (0)20 7946 0000
         (r"\([0-9]{1,5}\) ?[0-9]{2,5}(?:[ -][0-9]{2,5}){1,3}", rule("area-code", is_grouped)),
         (r"[(]?\b[0-9](?:[ ./()-]{0,2}[0-9]){5,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?", rule("said", is_said)),
+        // 467 3395 office, 467 3395-Fax
+        (
+            r"(?i)[(]?\b[0-9](?:[ ./()-]{0,2}[0-9]){5,13}(?: |-| - | \()(?:office|fax|mobile|cell|home|work|phone|tel|landline)\b",
+            rule("labelled", is_labelled),
+        ),
     ]
 }
 
@@ -41,12 +47,16 @@ fn is_international(sight: &Sight<'_>) -> bool {
 
 fn is_grouped(sight: &Sight<'_>) -> bool {
     let count = digits(sight.text).len();
-    let more = sight.next.is_some_and(|b| b == b'-' || b == b':');
+    let more = sight.next == Some(b':');
     is_whole(sight) && !more && (8..=12).contains(&count)
 }
 
 /// Words that stand before a telephone number, in the languages of most traffic.
-const WORDS: [&str; 46] = [
+const WORDS: [&str; 50] = [
+    "answering",
+    "dialed",
+    "message",
+    "messages",
     "phone",
     "telephone",
     "tel",
@@ -94,6 +104,10 @@ const WORDS: [&str; 46] = [
     "телефон",
     "電話",
 ];
+
+fn is_labelled(sight: &Sight<'_>) -> bool {
+    (7..=14).contains(&digits(sight.text).len()) && is_whole(sight)
+}
 
 fn is_said(sight: &Sight<'_>) -> bool {
     let count = digits(sight.text).len();
