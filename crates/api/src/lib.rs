@@ -16,6 +16,7 @@ mod keyring;
 mod manifests;
 mod money;
 mod openapi;
+mod policies;
 mod records;
 mod routes;
 mod secret;
@@ -34,6 +35,10 @@ pub use money::{
     Budget, BudgetKind, BudgetScope, CostBy, CostReport, CostRow, CreateBudget, LedgerCheck, Period,
 };
 pub use openapi::openapi;
+pub use policies::{
+    Policies, PolicyAnswer, PolicyCase, PolicyChange, PolicyQuestion, PolicyReplay, PolicySummary,
+    PolicyTestReport,
+};
 pub use records::{Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, Step, Tokens};
 pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;

@@ -6,11 +6,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog,
-    AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
-    Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Provider, Record, RecordSummary, RotateKey,
-    RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User,
-    Whoami,
+    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +39,7 @@ pub enum Action {
     ReadBudgets,
     WriteBudgets,
     ReadModels,
+    ReadPolicies,
     ReadProviders,
     WriteProviders,
     ReadRecords,
@@ -76,6 +73,7 @@ impl Action {
             Action::ReadBudgets => "budgets:read",
             Action::WriteBudgets => "budgets:write",
             Action::ReadModels => "models:read",
+            Action::ReadPolicies => "policies:read",
             Action::ReadProviders => "providers:read",
             Action::WriteProviders => "providers:write",
             Action::ReadRecords => "records:read",
@@ -188,6 +186,8 @@ const PRUNE: &[Query] = &[query(
     false,
     "`true` also deletes declared objects of the same kinds that the body leaves out",
 )];
+const SCHEMA: &[Query] = &[query("schema", false, "`true` also shows what policies can speak about")];
+const LAST: &[Query] = &[query("last", false, "the last so many requests, 1 to 1,000; 1,000 unless told")];
 const LIMIT: &[Query] =
     &[query("limit", false, "at most this many, the newest first; 50 unless told, 1,000 at most")];
 const LEAVES: &[Query] = &[
@@ -246,6 +246,14 @@ pub const ROUTES: &[Route] = &[
     get("list_models", "/api/v1/models", Action::ReadModels, "Models with their targets and prices", json::<List<Model>>()),
     Route { method: Method::Post, request: Body::Yaml, query: PRUNE,
         ..get("plan", "/api/v1/plan", Action::ReadManifests, "What applying these manifests would change", json::<Plan>()) },
+    Route { query: SCHEMA,
+        ..get("list_policies", "/api/v1/policies", Action::ReadPolicies, "The policies that are in force", json::<Policies>()) },
+    Route { method: Method::Post, request: json::<PolicyQuestion>(),
+        ..get("explain_policy", "/api/v1/policies/explain", Action::ReadPolicies, "What the policies in force say to a question", json::<PolicyAnswer>()) },
+    Route { method: Method::Post, request: Body::Yaml, query: LAST,
+        ..get("replay_policies", "/api/v1/policies/replay", Action::ReadPolicies, "What these policies would have decided about the last requests", json::<PolicyReplay>()) },
+    Route { method: Method::Post, request: Body::Yaml,
+        ..get("test_policies", "/api/v1/policies/test", Action::ReadPolicies, "Run the cases beside these policies and those in force", json::<PolicyTestReport>()) },
     get("list_providers", "/api/v1/providers", Action::ReadProviders, "Providers, declared and in the catalogue", json::<List<Provider>>()),
     Route { method: Method::Put, request: json::<SetProviderKey>(),
         ..get("set_provider_key", "/api/v1/providers/{name}/key", Action::WriteProviders, "Keep a provider's key in the encrypted store", json::<Provider>()) },

@@ -23,8 +23,8 @@ use store::{State, Store};
 use units::{Labels, Micros, Usd};
 
 use crate::engines::{self, GUIDE};
-use crate::labels;
 use crate::shields::Shields;
+use crate::{labels, policies};
 
 /// What assembling needs beside the declared state.
 pub struct Parts<'a> {
@@ -38,6 +38,10 @@ pub struct Parts<'a> {
     pub with_engine: bool,
     /// Health by target name, which outlives snapshots.
     pub health: &'a Mutex<HashMap<Arc<str>, Arc<Mutex<Breaker>>>>,
+    /// The policy set of before, which stays while no policy changes.
+    pub policies: &'a policies::Compiled,
+    /// `false`: no declared policy is in force (`serve --without-policies`).
+    pub with_policies: bool,
     pub now: Micros,
 }
 
@@ -103,7 +107,9 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
     let tools = crate::tools::toolbox(parts.store, &documents, &mut problems);
     let directory = Directory::new(state, parts.pepper);
     let team_labels = labels::of_teams(state, &documents);
-    (Snapshot { generation: state.generation, directory, routes, prices, team_labels, tools }, problems)
+    let world = policies::world(state, &documents, &routes, &mut problems);
+    let policies = policies::set(parts.policies, &documents, parts.with_policies, &mut problems);
+    (Snapshot { generation: state.generation, directory, routes, prices, policies, world, team_labels, tools }, problems)
 }
 
 /// A feature is its model's route under its own name.

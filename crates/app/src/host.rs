@@ -9,13 +9,14 @@ use gateway::models::{Config, Models, Readiness};
 use gateway::{Gateway, Place};
 use ledger::BudgetStatus;
 use observe::Counter;
-use policy::{Denied, Pepper, Principal};
+use policy::{Denied, Pepper, PolicySet, Principal, World};
 use report::Report;
 use routing::Breaker;
 use store::{Entry, KeyVersion, SpendQuery, Store};
 use units::{AttemptId, Day, Micros, Usd};
 
 use crate::assemble::{self, Parts};
+use crate::policies;
 
 pub struct Process {
     pub data: PathBuf,
@@ -24,6 +25,8 @@ pub struct Process {
     pub models: Models,
     engine_memory: u64,
     pub with_engine: bool,
+    with_policies: bool,
+    policies: policies::Compiled,
     pub roles: Vec<&'static str>,
     pub started: Micros,
     pub requests: Counter,
@@ -39,6 +42,7 @@ pub struct Beginning {
     pub store: Arc<dyn Store>,
     pub pepper: Pepper,
     pub with_engine: bool,
+    pub with_policies: bool,
     pub engine: Config,
     pub roles: Vec<&'static str>,
     pub requests: Counter,
@@ -61,6 +65,8 @@ impl Process {
             },
             engine_memory,
             with_engine: b.with_engine,
+            with_policies: b.with_policies,
+            policies: policies::Compiled::default(),
             roles: b.roles,
             started: runtime::clock::now(),
             requests: b.requests,
@@ -81,6 +87,8 @@ impl Process {
             engine_memory: self.engine_memory,
             with_engine: self.with_engine,
             health: &self.health,
+            policies: &self.policies,
+            with_policies: self.with_policies,
             now: runtime::clock::now(),
         };
         let (snapshot, problems) = assemble::snapshot(&parts, &state);
@@ -180,6 +188,11 @@ impl control::Host for Process {
     ) -> Result<api::Approval, Report> {
         let gateway = self.gateway().expect("the control plane serves after the gateway stands");
         gateway.tools.answer(id, granted, until, now).map(crate::tools::held)
+    }
+
+    fn policies(&self) -> Option<(Arc<PolicySet>, Arc<World>)> {
+        let snapshot = self.gateway()?.snapshot.load();
+        Some((Arc::clone(&snapshot.policies), Arc::clone(&snapshot.world)))
     }
 
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus> {

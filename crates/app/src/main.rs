@@ -14,6 +14,7 @@ mod labels;
 mod listen;
 mod log;
 mod pages;
+mod policies;
 mod serve;
 mod shields;
 mod signin;

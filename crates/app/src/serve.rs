@@ -63,6 +63,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         store: Arc::clone(&store),
         pepper: pepper(),
         with_engine: has(Role::Engine),
+        with_policies: !args.without_policies,
         engine: gateway::models::Config {
             budget_bytes: args.engine_memory.unwrap_or_else(engines::memory_default),
             swap_wait: Duration::from_secs(args.engine_swap_wait),
@@ -83,6 +84,9 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         roles: Role::ALL.into_iter().filter(|r| has(*r)).map(Role::name).collect(),
         requests,
     });
+    if args.without_policies {
+        observe::warn!("policies.off", why = "--without-policies: no declared Policy is in force");
+    }
     let (signer, salts) = log::keys(&*store).map_err(|r| vec![r])?;
     let audit = Arc::new(audit::Shared::open(Arc::clone(&store), signer));
     let plane = Arc::new(Plane {

@@ -81,6 +81,9 @@ pub enum Top {
     /// Providers: who serves models, and their keys.
     #[command(subcommand)]
     Provider(Provider),
+    /// Policies: which are in force, what they say, and what others would have said.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Tools that agents may call: list, approve, quarantine.
     #[command(subcommand)]
     Tool(Tool),
@@ -168,6 +171,9 @@ pub struct Serve {
     /// Disk for the same, encrypted, which survives a restart; 0 for none.
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse_or_none, default_value = "4GiB", env = "BEDPLATE_KV_DISK")]
     pub kv_disk: u64,
+    /// Put no declared Policy in force: the way back when one of them locks everybody out.
+    #[arg(long)]
+    pub without_policies: bool,
     /// Who keeps the master key. What each needs comes from the environment: see `bedplate help keys`.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,
@@ -754,4 +760,58 @@ pub struct Doctor {
 pub struct Completions {
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// The policies that are in force, and the set's hash.
+    List {
+        /// Also print what policies can speak about, in Cedar's notation for schemas.
+        #[arg(long)]
+        schema: bool,
+    },
+    /// Run the cases beside policies, without putting them in force (exit 1: one failed).
+    Test {
+        /// Files or folders of manifests; - for standard input.
+        #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// What the policies in force say to a question, and which of them decide.
+    Explain(PolicyExplain),
+    /// What policies would have decided about the last requests (exit 2: something would change).
+    Replay {
+        /// Files or folders of manifests; - for standard input.
+        #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
+        files: Vec<PathBuf>,
+        /// How many of the last requests, at most 1,000.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        last: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyExplain {
+    /// Who asks: a key's id, or team/name.
+    #[arg(long, required_unless_present = "team")]
+    pub key: Option<String>,
+    /// Any key of this team, when no key is named.
+    #[arg(long)]
+    pub team: Option<String>,
+    #[arg(long)]
+    pub model: Option<String>,
+    /// invoke, embed, retrieve, call_tool, admin_write... [default: invoke]
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Of the data: confidential eu.
+    #[arg(long)]
+    pub labels: Option<String>,
+    /// The user that an agent acts for.
+    #[arg(long, value_name = "USER")]
+    pub on_behalf_of: Option<String>,
+    /// What the injection sensor would say, 0 to 100.
+    #[arg(long, value_name = "SCORE")]
+    pub injection_score: Option<u16>,
+    /// A kind of personal data that would be found; may be given again.
+    #[arg(long = "pii", value_name = "KIND")]
+    pub pii_types: Vec<String>,
 }

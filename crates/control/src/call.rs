@@ -5,13 +5,13 @@ use std::sync::Arc;
 use api::{Action, ErrorBody, ErrorResponse, Route};
 use net::server::{Request, Response};
 use net::{HeaderValue, StatusCode, header, percent_decode};
-use policy::Principal;
+use policy::{Act, Principal};
 use report::{Report, Retry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use units::Micros;
 
-use crate::{Plane, access, audit, declare, elevate, keyring, money, records, show, tools};
+use crate::{Plane, access, audit, declare, elevate, keyring, money, policies, records, show, tools};
 
 /// Manifests are the largest bodies here.
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
@@ -113,7 +113,9 @@ async fn prepare(plane: &Plane, request: Request, who: Result<Principal, Report>
     };
     let now = runtime::clock::now();
     let principal = who?;
-    if let Err(report) = allows_any(&principal, required(route.action)) {
+    if let Err(report) = allows_any(&principal, required(route.action))
+        .and_then(|()| policies::allows(plane, &principal, act(route.action)))
+    {
         if is_event(route) {
             audit::refused(plane, &principal, route, params.join("/"), now);
         }
@@ -148,7 +150,7 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadKeyring => &[ReadAccess],
         Action::WriteKeyring => &[ManagePolicy],
         Action::ReadModels => &[ReadModels],
-        Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
+        Action::ReadPolicies | Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
         Action::WriteProviders => &[Deploy],
         Action::ReadRecords => &[ReadOwnRecords],
         // The whole log to an auditor, to others what their own records say too.
@@ -177,6 +179,16 @@ fn allows_any(principal: &Principal, actions: &[policy::Action]) -> Result<(), R
         }
     }
     refusal.map_or(Ok(()), |denied| Err(denied.report()))
+}
+
+/// The same, as policies name it. Applying a Policy takes more: `declare` asks.
+fn act(action: Action) -> Act {
+    match action {
+        Action::WriteKeys => Act::AdminKeys,
+        Action::ReadRecords => Act::AdminRecords,
+        action if action.writes() => Act::AdminWrite,
+        _ => Act::AdminRead,
+    }
 }
 
 /// One line per operation, in the order of the route table.
@@ -210,6 +222,10 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "list_manifests" => declare::list(plane, call),
         "list_models" => json(&api::List::from(plane.host.models())),
         "plan" => declare::plan(plane, call),
+        "list_policies" => policies::list(plane, call),
+        "explain_policy" => policies::explain(plane, call),
+        "replay_policies" => policies::replay(plane, call),
+        "test_policies" => policies::test(plane, call),
         "list_providers" => show::providers(plane, call),
         "set_provider_key" => show::set_provider_key(plane, call),
         "list_records" => records::list(plane, call),

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use manifest::{Action, Document, Kind, Known, Place, Scope as Declared, Spec};
-use policy::Principal;
+use policy::{Act, Principal};
 use report::Report;
 use store::{Budget, BudgetKind, Change, ManifestRow, Period, PriceRow, Scope, State, Team};
 use units::{BudgetId, Micros, OrgId, PicoRate, TeamId};
 
 use crate::access::find_key;
 use crate::call::{Call, Outcome, Refusal, json};
-use crate::{Plane, missing};
+use crate::{Plane, missing, policies};
 
 pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {
     let rows = plane.state()?.manifests;
@@ -23,7 +23,7 @@ pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {
 
 pub(crate) fn plan(plane: &Plane, call: &Call) -> Outcome {
     let state = plane.state()?;
-    let (plan, _) = compare(&state, call.text()?, prune(call)?)?;
+    let (plan, _) = compare(plane, &state, call.text()?, prune(call)?)?;
     json(&show(&plan, state.generation, false))
 }
 
@@ -62,9 +62,12 @@ fn apply_text(
     now: Micros,
 ) -> Result<(manifest::Plan, u64), Refusal> {
     let state = plane.state()?;
-    let (plan, desired) = compare(&state, text, prune)?;
+    let (plan, desired) = compare(plane, &state, text, prune)?;
     if let Some(who) = who {
         may_change(who, &plan)?;
+        if touches_policies(&plan) {
+            policies::allows(plane, who, Act::AdminPolicies)?;
+        }
     }
     if plan.changed() {
         let changes = changes(&state, &plan, &desired, org, now)?;
@@ -90,24 +93,47 @@ fn required(kind: Kind) -> policy::Action {
     match kind {
         Kind::Provider | Kind::Model | Kind::Feature => policy::Action::Deploy,
         // What a tool is trusted with decides what the gate lets through.
-        Kind::Guard | Kind::Tool => policy::Action::ManagePolicy,
+        Kind::Guard | Kind::Policy | Kind::Tool => policy::Action::ManagePolicy,
         Kind::Team => policy::Action::ManageAccess,
         Kind::Budget => policy::Action::ManageBudgets,
     }
 }
 
-fn compare(state: &State, text: &str, prune: bool) -> Result<(manifest::Plan, Vec<Document>), Refusal> {
+fn compare(
+    plane: &Plane,
+    state: &State,
+    text: &str,
+    prune: bool,
+) -> Result<(manifest::Plan, Vec<Document>), Refusal> {
     let desired = manifest::parse(text, "the request")?;
     let current = current(state)?;
     let problems = manifest::check(&desired, &known(state, &current));
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    Ok((manifest::diff(&current, &desired, prune), desired))
+    let plan = manifest::diff(&current, &desired, prune);
+    if touches_policies(&plan) {
+        policies::check(plane, state, &after(&current, &desired, &plan))?;
+    }
+    Ok((plan, desired))
+}
+
+fn touches_policies(plan: &manifest::Plan) -> bool {
+    plan.steps.iter().any(|s| s.kind == Kind::Policy && s.action != Action::Unchanged)
+}
+
+/// What would be declared after the plan.
+fn after(current: &[Document], desired: &[Document], plan: &manifest::Plan) -> Vec<Document> {
+    let gone = |d: &Document| {
+        plan.steps.iter().any(|s| s.action == Action::Delete && s.kind == d.kind && s.name == d.name)
+    };
+    let replaced = |d: &Document| desired.iter().any(|n| n.kind == d.kind && n.name == d.name);
+    let kept = current.iter().filter(|d| !gone(d) && !replaced(d));
+    kept.chain(desired).cloned().collect()
 }
 
 /// What is declared, read again from its stored text.
-fn current(state: &State) -> Result<Vec<Document>, Refusal> {
+pub(crate) fn current(state: &State) -> Result<Vec<Document>, Refusal> {
     let mut documents = Vec::new();
     for row in &state.manifests {
         documents.extend(manifest::parse(&row.text, &format!("{} {}", row.kind, row.name))?);
@@ -175,7 +201,7 @@ fn changes(
                 changes.push(Change::PutBudget(budget(&ahead, &document.name, declared, now)?))
             }
             Spec::Model(model) => changes.extend(prices(&ahead, model, now)?),
-            Spec::Feature(_) | Spec::Guard(_) | Spec::Provider(_) | Spec::Tool(_) => {}
+            Spec::Feature(_) | Spec::Guard(_) | Spec::Policy(_) | Spec::Provider(_) | Spec::Tool(_) => {}
         }
     }
     Ok(changes)

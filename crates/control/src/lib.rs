@@ -15,6 +15,7 @@ mod declare;
 mod elevate;
 mod keyring;
 mod money;
+pub mod policies;
 mod records;
 mod seats;
 pub mod show;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use ledger::BudgetStatus;
 use ledger::report_by::By;
-use policy::{Denied, Principal};
+use policy::{Denied, PolicySet, Principal, World};
 use report::Report;
 use seal::KeyRing;
 use store::{KeyVersion, Store};
@@ -44,6 +45,9 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// A report per object that could not be put in force; the rest is.
     fn reload(&self) -> Result<(), Vec<Report>>;
+    /// The policy set that is in force, and what it decides on; `None` before
+    /// anything is.
+    fn policies(&self) -> Option<(Arc<PolicySet>, Arc<World>)>;
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus>;
     fn models(&self) -> Vec<api::Model>;
     fn status(&self) -> api::Status;
@@ -82,6 +86,7 @@ impl Plane {
     /// # Errors
     /// When the store cannot be read.
     pub fn overview(&self, who: &Principal, now: Micros) -> Result<Overview, Report> {
+        policies::allows(self, who, policy::Act::AdminRead)?;
         let (from, to) = (now.day().month_start(), now.day());
         Ok(Overview {
             status: self.host.status(),
@@ -97,6 +102,7 @@ impl Plane {
     /// # Errors
     /// CT0002 for a text that is no id, CT0003 when there is none that this principal may see.
     pub fn record(&self, who: &Principal, id: &str) -> Result<api::Record, Report> {
+        policies::allows(self, who, policy::Act::AdminRecords)?;
         records::record(self, who, id)
     }
     fn state(&self) -> Result<store::State, Report> {

@@ -17,10 +17,11 @@ use ledger::{Ask, Hold};
 use net::server::Request;
 use policy::{Principal, Ticket};
 use report::Report;
-use store::{Attempt, AttemptOutcome, Entry, HoldRow, Outcome, Rejected, Step};
+use store::{Attempt, AttemptOutcome, Entry, HoldRow, Judged, Outcome, Rejected, Step};
 use tokio::time::Sleep;
 use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
+use crate::judge::Findings;
 use crate::label;
 use crate::leaf::Evidence;
 use crate::settle::{self, Settled};
@@ -51,6 +52,10 @@ pub(crate) struct Arrival {
     pub session: Box<str>,
     /// Why that could not be read: told once it is known who asks.
     pub unreadable: Option<Report>,
+    /// The user that the caller says it acts for.
+    pub on_behalf_of: Option<String>,
+    /// What the policy set said, once it was asked.
+    pub judged: Option<Judged>,
 }
 
 impl Arrival {
@@ -75,6 +80,8 @@ impl Arrival {
             said,
             session: session(request),
             unreadable,
+            on_behalf_of: label::on_behalf_of(request),
+            judged: None,
         }
     }
     /// Notes a step that began at `from` (monotonic microseconds) and ends now.
@@ -127,6 +134,14 @@ pub(crate) struct Account {
     pub rejected: Vec<Rejected>,
     /// What is known of the data; only ever joined ([`Account::raise`]).
     pub labels: Labels,
+    /// What guards found beside labels ([`Account::found`]).
+    pub findings: Findings,
+    /// What the policy set said of all this.
+    pub judged: Judged,
+    /// Labels or findings changed since the policy set was asked.
+    pub changed: bool,
+    /// Why the policy set, asked again, said no: there is no plan then.
+    pub denied: Option<Report>,
     pub attempts: Vec<Attempt>,
     /// A guess of the prompt's tokens, for targets that report none.
     pub input_tokens: u64,

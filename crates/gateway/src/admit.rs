@@ -1,7 +1,7 @@
 //! Step 4: may this principal ask this model, now, and who pays the worst case?
 //!
-//! The order is cheapest refusal first: grant, rate, money. Only when all three
-//! agree is there an [`Admitted`].
+//! The order is cheapest refusal first: grant, policy, rate, money. Only when
+//! all four agree is there an [`Admitted`].
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use units::{Labels, Usd};
 
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
+use crate::judge::{Findings, Question};
 use crate::label;
 use crate::leaf::{self, Evidence};
 use crate::{Feature, Gateway, Place, Route};
@@ -99,6 +100,10 @@ pub(crate) fn admit_worst(
                 steps: std::mem::take(&mut arrival.steps),
                 rejected: Vec::new(),
                 labels: Labels::default(),
+                findings: Findings::default(),
+                judged: arrival.judged.take().unwrap_or_default(),
+                changed: false,
+                denied: None,
                 attempts: Vec::with_capacity(1),
                 input_tokens: worst.input_tokens,
                 holds: vec![hold],
@@ -114,6 +119,8 @@ pub(crate) fn admit_worst(
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });
             admitted.raise(&labels);
+            // The decision was made on just these.
+            admitted.changed = false;
             Ok(admitted)
         }
         Err(report) => {
@@ -132,7 +139,12 @@ struct Let {
     ticket: policy::Ticket,
 }
 
-fn decide(gateway: &Gateway, arrival: &Arrival, principal: &Principal, worst: &Worst) -> Result<Let, Report> {
+fn decide(
+    gateway: &Gateway,
+    arrival: &mut Arrival,
+    principal: &Principal,
+    worst: &Worst,
+) -> Result<Let, Report> {
     if gateway.shutdown.is_draining() {
         return Err(Report::new("GW0006", "the server is shutting down").retry(report::Retry::After(1)));
     }
@@ -141,6 +153,7 @@ fn decide(gateway: &Gateway, arrival: &Arrival, principal: &Principal, worst: &W
     }
     let route = find_route(arrival, principal, &worst.model)?;
     let labels = label::arriving(arrival, principal, &route);
+    let spent = judge(gateway, arrival, principal, &route, &labels)?;
     let worst = &worst.with(route.feature.as_deref());
     let tokens = worst.input_tokens.saturating_add(worst.output_tokens.unwrap_or(TOKENS_UNSAID));
     let ticket = gateway.limits().admit(principal, tokens, arrival.at).map_err(|d| d.report())?;
@@ -154,11 +167,57 @@ fn decide(gateway: &Gateway, arrival: &Arrival, principal: &Principal, worst: &W
     };
     let hold = gateway.book().hold(&ask);
     match hold {
+        // The policy set forbids what a budget that is spent pays for, even for nothing.
+        Ok(hold) if spent => {
+            gateway.book().release(hold);
+            gateway.limits().cancel(ticket);
+            Err(Report::new("LG0201", "a hard budget is spent").hint("`bedplate budget list` shows which"))
+        }
         Ok(hold) => Ok(Let { route, labels, hold, ticket }),
         Err(refusal) => {
             gateway.limits().cancel(ticket);
             Err(refusal.report())
         }
+    }
+}
+
+/// Asks the policy set, and notes what it said. `true`: a spent budget alone
+/// forbids it; the ledger then tells which, with its numbers.
+fn judge(
+    gateway: &Gateway,
+    arrival: &mut Arrival,
+    principal: &Principal,
+    route: &Route,
+    labels: &Labels,
+) -> Result<bool, Report> {
+    let bound = principal.acting_for.and_then(|id| arrival.snapshot.world.user_name(id));
+    if let Some(user) = &arrival.on_behalf_of {
+        let known = arrival.snapshot.world.knows_user(user);
+        if !known || bound.is_some_and(|bound| bound != user) {
+            return Err(Report::new("PO0005", format!("the key does not act for the user \"{user}\""))
+                .because(if known { "it belongs to another user" } else { "no user has that name" })
+                .hint("`bedplate user list` shows the users; the header `bedplate-on-behalf-of` may be left out"));
+        }
+    }
+    let bound = bound.map(str::to_owned);
+    arrival.on_behalf_of = arrival.on_behalf_of.take().or(bound);
+    let budget_left = gateway.book().left(principal.org, principal.team, principal.key, arrival.at);
+    let (judged, verdict) = Question {
+        snapshot: &arrival.snapshot,
+        principal,
+        on_behalf_of: arrival.on_behalf_of.as_deref(),
+        route,
+        surface: arrival.surface,
+        labels,
+        findings: &Findings::default(),
+        budget_left,
+    }
+    .ask();
+    let spent = judged.determining == ["bedplate-budget"];
+    arrival.judged = Some(judged);
+    match verdict {
+        Err(_) if spent => Ok(true),
+        verdict => verdict.map(|()| false),
     }
 }
 
@@ -254,7 +313,7 @@ fn note_refusal(
             .routes
             .get(worst.model.as_str())
             .map_or_else(|| arrival.said.clone(), |route| label::arriving(arrival, principal, route)),
-        judged: None,
+        judged: arrival.judged.take(),
     };
     let evidence = Evidence { request: arrival.request, ..Evidence::default() };
     let leaf = Some(leaf::of(&record, principal, evidence));

@@ -92,6 +92,9 @@ fn time_left(account: &Account, pause_ms: u64) -> bool {
 
 /// The refusal when the plan was empty: every target has a reason.
 fn nowhere(account: &Account, plan: &Plan) -> Report {
+    if let Some(denied) = &account.denied {
+        return denied.clone();
+    }
     if account.route.targets.is_empty() {
         let why: Vec<&str> = account.route.absent.iter().map(|(_, why)| why.as_str()).collect();
         return Report::new("GW0010", format!("model \"{}\" has no target in force", account.model))
@@ -99,7 +102,7 @@ fn nowhere(account: &Account, plan: &Plan) -> Report {
             .retry(report::Retry::After(1));
     }
     if plan.rejected.iter().any(|r| r.reason == Reason::Barred) {
-        return label::nowhere(account);
+        return label::nowhere(&account.route, &account.labels, account.surface.purpose());
     }
     if account.local_only && !account.route.targets.iter().any(|t| matches!(t.place, Place::Engine { .. })) {
         return Report::new(

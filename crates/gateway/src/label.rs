@@ -6,7 +6,7 @@
 //! between two attempts holds for the second.
 
 use net::server::Request;
-use policy::{Clearance, Inadmissible, Principal};
+use policy::{Clearance, Inadmissible, Principal, Purpose};
 use report::Report;
 use units::{Integrity, Labels};
 
@@ -30,6 +30,14 @@ pub(crate) fn said(request: &Request) -> Result<Labels, Report> {
     Ok(labels)
 }
 
+const ON_BEHALF_OF: &str = "bedplate-on-behalf-of";
+
+/// The user that an agent says it acts for. It need not prove it: the decision
+/// is what both may do, so that naming somebody can only take rights away.
+pub(crate) fn on_behalf_of(request: &Request) -> Option<String> {
+    request.header(ON_BEHALF_OF).map(|user| user.trim().chars().take(64).collect())
+}
+
 /// Everything that is known when the request arrives. What a client sends is
 /// the client's word: never more trusted than its user.
 pub(crate) fn arriving(arrival: &Arrival, principal: &Principal, route: &Route) -> Labels {
@@ -45,7 +53,9 @@ impl Account {
     /// Joins what was found about the data. For guards, between `screen` and
     /// `plan`; there is no way to lower a label.
     pub fn raise(&mut self, found: &Labels) {
-        self.labels = self.labels.join(found);
+        let joined = self.labels.join(found);
+        self.changed |= joined != self.labels;
+        self.labels = joined;
     }
 
     /// The right to send the data to a target, now.
@@ -55,14 +65,14 @@ impl Account {
 }
 
 /// No target of the route may have the data: with each one's reason.
-pub(crate) fn nowhere(account: &Account) -> Report {
-    let reasons = account.route.targets.iter().filter_map(|target| {
-        let why = account.clear(target).err()?;
+pub(crate) fn nowhere(route: &Route, labels: &Labels, purpose: Purpose) -> Report {
+    let reasons = route.targets.iter().filter_map(|target| {
+        let why = policy::admissible(labels, &target.admits, purpose).err()?;
         Some(format!("{} {why}", target.sku))
     });
     let reasons: Vec<String> = reasons.collect();
-    Report::new("PO0003", format!("no target of model \"{}\" may have this data", account.model))
+    Report::new("PO0003", format!("no target of model \"{}\" may have this data", route.name))
         .because(reasons.join("; "))
-        .at(format!("the data is labelled {}", account.labels))
-        .hint("ask a model with a target that may, or declare `labels` on a Provider or target: `bedplate model list` shows each target's")
+        .at(format!("the data is labelled {labels}"))
+        .hint("ask a model with a target that may, or declare `labels` on a Provider or target")
 }

@@ -20,6 +20,7 @@ mod headers;
 mod identify;
 pub mod issuers;
 pub mod journey;
+mod judge;
 mod label;
 mod leaf;
 mod list;

@@ -10,6 +10,7 @@ use report::Report;
 
 use crate::account::Arrival;
 use crate::journey::Stop;
+use crate::judge::{Findings, Question};
 use crate::{Place, Route, Surface, Worker, admit, decode, identify, label};
 
 /// `/v1/models` and `/v1/models/{model}`: what this key may use.
@@ -46,6 +47,7 @@ pub(crate) async fn models(
 fn cards(arrival: &Arrival, principal: &Principal) -> Vec<ModelCard> {
     let granted = |route: &Route| {
         policy::may_use(principal, &route.name).is_ok()
+            && arrival.snapshot.world.in_catalogue(&principal.team_name, &route.name)
             && route.feature.as_ref().is_none_or(|feature| feature.may_use(principal).is_ok())
     };
     let granted = arrival.snapshot.routes.iter().filter(|(_, route)| granted(route));
@@ -79,6 +81,17 @@ pub(crate) async fn count_tokens(
         return Err(unreadable.into());
     }
     let labels = label::arriving(arrival, &principal, &route);
+    let question = Question {
+        snapshot: &arrival.snapshot,
+        principal: &principal,
+        on_behalf_of: principal.acting_for.and_then(|id| arrival.snapshot.world.user_name(id)),
+        route: &route,
+        surface: arrival.surface,
+        labels: &labels,
+        findings: &Findings::default(),
+        budget_left: None,
+    };
+    question.ask().1?;
     let local = route.targets.iter().find_map(|t| match &t.place {
         // A model that may not have the prompt may not count it either.
         Place::Engine { model, .. } => {

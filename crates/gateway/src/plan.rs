@@ -9,6 +9,12 @@ use crate::prepare::Prepared;
 pub(crate) fn plan(prepared: &mut Prepared) -> Plan {
     let from = runtime::clock::monotonic_us();
     let account = &mut prepared.admitted;
+    // A guard may have learned what the decision at admission did not know.
+    if let Err(denied) = account.judge_again() {
+        account.step("plan", from, denied.code.0.into());
+        account.denied = Some(denied);
+        return Plan { attempts: Vec::new(), rejected: Vec::new() };
+    }
     // Eight bytes to a token understates every tokenizer in use: only a prompt
     // that surely overflows rules a target out here; the rest its engine judges.
     let need = Need {

@@ -99,7 +99,7 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
         attempts: account.attempts,
         rejected: account.rejected,
         labels: account.labels,
-        judged: None,
+        judged: Some(account.judged),
     });
     meters::settled(&gateway.meters, &record, &account.principal.team_name, account.first_byte_us);
     let (done, durable) = oneshot::channel();

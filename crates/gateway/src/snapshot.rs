@@ -20,6 +20,10 @@ pub struct Snapshot {
     /// By the name a client asks for, aliases included.
     pub routes: BTreeMap<Box<str>, Arc<Route>>,
     pub prices: Prices,
+    /// The policy set: compiled once, replaced with the snapshot.
+    pub policies: Arc<policy::PolicySet>,
+    /// Everything that policies can name.
+    pub world: Arc<policy::World>,
     /// What everything that a team sends is at least; absent: nothing is known.
     pub team_labels: HashMap<TeamId, Labels>,
     pub tools: crate::tools::Toolbox,

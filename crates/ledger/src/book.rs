@@ -158,6 +158,17 @@ impl Book {
         Ok(Hold { request: ask.request, amount, day, scopes })
     }
 
+    /// What the tightest hard budget over this org, team and key has not spent
+    /// yet; `None`: no hard budget applies. What is held counts as there: it may
+    /// still come back.
+    pub fn left(&self, org: OrgId, team: TeamId, key: KeyId, now: Micros) -> Option<Usd> {
+        let scopes = [Scope::Org(org), Scope::Team(team), Scope::Key(key)];
+        let hard = scopes.iter().filter_map(|scope| self.budgets.get(scope)).flatten();
+        let hard = hard.filter(|budget| budget.kind == BudgetKind::Hard);
+        let left = |b: &Budget| i128::from(b.limit.pico()) - self.counter(b, now).settled_pico;
+        hard.map(left).min().map(|pico| Usd::from_wide(pico).unwrap_or(Usd::ZERO))
+    }
+
     /// Ends a hold with what was really spent, in the periods of the attempt's
     /// start. A negative cost counts as nothing: money does not come back this way.
     pub fn settle(&mut self, hold: Hold, cost: Usd) -> Settled {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Report;
 
-use crate::kinds::{budget, feature, guard, model, provider, team, tool};
+use crate::kinds::{budget, feature, guard, model, policy, provider, team, tool};
 use crate::read::{Fields, Problems, nearest, text};
 use crate::yaml::{self, Node, Value};
 
@@ -19,11 +19,12 @@ pub enum Kind {
     Tool,
     Feature,
     Budget,
+    Policy,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Provider, Kind::Guard, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget];
+    pub const ALL: [Kind; 8] =
+        [Kind::Provider, Kind::Guard, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget, Kind::Policy];
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Provider => "Provider",
@@ -32,6 +33,7 @@ impl Kind {
             Kind::Team => "Team",
             Kind::Feature => "Feature",
             Kind::Budget => "Budget",
+            Kind::Policy => "Policy",
             Kind::Tool => "Tool",
         }
     }
@@ -45,7 +47,7 @@ impl Kind {
 }
 
 /// Reserved for later versions, so that the error can say so.
-const LATER: [&str; 5] = ["Policy", "Collection", "Prompt", "Site", "Rollout"];
+const LATER: [&str; 4] = ["Collection", "Prompt", "Site", "Rollout"];
 
 /// What a document declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,7 @@ pub enum Spec {
     Team(team::Team),
     Feature(feature::Feature),
     Budget(budget::Budget),
+    Policy(policy::Policy),
     Tool(tool::Tool),
 }
 
@@ -81,6 +84,17 @@ impl Document {
     /// `file:line` of a path, or of the document when the path is not there.
     pub fn place(&self, path: &str) -> String {
         format!("{}:{}", self.file, self.lines.get(path).copied().unwrap_or(self.line))
+    }
+}
+
+impl Document {
+    /// `file:line` of a line (from 1) inside the text at a path: a block begins
+    /// on the line after its `|`.
+    pub fn place_in(&self, path: &str, line: usize) -> String {
+        let Some(first) = self.lines.get(path) else { return self.place(path) };
+        let is_block = self.values.get(path).is_some_and(|text| text.contains('\n'));
+        let first = if is_block { first + 1 } else { *first };
+        format!("{}:{}", self.file, first + line.saturating_sub(1))
     }
 }
 
@@ -145,6 +159,7 @@ fn document(root: &Node, source: &str, problems: &Problems) -> Option<Document> 
         Kind::Team => team::read(&mut spec).map(Spec::Team),
         Kind::Feature => feature::read(&mut spec).map(Spec::Feature),
         Kind::Budget => budget::read(&mut spec).map(Spec::Budget),
+        Kind::Policy => policy::read(&mut spec).map(Spec::Policy),
         Kind::Tool => tool::read(&mut spec).map(Spec::Tool),
     };
     spec.finish();

@@ -28,6 +28,7 @@ pub use kinds::guard::{Guard, GuardAction, GuardLimits, Injection, RemoteGuard, 
 pub use kinds::labels::PlaceLabels;
 pub use kinds::local::{Adapter, KeepAlive, Local, LocalSource, Machine};
 pub use kinds::model::{Model, Place, Price, Target};
+pub use kinds::policy::{Policy, PolicyEffect, PolicyTest, Question};
 pub use kinds::provider::{Dialect, KeyFrom, Provider, Timeouts};
 pub use kinds::team::Team;
 pub use kinds::tool::{Tool, ToolUpstream};

@@ -14,6 +14,7 @@ mod elevation;
 mod key;
 mod limits;
 mod rights;
+mod set;
 
 pub use actions::{Action, Actions};
 pub use admissible::{Clearance, Errand, Inadmissible, Place, PlaceKind, Purpose, admissible, raised};
@@ -23,3 +24,7 @@ pub use elevation::{ELEVATION_MINUTES_MAX, Stage, approve, ask, end, sees_elevat
 pub use key::{HINT_CHARS, KEY_CHARS, Pepper, mint, shape};
 pub use limits::{Limits, Ticket};
 pub use rights::{NewKey, allows, can_appoint, can_create, may_see, may_see_costs, may_use};
+pub use set::{
+    Act, Decision, Declared, Effect, Facts, ModelFacts, Object, POLICIES_MAX, PolicySet, Problem,
+    SCHEMA_TEXT, Subject, TEXT_MAX as POLICY_TEXT_MAX, TeamFacts, World,
+};

@@ -54,9 +54,21 @@ pub(super) fn status(server: &Server, args: &args::Status, json: bool) -> Result
 
 /// Sends the manifests; an error of the server then names the file, not the stream.
 fn post(server: &Server, verb: &str, prune: bool, paths: &[PathBuf]) -> Result<Plan, Failure> {
-    let stream = Stream::read(paths)?;
     let path = format!("/api/v1/{verb}{}", if prune { "?prune=true" } else { "" });
-    server.post_yaml(&path, stream.text.clone()).map_err(|failure| failure.relocated(|at| stream.place(at)))
+    post_to(server, &path, paths).map(|(plan, _)| plan)
+}
+
+/// As [`post`], to any path; also says where the lines of the stream came from.
+pub(super) fn post_to<T: serde::de::DeserializeOwned>(
+    server: &Server,
+    path: &str,
+    paths: &[PathBuf],
+) -> Result<(T, Stream), Failure> {
+    let stream = Stream::read(paths)?;
+    let answer = server
+        .post_yaml(path, stream.text.clone())
+        .map_err(|failure| failure.relocated(|at| stream.place(at)))?;
+    Ok((answer, stream))
 }
 
 /// Many files as one stream of documents.

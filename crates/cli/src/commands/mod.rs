@@ -8,6 +8,7 @@ mod keys;
 mod login;
 mod models;
 mod money;
+mod policies;
 mod requests;
 mod tools;
 
@@ -48,6 +49,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Tool(command) => tools::tool(&Server::new(&global)?, command, json)?,
         Top::Approval(command) => tools::approval(&Server::new(&global)?, command, json)?,
         Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
+        Top::Policy(command) => return policies::run(&Server::new(&global)?, command, json),
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Model(command) => models::run(&global, command)?,
         Top::Guard(command) => return crate::guard::run(&global, command),

@@ -1,0 +1,132 @@
+//! The policy set is asked: at admission, and again before the plan when what
+//! is known of the data has changed since.
+
+use policy::{Act, Decision, Facts, Object, Principal, Purpose, Subject};
+use report::Report;
+use store::Judged;
+use units::{Labels, Usd};
+
+use crate::account::Account;
+use crate::{Route, Snapshot, Surface, label};
+
+/// What guards found, beside the labels that they raised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Findings {
+    /// 0 to 100; `None`: the sensor did not look.
+    pub injection_score: Option<u16>,
+    /// Sorted, each once.
+    pub pii_types: Vec<String>,
+}
+
+/// A question about one request.
+pub(crate) struct Question<'a> {
+    pub snapshot: &'a Snapshot,
+    pub principal: &'a Principal,
+    pub on_behalf_of: Option<&'a str>,
+    pub route: &'a Route,
+    pub surface: Surface,
+    pub labels: &'a Labels,
+    pub findings: &'a Findings,
+    pub budget_left: Option<Usd>,
+}
+
+impl Question<'_> {
+    /// The decision, as the record keeps it and, if it is no, as the client is told.
+    pub fn ask(&self) -> (Judged, Result<(), Report>) {
+        let purpose = self.surface.purpose();
+        let act = act(purpose);
+        let facts = Facts {
+            budget_left: self.budget_left,
+            injection_score: self.findings.injection_score,
+            pii_types: &self.findings.pii_types,
+            on_behalf_of: self.on_behalf_of,
+            ..Facts::of(self.labels, purpose)
+        };
+        let decision = self.decide(act, &facts);
+        let judged = Judged {
+            allowed: decision.allowed,
+            hash: *self.snapshot.policies.hash(),
+            determining: decision.determining.iter().map(ToString::to_string).collect(),
+            action: act.name().into(),
+            purpose: purpose.name().into(),
+            on_behalf_of: self.on_behalf_of.map(str::to_owned),
+            budget_left: self.budget_left,
+            injection_score: self.findings.injection_score,
+            pii_types: self.findings.pii_types.clone(),
+            region: None,
+        };
+        if decision.allowed { (judged, Ok(())) } else { (judged, Err(self.refusal(&decision, act))) }
+    }
+
+    fn decide(&self, act: Act, facts: &Facts<'_>) -> Decision {
+        let (policies, world) = (&self.snapshot.policies, &self.snapshot.world);
+        let (team, key) = (&*self.principal.team_name, &*self.principal.key_name);
+        let model = Object::model(&self.route.name);
+        let models = self.principal.models.as_deref();
+        let role = self.principal.role.name();
+        // A principal that no key stands for any more is asked as what it was.
+        let own = || Subject::service(team, key, role, models);
+        let Some(user) = self.on_behalf_of else {
+            return policies.decide(world, &world.key(team, key).unwrap_or_else(own), act, &model, facts);
+        };
+        let agent = match self.principal.acting_for {
+            Some(_) => world.key(team, key),
+            None => None,
+        };
+        let agent = agent.unwrap_or_else(|| Subject::agent(team, key, role, models));
+        policies.decide_both(world, &agent, &Subject::user(user), act, &model, facts)
+    }
+
+    fn refusal(&self, decision: &Decision, act: Act) -> Report {
+        // That no target may have the data is told with each target's reason.
+        let by_labels = ["bedplate-residency", "bedplate-sensitivity"];
+        if !decision.determining.is_empty()
+            && decision.determining.iter().all(|id| by_labels.contains(&&**id))
+            && !self.route.targets.is_empty()
+        {
+            return label::nowhere(self.route, self.labels, self.surface.purpose());
+        }
+        self.snapshot.policies.report(decision, act, &format!("model \"{}\"", self.route.name))
+    }
+}
+
+const fn act(purpose: Purpose) -> Act {
+    match purpose {
+        Purpose::Embedding => Act::Embed,
+        _ => Act::Invoke,
+    }
+}
+
+impl Account {
+    /// Notes what a guard found. Like labels, findings only grow.
+    #[allow(dead_code, reason = "guards call it as soon as they look")]
+    pub fn found(&mut self, injection_score: Option<u16>, pii_types: impl IntoIterator<Item = String>) {
+        let before = self.findings.clone();
+        let mine = &mut self.findings;
+        mine.injection_score = mine.injection_score.max(injection_score);
+        mine.pii_types.extend(pii_types);
+        mine.pii_types.sort_unstable();
+        mine.pii_types.dedup();
+        self.changed |= self.findings != before;
+    }
+
+    /// Asks again, if anything that the last decision was made on has changed.
+    pub fn judge_again(&mut self) -> Result<(), Report> {
+        if !std::mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        let (judged, verdict) = Question {
+            snapshot: &self.snapshot,
+            principal: &self.principal,
+            on_behalf_of: self.judged.on_behalf_of.as_deref(),
+            route: &self.route,
+            surface: self.surface,
+            labels: &self.labels,
+            findings: &self.findings,
+            budget_left: self.judged.budget_left,
+        }
+        .ask();
+        self.judged = judged;
+        verdict
+    }
+}
