@@ -6,7 +6,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing, SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
+    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog,
+    AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
+    Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion,
+    PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
+    SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

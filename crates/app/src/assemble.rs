@@ -109,7 +109,19 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
     let team_labels = labels::of_teams(state, &documents);
     let world = policies::world(state, &documents, &routes, &mut problems);
     let policies = policies::set(parts.policies, &documents, parts.with_policies, &mut problems);
-    (Snapshot { generation: state.generation, directory, routes, prices, policies, world, team_labels, tools }, problems)
+    (
+        Snapshot {
+            generation: state.generation,
+            directory,
+            routes,
+            prices,
+            policies,
+            world,
+            team_labels,
+            tools,
+        },
+        problems,
+    )
 }
 
 /// A feature is its model's route under its own name.

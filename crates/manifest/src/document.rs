@@ -23,8 +23,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] =
-        [Kind::Provider, Kind::Guard, Kind::Model, Kind::Team, Kind::Tool, Kind::Feature, Kind::Budget, Kind::Policy];
+    pub const ALL: [Kind; 8] = [
+        Kind::Provider,
+        Kind::Guard,
+        Kind::Model,
+        Kind::Team,
+        Kind::Tool,
+        Kind::Feature,
+        Kind::Budget,
+        Kind::Policy,
+    ];
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Provider => "Provider",

@@ -26,5 +26,5 @@ pub use limits::{Limits, Ticket};
 pub use rights::{NewKey, allows, can_appoint, can_create, may_see, may_see_costs, may_use};
 pub use set::{
     Act, Decision, Declared, Effect, Facts, ModelFacts, Object, POLICIES_MAX, PolicySet, Problem,
-    SCHEMA_TEXT, Subject, TEXT_MAX as POLICY_TEXT_MAX, TeamFacts, World,
+    SCHEMA_TEXT, Subject, TEXT_MAX as POLICY_TEXT_MAX, TeamFacts, World, fuzz,
 };

@@ -7,6 +7,7 @@
 mod audit;
 mod detectors;
 mod gate;
+mod policy;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,8 @@ pub struct Options {
 type Part = fn(&Options, &Output, &mut Vec<Row>) -> Result<()>;
 
 /// One line per part, in alphabetic order.
-const PARTS: [(&str, Part); 3] = [("audit", audit::run), ("detectors", detectors::run), ("gate", gate::run)];
+const PARTS: [(&str, Part); 4] =
+    [("audit", audit::run), ("detectors", detectors::run), ("gate", gate::run), ("policy", policy::run)];
 
 pub fn run(options: &Options, output: &Output) -> Result<()> {
     for name in &options.parts {

@@ -198,6 +198,21 @@ impl PolicySet {
     }
 }
 
+/// Reads any bytes as the text of a policy, and asks the set that comes of it:
+/// the entry of the fuzz target. Never panics.
+pub fn fuzz(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for effect in [Effect::Permit, Effect::Forbid] {
+        let declared = [Declared { id: "fuzz", description: "", effect, text }];
+        if let Ok(set) = PolicySet::compile(&declared) {
+            let key = Subject::service::<&str>("a", "b", "inference", None);
+            let facts = Facts::of_an_admin();
+            let _ = set.decide(&World::empty(), &key, Act::AdminRead, &Object::deployment(), &facts);
+            assert_eq!(*set.hash(), PolicySet::hash_of(&declared));
+        }
+    }
+}
+
 impl Decision {
     fn failed(why: String) -> Decision {
         Decision { allowed: false, determining: Vec::new(), failed: Some(why) }

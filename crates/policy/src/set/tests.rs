@@ -40,7 +40,14 @@ fn state() -> State {
         tokens_per_minute: None,
         created: Micros(0),
     };
-    let user = |n, name: &str| User { id: UserId(id(n)), org: org.id, name: name.into(), role: None, subject: None, created: Micros(0) };
+    let user = |n, name: &str| User {
+        id: UserId(id(n)),
+        org: org.id,
+        name: name.into(),
+        role: None,
+        subject: None,
+        created: Micros(0),
+    };
     State {
         teams: vec![team(2, "search"), team(3, "security")],
         users: vec![user(4, "alice"), user(5, "bob")],

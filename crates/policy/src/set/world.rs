@@ -73,8 +73,7 @@ impl World {
 
     /// A world of nothing, in which every question about a model fails.
     pub fn empty() -> World {
-        World::new(&State::default(), &[], &[])
-            .unwrap_or_else(|_| World {
+        World::new(&State::default(), &[], &[]).unwrap_or_else(|_| World {
             entities: Entities::empty(),
             catalogues: HashMap::new(),
             users: HashMap::new(),
