@@ -679,7 +679,7 @@ pub enum Audit {
     },
     /// The receipt of a request: a text that verifies offline.
     Receipt {
-        /// The `x-request-id` of the answer.
+        /// The `x-request-id` of the answer, or `last`.
         request_id: String,
         /// Write it into a file instead of standard output.
         #[arg(long, value_name = "FILE")]

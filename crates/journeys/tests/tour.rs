@@ -55,7 +55,7 @@ fn the_security_tour_ends_in_a_receipt_that_verifies_elsewhere() {
     let mails = call("desk__read_mail", json!({}));
     assert!(mails.to_string().contains("drop@elsewhere.example"), "{mails:#}");
     let held = call("desk__send_mail", json!({"to": "drop@elsewhere.example", "body": "beds"}));
-    assert_eq!(held["error"]["data"]["code"], "TG0002", "{held:#}");
+    assert_eq!(held["result"]["_meta"]["bedplate/error"]["code"], "TG0002", "{held:#}");
     let sent = call("desk__send_mail", json!({"to": "ward@clinic.example", "body": "beds"}));
     assert_eq!(sent["result"]["content"][0]["text"], "sent to ward@clinic.example", "{sent:#}");
 

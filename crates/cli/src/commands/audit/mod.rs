@@ -38,8 +38,9 @@ pub(super) fn run(global: &Global, command: args::Audit) -> Result<ExitCode, Fai
             keep(&receipt, out.as_deref(), json)?;
         }
         args::Audit::Receipt { request_id, out } => {
-            let path = format!("/api/v1/audit/receipts/{}", encode(&request_id));
-            keep(&Server::new(global)?.get(&path)?, out.as_deref(), json)?;
+            let server = Server::new(global)?;
+            let id = super::requests::named(&server, &request_id)?;
+            keep(&server.get(&format!("/api/v1/audit/receipts/{}", encode(&id)))?, out.as_deref(), json)?;
         }
         args::Audit::Verify(args) if args.receipt.is_some() => return verify::receipt(&args, json),
         args::Audit::Verify(args) => return verify::server(&Server::new(global)?, &args, json),
