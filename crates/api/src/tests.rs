@@ -19,7 +19,9 @@ fn every_route_is_described_once_and_under_the_prefix() {
 #[test]
 fn trap_x1_a_route_that_writes_needs_an_action_that_writes() {
     for route in ROUTES {
-        let reads = route.method == Method::Get || route.name == "plan";
+        // A question can be too long for a URL.
+        let asks = ["plan", "explain_policy", "replay_policies", "test_policies"];
+        let reads = route.method == Method::Get || asks.contains(&route.name);
         assert_eq!(route.action.writes(), !reads, "{}", route.name);
     }
 }
@@ -45,7 +47,7 @@ fn the_description_resolves_every_reference() {
         assert!(schemas.contains_key(name), "{name}");
     }
     let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey Secret CreateKey RotateKey LedgerCheck ManifestList Manifest ModelList Model Target TargetKind ModelMemory ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser Whoami"].assert_eq(&names.join(" "));
+    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey Secret CreateKey RotateKey LedgerCheck ManifestList Manifest ModelList Model Target TargetKind ModelMemory Policies PolicySummary PolicyAnswer PolicyQuestion PolicyReplay PolicyChange PolicyTestReport PolicyCase ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser Whoami"].assert_eq(&names.join(" "));
 }
 
 #[test]

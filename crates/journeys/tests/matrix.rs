@@ -12,7 +12,7 @@ use serde_json::json;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 /// What a key for inference alone may see of the control API.
-const INFERENCE_MAY: [&str; 1] = ["models:read"];
+const INFERENCE_MAY: [&str; 2] = ["models:read", "self:read"];
 
 /// How a path and a host can be written otherwise: the request line's target and the host.
 fn spellings(path: &str) -> Vec<(String, String)> {

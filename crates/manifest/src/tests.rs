@@ -160,7 +160,7 @@ fn kinds_of_later_versions_say_so() {
         expect![[r#"
             error[MF0006]: kind "Rollout" is not in this version yet
               --> x.yaml:2:7
-            hint: this version has Provider, Guard, Model, Team, Tool, Feature, Budget"#]],
+            hint: this version has Provider, Guard, Model, Team, Tool, Feature, Budget, Policy"#]],
     );
     check_errors(
         "apiVersion: bedplate/v1\nkind: Modle\nmetadata: { name: a }\n",
