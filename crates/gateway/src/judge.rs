@@ -99,7 +99,6 @@ const fn act(purpose: Purpose) -> Act {
 
 impl Account {
     /// Notes what a guard found. Like labels, findings only grow.
-    #[allow(dead_code, reason = "guards call it as soon as they look")]
     pub fn found(&mut self, injection_score: Option<u16>, pii_types: impl IntoIterator<Item = String>) {
         let before = self.findings.clone();
         let mine = &mut self.findings;

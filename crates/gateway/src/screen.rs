@@ -52,6 +52,9 @@ pub(crate) async fn screen(
         screening.answered(&need, score);
     }
     admitted.local_only |= screening.local_only;
+    let score = screening.verdict.injection.map(|score| (score * 100.0).round() as u16);
+    let personal = screening.verdict.personal();
+    admitted.found(score, personal.iter().map(|kind| kind.name().to_owned()));
     if screening.verdict.findings.iter().any(|f| f.kind == guards::Kind::Injection) {
         // Whoever wrote an order to a model is not whoever asks.
         admitted.raise(&Labels { integrity: Integrity::Untrusted, ..Labels::default() });

@@ -10,7 +10,7 @@ use testkit::Ask;
 /// The manifests, with the mailbox's script where this checkout has it.
 fn manifests(root: &Path) -> String {
     let folder = root.join("examples/security");
-    let files = ["clinic.yaml", "policy.yaml", "tools.yaml"];
+    let files = ["clinic.yaml", "policy.yaml"];
     let texts = files.map(|f| std::fs::read_to_string(folder.join(f)).expect("an example"));
     texts.join("\n---\n").replace("examples/security/desk.py", &folder.join("desk.py").display().to_string())
 }

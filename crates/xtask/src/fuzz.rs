@@ -57,7 +57,8 @@ pub fn each(names: &[String], seconds: u32) -> Result<(usize, Vec<String>)> {
         std::fs::create_dir_all(&artifacts)?;
         let seeds =
             if *name == "manifests" { root().join("examples") } else { folder.join("seeds").join(name) };
-        for seed in std::fs::read_dir(&seeds).into_iter().flatten().filter_map(Result::ok) {
+        let seeds = std::fs::read_dir(&seeds).into_iter().flatten().filter_map(Result::ok);
+        for seed in seeds.filter(|seed| seed.path().is_file()) {
             std::fs::copy(seed.path(), corpus.join(seed.file_name()))?;
         }
         let mut fuzz = command(built.join(&host).join("release").join(name));
