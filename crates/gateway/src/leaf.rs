@@ -84,15 +84,18 @@ fn build(
     user: Option<UserId>,
     evidence: Evidence,
 ) -> Vec<u8> {
+    let judged = record.judged.as_ref();
+    // A guard or the policy set may still say no to what was admitted.
+    let denied = |code: &str| judged.is_some_and(|j| !j.allowed) || code.starts_with("GD");
     let (outcome, verdict) = match &record.outcome {
         Outcome::Completed => ("completed".into(), "allow"),
         Outcome::Refused(code) => (format!("refused {code}"), "deny"),
+        Outcome::Failed(code) if denied(code) => (format!("failed {code}"), "deny"),
         Outcome::Failed(code) => (format!("failed {code}"), "allow"),
         Outcome::Abandoned => ("abandoned".into(), "allow"),
         Outcome::Crashed => ("crashed".into(), "allow"),
     };
     let last = record.attempts.last();
-    let judged = record.judged.as_ref();
     let tokens =
         |axis: Axis| record.attempts.iter().map(|a| a.usage.get(axis)).fold(0u64, u64::saturating_add);
     Leaf {
