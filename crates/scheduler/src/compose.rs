@@ -168,7 +168,7 @@ impl Scheduler {
 
     /// The most prompt rows of `all`, from position `from`, that keep the step beside
     /// the writers within the target. More rows may take less time than fewer, since
-    /// from some number on they attend in tiles.
+    /// from some number on they attend in tiles. No wider than the fit can speak of.
     fn chunk(&self, from: u32, all: u32) -> u32 {
         let time = self.fit.told();
         if !time.is_known() {
@@ -184,7 +184,9 @@ impl Scheduler {
         };
         let target = self.limits.token_gap_us as f64 * f64::from(self.patience());
         let bound = target.max(cost(CHUNK_MIN));
-        let chunks = (1..=self.limits.step_rows.div_ceil(CHUNK_STEP)).map(|n| n * CHUNK_STEP);
+        let reach = self.fit.reach().max(CHUNK_UNKNOWN) / CHUNK_STEP * CHUNK_STEP;
+        let most = self.limits.step_rows.min(reach);
+        let chunks = (1..=most.div_ceil(CHUNK_STEP)).map(|n| n * CHUNK_STEP);
         chunks.rev().find(|chunk| cost(*chunk) <= bound).unwrap_or(CHUNK_MIN).max(CHUNK_MIN)
     }
 

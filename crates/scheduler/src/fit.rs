@@ -66,6 +66,8 @@ pub(crate) struct Fit {
     products: [f64; WEIGHTS],
     told: StepTime,
     outliers: u32,
+    /// The most rows of a step, forgotten like all else.
+    widest: f64,
 }
 
 impl Fit {
@@ -85,6 +87,7 @@ impl Fit {
                 self.outliers = 0;
             }
         }
+        self.widest = (self.widest * FORGET).max(f64::from(shape.rows));
         // Relative error: everything is divided by the time seen.
         let thousands = [shape.context, shape.tiled].map(|tokens| tokens as f64 / 1000.0);
         let x = [1.0, f64::from(shape.rows), thousands[0], thousands[1]].map(|v| v / seen);
@@ -103,6 +106,12 @@ impl Fit {
 
     pub(crate) fn told(&self) -> StepTime {
         self.told
+    }
+
+    /// The most rows that it may be asked about: twice as many as were seen lately.
+    /// Steps of a few rows say next to nothing about one of hundreds.
+    pub(crate) fn reach(&self) -> u32 {
+        (2.0 * self.widest) as u32
     }
 
     /// The best weights of which none is below zero: of the best for each choice

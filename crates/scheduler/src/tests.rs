@@ -170,6 +170,22 @@ fn prompts_beside_writers_come_in_chunks_that_keep_the_gap() {
 }
 
 #[test]
+fn a_chunk_is_at_most_twice_as_wide_as_steps_were_lately() {
+    // 512 rows would fit into the gap, but steps of one row cannot know that.
+    let caps = Caps { cells: 1024, seq_len_max: 800, step_rows_max: 512, ..caps() };
+    let limits = Limits { step_rows: 512, token_gap_us: 2_000_000, ..limits() };
+    let mut bed = Bed::with(caps, limits);
+    bed.add(Job { ignore_end: true, max_tokens: 200, ..job(0, &[1, 2, 3]) });
+    (0..60).for_each(|_| drop(bed.step()));
+    let before = bed.kernel.steps.len();
+    bed.add(Job { max_tokens: 1, ..job(9, &[4; 700]) });
+    (0..4).for_each(|_| drop(bed.step()));
+    let rows = &bed.kernel.steps[before..];
+    let wider = rows.windows(2).all(|pair| pair[1] <= 2 * pair[0]);
+    assert!(rows[0] <= 65 && wider && rows[2] > 200, "{rows:?}");
+}
+
+#[test]
 fn a_tenant_alone_waits_longer_between_tokens_for_its_own_queue() {
     // A step of n rows takes 4 + 2.2 n ms: 17 fit into 45 ms, and all 32 into 180.
     let limits = Limits { token_gap_us: 45_000, running: 2, ..limits() };
