@@ -78,7 +78,7 @@ pub mod rank {
     pub struct Explain { pub dense_weight: f32, pub reason: Reason, pub candidates: usize, pub duplicates: usize, pub capped: usize /* left out for good */, pub over_cap: usize /* moved behind */ }
     pub enum Reason { Untrained, NotSemantic, UnknownScript(Option<Script>), NoTerms, NoDense, Fitted }
     pub struct Gate { .. }   // Clone, PartialEq; serialised as text by to_text / from_text for Collection::settings
-    impl Gate { pub fn untrained() -> Gate; pub fn fit(dev: &[DevQuery]) -> Fit; pub fn to_text(&self) -> String; pub fn from_text(text: &str) -> Option<Gate>; pub fn dense_weight(&self, query: &text::Query, embedder: &Embedder) -> (f32, Reason) }
+    impl Gate { pub fn untrained() -> Gate; pub fn fit(dev: &[DevQuery], embedder: &Embedder) -> Fit; pub fn to_text(&self) -> String; pub fn from_text(text: &str) -> Option<Gate>; pub fn dense_weight(&self, query: &text::Query, embedder: &Embedder) -> (f32, Reason) }
     pub struct DevQuery { pub script: Option<Script>, pub candidates: Vec<DevCandidate> , pub relevant: usize /* judged relevant in all */ }
     pub struct DevCandidate { pub lexical: Option<f32>, pub dense: Option<f32>, pub grade: u8 }
     pub struct Fit { pub gate: Gate, pub queries: usize, pub lexical: f64, pub dense: f64, pub fused: f64 /* nDCG@10 of each on dev */ }
