@@ -86,7 +86,7 @@ pub fn lexical_hash(text: &str) -> Vec<f32> {
     let mut vector = vec![0.0f32; DIMENSIONS];
     for (hash, (count, weight)) in features {
         // The high bits: those of FNV's low ones that follow one input bit are few.
-        let at = ((hash >> 32) * DIMENSIONS as u64 >> 32) as usize;
+        let at = (((hash >> 32) * DIMENSIONS as u64) >> 32) as usize;
         let sign = if hash & 1 == 0 { 1.0 } else { -1.0 };
         vector[at] += sign * weight * (count as f32).sqrt();
     }
@@ -102,9 +102,9 @@ pub fn lexical_hash(text: &str) -> Vec<f32> {
 fn hash(kind: u8, chars: impl Iterator<Item = char>) -> u64 {
     let step = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0000_0100_0000_01B3);
     let mut hash = chars.fold(step(0xCBF2_9CE4_8422_2325, u64::from(kind)), |hash, c| step(hash, u64::from(c)));
-    hash = (hash ^ hash >> 33).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
-    hash = (hash ^ hash >> 33).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
-    hash ^ hash >> 33
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    hash ^ (hash >> 33)
 }
 
 /// How near two vectors are, −1 to 1; 0 when they have other lengths, are zero or hold

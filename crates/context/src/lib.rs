@@ -13,7 +13,7 @@
 //! Invariants: text that a person would not see is never indexed, and what was left
 //! out is kept as evidence; a chunk's text is its span of the document's text; no
 //! caller's text is ever query syntax; no input panics; everything that grows is
-//! bounded; equal inputs give equal results on every machine.
+//! bounded; a vector under one name is the same on every machine.
 
 pub mod cache;
 pub mod chunk;

@@ -1,8 +1,8 @@
 //! Whether an element is seen: the part of CSS that hides.
 //!
 //! Not a cascade: declarations of an element, and rules of a style sheet with one
-//! simple selector (`.x`, `#x`, `p`). What is hidden by more than that is taken as
-//! seen; what might be hidden (white text, background unknown) as hidden: evidence
+//! simple selector (`p`, `.x`, `#x`, `p.x`). What is hidden by more than that is taken
+//! as seen; what might be hidden (white text, background unknown) as hidden: evidence
 //! can be looked at, and a hidden order that was indexed cannot be called back.
 
 use std::collections::BTreeMap;
@@ -241,19 +241,21 @@ impl Sheet {
         }
         let rule = |selector: &str| self.rules.get(selector).copied().unwrap_or_default();
         let mut look = rule(tag);
-        for class in classes.split_ascii_whitespace().take(32) {
-            look = look.and(rule(&format!(".{}", class.to_ascii_lowercase())));
+        let classes = classes.split_ascii_whitespace().take(32).map(|class| format!(".{class}"));
+        for mut part in classes.chain(id.map(|id| format!("#{id}"))) {
+            part.make_ascii_lowercase();
+            look = look.and(rule(&part)).and(rule(&format!("{tag}{part}")));
         }
-        match id {
-            Some(id) => look.and(rule(&format!("#{}", id.to_ascii_lowercase()))),
-            None => look,
-        }
+        look
     }
 }
 
 fn is_simple(selector: &str) -> bool {
-    let name = selector.strip_prefix(['.', '#']).unwrap_or(selector);
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    let is_name = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    match selector.split_once(['.', '#']) {
+        Some((tag, name)) => is_name(tag) && is_name(name) && !name.is_empty(),
+        None => is_name(selector) && !selector.is_empty(),
+    }
 }
 
 /// What stands behind the brace that closes the open one.

@@ -212,7 +212,7 @@ impl Gate {
                 Some(("slope", value)) => slope = Some(value.parse().ok().filter(|v: &f64| v.is_finite())?),
                 Some(("offset", value)) => offset = Some(value.parse().ok().filter(|v: &f64| v.is_finite())?),
                 Some((script, weight)) => {
-                    let weight = weight.parse().ok().filter(|w| (0.0..=1.0).contains(w))?;
+                    let weight = weight.parse::<f32>().ok().filter(|w| (0.0..=1.0).contains(w))?;
                     gate.weights.insert(Script::from_name(script)?, weight);
                 }
                 None => return None,

@@ -231,7 +231,7 @@ fn a_cross_encoder_has_the_last_word_where_it_was_asked() {
 #[test]
 fn coverage_counts_words_of_the_same_stem() {
     let cover = |question: &str, text: &str| coverage(&ask(question).terms, text);
-    assert_eq!(cover("pumps moving water", "A pump moves the water."), 1.0);
+    assert_eq!(cover("pumps moved water", "A pump moves the water."), 1.0);
     assert_eq!(cover("station", "stationery"), 1.0);
     assert_eq!(cover("red pump", "reduction"), 0.0);
     assert_eq!(cover("who made it", ""), 0.0);

@@ -17,6 +17,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &[
             "api",
             "audit",
+            "context",
             "dialects",
             "gguf",
             "guards",
