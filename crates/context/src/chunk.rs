@@ -152,12 +152,15 @@ fn overlapped(text: &str, floor: usize, start: usize, overlap: usize) -> usize {
             best = at;
         }
         // A sentence that begins within the second half is a better start than a word.
-        if matches!(c, '.' | '!' | '?' | '\n' | '。' | '！' | '？') && width * 2 >= overlap && after.is_none() {
+        if matches!(c, '.' | '!' | '?' | '\n' | '。' | '！' | '？') && width * 2 >= overlap && after.is_none()
+        {
             after = Some(at + c.len_utf8());
         }
     }
     match after {
-        Some(at) if text[at..start].starts_with(char::is_whitespace) && !text[at..start].trim().is_empty() => {
+        Some(at)
+            if text[at..start].starts_with(char::is_whitespace) && !text[at..start].trim().is_empty() =>
+        {
             at + (text[at..start].len() - text[at..start].trim_start().len())
         }
         _ => best,

@@ -8,7 +8,8 @@ fn id(n: u8) -> Uuid7 {
 
 #[test]
 fn trap_r5_what_differs_in_its_partition_shares_nothing() {
-    let one = Partition { labels: "internal", model: "small", system: "Be brief.", tools: "[]", policy: b"p1" };
+    let one =
+        Partition { labels: "internal", model: "small", system: "Be brief.", tools: "[]", policy: b"p1" };
     let others = [
         Partition { labels: "secret", ..one },
         Partition { model: "large", ..one },
@@ -47,7 +48,9 @@ fn the_key_is_of_the_question_and_its_context() {
 fn an_answer_is_given_to_whoever_may_read_all_that_it_was_made_from() {
     let dependencies = [(id(1), 3), (id(2), 1)];
     let reads = |documents: &'static [(u8, u32)]| {
-        may_serve(&dependencies, move |asked| documents.iter().find(|(n, _)| id(*n) == asked).map(|(_, v)| *v))
+        may_serve(&dependencies, move |asked| {
+            documents.iter().find(|(n, _)| id(*n) == asked).map(|(_, v)| *v)
+        })
     };
     assert_eq!(reads(&[(1, 3), (2, 1), (3, 1)]), Ok(()));
     assert_eq!(reads(&[(1, 3)]), Err(Refused::NotReadable(id(2))));

@@ -48,10 +48,6 @@ impl<'l> Builder<'l> {
         self.start.map(|start| span.start + start..span.end + start)
     }
 
-    pub fn format(&self) -> Format {
-        self.parsed.format
-    }
-
     /// The first one stays.
     pub fn title(&mut self, text: &str) {
         let title = line(text);

@@ -127,7 +127,9 @@ fn of_media_type(media_type: &str) -> Option<Format> {
         "text/csv" | "text/tab-separated-values" => Format::Csv,
         "application/jsonl" | "application/x-ndjson" | "application/json-lines" => Format::Jsonl,
         "message/rfc822" => Format::Email,
-        "application/json" | "application/xml" | "text/xml" | "application/yaml" | "text/x-source" => Format::Code,
+        "application/json" | "application/xml" | "text/xml" | "application/yaml" | "text/x-source" => {
+            Format::Code
+        }
         "" | "application/octet-stream" | "binary/octet-stream" => return None,
         other => {
             let exact = Format::ALL.into_iter().find(|f| f.media_type() == other);
@@ -138,10 +140,11 @@ fn of_media_type(media_type: &str) -> Option<Format> {
 
 /// Endings of source code, in alphabetic order.
 const CODE: [&str; 61] = [
-    "bash", "c", "cc", "cfg", "clj", "conf", "cpp", "cs", "css", "cxx", "dart", "ex", "exs", "fs", "go", "gradle",
-    "groovy", "h", "hcl", "hpp", "hs", "ini", "java", "jl", "js", "json", "jsx", "kt", "lua", "m", "mjs", "ml",
-    "nix", "php", "pl", "pm", "proto", "ps1", "py", "r", "rb", "rs", "scala", "scss", "sh", "sql", "svelte",
-    "swift", "tf", "toml", "ts", "tsx", "v", "vb", "vue", "xml", "xsd", "yaml", "yml", "zig", "zsh",
+    "bash", "c", "cc", "cfg", "clj", "conf", "cpp", "cs", "css", "cxx", "dart", "ex", "exs", "fs", "go",
+    "gradle", "groovy", "h", "hcl", "hpp", "hs", "ini", "java", "jl", "js", "json", "jsx", "kt", "lua", "m",
+    "mjs", "ml", "nix", "php", "pl", "pm", "proto", "ps1", "py", "r", "rb", "rs", "scala", "scss", "sh",
+    "sql", "svelte", "swift", "tf", "toml", "ts", "tsx", "v", "vb", "vue", "xml", "xsd", "yaml", "yml",
+    "zig", "zsh",
 ];
 
 fn of_name(name: &str) -> Option<Format> {
@@ -189,7 +192,9 @@ fn magic(bytes: &[u8]) -> Option<Magic> {
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or encrypted office file"),
     ];
     // Readers accept a header within the first kilobyte; so do those who hide one there.
-    if memmem::find(&bytes[..bytes.len().min(1024)], b"%PDF-").is_some_and(|at| bytes[..at].iter().all(|b| !b.is_ascii_alphanumeric())) {
+    if memmem::find(&bytes[..bytes.len().min(1024)], b"%PDF-")
+        .is_some_and(|at| bytes[..at].iter().all(|b| !b.is_ascii_alphanumeric()))
+    {
         return Some(Magic::Is(Format::Pdf));
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
@@ -213,10 +218,14 @@ fn looks_like(bytes: &[u8]) -> Format {
         return Format::Html;
     }
     let first = head.lines().next().unwrap_or_default();
-    if first.starts_with('{') && first.len() < 4096 && serde_json::from_str::<serde_json::Value>(first).is_ok() {
+    if first.starts_with('{')
+        && first.len() < 4096
+        && serde_json::from_str::<serde_json::Value>(first).is_ok()
+    {
         return Format::Jsonl;
     }
-    const HEADERS: [&str; 6] = ["from:", "received:", "return-path:", "delivered-to:", "message-id:", "mime-version:"];
+    const HEADERS: [&str; 6] =
+        ["from:", "received:", "return-path:", "delivered-to:", "message-id:", "mime-version:"];
     let headers = lower.lines().take(8).filter(|line| HEADERS.iter().any(|h| line.starts_with(h))).count();
     if headers >= 2 && HEADERS.iter().any(|h| lower.starts_with(h)) { Format::Email } else { Format::Text }
 }

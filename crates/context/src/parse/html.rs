@@ -352,8 +352,10 @@ impl<'b, 'l> Page<'b, 'l> {
             }
         }
         let told = match name {
-            "meta" => attribute("content").filter(|_| attribute("name").is_some() || attribute("property").is_some()),
-            "input" => attribute("value").filter(|_| attribute("type").is_some_and(|t| t.eq_ignore_ascii_case("hidden"))),
+            "meta" => attribute("content")
+                .filter(|_| attribute("name").is_some() || attribute("property").is_some()),
+            "input" => attribute("value")
+                .filter(|_| attribute("type").is_some_and(|t| t.eq_ignore_ascii_case("hidden"))),
             _ => None,
         };
         if let Some(text) = told {
@@ -392,7 +394,8 @@ fn value<'t>(tag: &'t StartTag<usize>, key: &str) -> Option<Cow<'t, str>> {
 fn own_look(tag: &StartTag<usize>, name: &str, sheet: &Sheet) -> Look {
     let attribute = |key: &str| value(tag, key);
     let lower = |key: &str| attribute(key).map(|text| text.trim().to_ascii_lowercase());
-    let mut look = sheet.look(name, attribute("id").as_deref(), attribute("class").as_deref().unwrap_or_default());
+    let mut look =
+        sheet.look(name, attribute("id").as_deref(), attribute("class").as_deref().unwrap_or_default());
     if let Some(ground) = lower("bgcolor").and_then(|text| style::colour(&text)) {
         look.ground = Some(Ground::Colour(ground));
     }
@@ -407,7 +410,16 @@ fn own_look(tag: &StartTag<usize>, name: &str, sheet: &Sheet) -> Look {
         || name == "dialog" && attribute("open").is_none()
         || matches!(
             name,
-            "head" | "template" | "noscript" | "iframe" | "object" | "audio" | "video" | "canvas" | "datalist" | "noembed"
+            "head"
+                | "template"
+                | "noscript"
+                | "iframe"
+                | "object"
+                | "audio"
+                | "video"
+                | "canvas"
+                | "datalist"
+                | "noembed"
         );
     if hidden {
         look.hides = Some(Why::Display);
@@ -426,8 +438,20 @@ fn is_head_part(name: &str) -> bool {
 fn is_void(name: &str) -> bool {
     matches!(
         name,
-        "area" | "base" | "br" | "col" | "embed" | "hr" | "img" | "input" | "link" | "meta" | "param" | "source"
-            | "track" | "wbr"
+        "area"
+            | "base"
+            | "br"
+            | "col"
+            | "embed"
+            | "hr"
+            | "img"
+            | "input"
+            | "link"
+            | "meta"
+            | "param"
+            | "source"
+            | "track"
+            | "wbr"
     )
 }
 
@@ -435,22 +459,69 @@ fn is_void(name: &str) -> bool {
 fn is_block(name: &str) -> bool {
     matches!(
         name,
-        "address" | "article" | "aside" | "blockquote" | "body" | "caption" | "center" | "dd" | "details" | "dialog"
-            | "div" | "dl" | "dt" | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "h1" | "h2" | "h3"
-            | "h4" | "h5" | "h6" | "head" | "header" | "hr" | "html" | "legend" | "li" | "main" | "menu" | "nav"
-            | "ol" | "optgroup" | "option" | "p" | "pre" | "section" | "select" | "summary" | "table" | "tbody"
-            | "tfoot" | "thead" | "tr" | "ul"
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "caption"
+            | "center"
+            | "dd"
+            | "details"
+            | "dialog"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "head"
+            | "header"
+            | "hr"
+            | "html"
+            | "legend"
+            | "li"
+            | "main"
+            | "menu"
+            | "nav"
+            | "ol"
+            | "optgroup"
+            | "option"
+            | "p"
+            | "pre"
+            | "section"
+            | "select"
+            | "summary"
+            | "table"
+            | "tbody"
+            | "tfoot"
+            | "thead"
+            | "tr"
+            | "ul"
     )
 }
 
 /// Elements that no other element's end tag passes.
 fn is_special(name: &str) -> bool {
-    is_block(name) || is_boundary(name) || matches!(name, "script" | "style" | "title" | "textarea" | "iframe")
+    is_block(name)
+        || is_boundary(name)
+        || matches!(name, "script" | "style" | "title" | "textarea" | "iframe")
 }
 
 /// Elements that keep what is inside of them inside.
 fn is_boundary(name: &str) -> bool {
-    matches!(name, "applet" | "button" | "caption" | "html" | "marquee" | "object" | "table" | "td" | "template" | "th")
+    matches!(
+        name,
+        "applet" | "button" | "caption" | "html" | "marquee" | "object" | "table" | "td" | "template" | "th"
+    )
 }
 
 fn is_table_part(name: &str) -> bool {
@@ -461,7 +532,19 @@ fn is_table_part(name: &str) -> bool {
 fn is_formatting(name: &str) -> bool {
     matches!(
         name,
-        "a" | "b" | "big" | "code" | "em" | "font" | "i" | "nobr" | "s" | "small" | "strike" | "strong" | "tt" | "u"
+        "a" | "b"
+            | "big"
+            | "code"
+            | "em"
+            | "font"
+            | "i"
+            | "nobr"
+            | "s"
+            | "small"
+            | "strike"
+            | "strong"
+            | "tt"
+            | "u"
     )
 }
 

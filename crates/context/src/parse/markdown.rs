@@ -27,7 +27,17 @@ pub(super) fn read(text: &str, builder: &mut Builder<'_>) -> Result<(), Error> {
     for (span, title) in definitions {
         builder.hide(Why::Metadata, &title, span);
     }
-    let mut page = Page { builder, text: String::new(), span: None, depth: 0, lists: 0, quotes: 0, raw: Vec::new(), around: html::Around::default(), whole: None };
+    let mut page = Page {
+        builder,
+        text: String::new(),
+        span: None,
+        depth: 0,
+        lists: 0,
+        quotes: 0,
+        raw: Vec::new(),
+        around: html::Around::default(),
+        whole: None,
+    };
     for (event, span) in parser.into_offset_iter() {
         page.event(event, span, text)?;
     }
@@ -101,10 +111,17 @@ impl Page<'_, '_> {
                 self.whole = Some(String::new());
             }
             Tag::TableCell if !self.text.is_empty() => self.push(" | ", span),
-            Tag::Paragraph | Tag::Heading { .. } | Tag::CodeBlock(_) | Tag::Item | Tag::TableHead | Tag::TableRow => {
+            Tag::Paragraph
+            | Tag::Heading { .. }
+            | Tag::CodeBlock(_)
+            | Tag::Item
+            | Tag::TableHead
+            | Tag::TableRow => {
                 self.flush(self.kind())?;
             }
-            Tag::Link { title, .. } | Tag::Image { title, .. } => self.builder.hide(Why::Metadata, title, span),
+            Tag::Link { title, .. } | Tag::Image { title, .. } => {
+                self.builder.hide(Why::Metadata, title, span)
+            }
             _ => {}
         }
         Ok(())

@@ -186,7 +186,8 @@ pub fn parse(bytes: &[u8], format: Format, limits: &Limits) -> Result<Parsed, Er
 /// Every format over the same bytes, and what must hold of whatever comes out: what
 /// the fuzz target runs.
 pub fn fuzz(bytes: &[u8]) {
-    let limits = Limits { bytes: 64 << 10, blocks: 2_000, depth: 64, text_bytes: 256 << 10, hidden_bytes: 4 << 10 };
+    let limits =
+        Limits { bytes: 64 << 10, blocks: 2_000, depth: 64, text_bytes: 256 << 10, hidden_bytes: 4 << 10 };
     let _ = format(Declared::default(), bytes);
     for format in Format::ALL {
         let Ok(parsed) = parse(bytes, format, &limits) else { continue };
@@ -208,13 +209,19 @@ impl Parsed {
             assert!(block.span.start >= end && block.span.end > block.span.start, "blocks are in order");
             assert!(self.text[end..block.span.start].chars().all(|c| c == '\n'), "nothing is between blocks");
             assert!(!self.text[block.span.clone()].trim().is_empty(), "no block is empty");
-            assert!(block.source.as_ref().is_none_or(|s| s.start <= s.end && s.end <= bytes), "sources are there");
+            assert!(
+                block.source.as_ref().is_none_or(|s| s.start <= s.end && s.end <= bytes),
+                "sources are there"
+            );
             assert!(block.heading.is_none_or(|h| (h as usize) < self.headings.len()));
             end = block.span.end;
         }
         assert_eq!(end, self.text.len(), "nothing is behind the last block");
         for (at, heading) in self.headings.iter().enumerate() {
-            assert!(heading.parent.is_none_or(|parent| (parent as usize) < at), "headings stand under earlier ones");
+            assert!(
+                heading.parent.is_none_or(|parent| (parent as usize) < at),
+                "headings stand under earlier ones"
+            );
         }
         assert_eq!(crate::text::clean(&self.text).removed_chars, 0, "what is visible is visible");
     }

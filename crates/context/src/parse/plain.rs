@@ -21,7 +21,11 @@ fn utf8(bytes: &[u8], start: usize) -> Result<&str, Error> {
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| {
         let at = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
         // A zero before the first wrong byte: it was never meant as text.
-        if bytes[..at].contains(&0) { Error::Binary { found: "data" } } else { Error::NotUtf8 { at: at + start } }
+        if bytes[..at].contains(&0) {
+            Error::Binary { found: "data" }
+        } else {
+            Error::NotUtf8 { at: at + start }
+        }
     })?;
     if memchr::memchr(0, bytes).is_some() { Err(Error::Binary { found: "data" }) } else { Ok(text) }
 }
@@ -96,12 +100,39 @@ fn code_block(text: &str, span: Range<usize>, builder: &mut Builder<'_>) -> Resu
 /// Whether an unindented line says what the lines below it are.
 fn is_definition(line: &str) -> bool {
     const WORDS: [&str; 18] = [
-        "class", "def", "defmodule", "enum", "fn", "func", "function", "impl", "interface", "module", "namespace",
-        "package", "record", "struct", "sub", "trait", "type", "union",
+        "class",
+        "def",
+        "defmodule",
+        "enum",
+        "fn",
+        "func",
+        "function",
+        "impl",
+        "interface",
+        "module",
+        "namespace",
+        "package",
+        "record",
+        "struct",
+        "sub",
+        "trait",
+        "type",
+        "union",
     ];
     const BEFORE: [&str; 13] = [
-        "abstract", "async", "const", "default", "export", "final", "internal", "pub", "public", "private",
-        "protected", "static", "unsafe",
+        "abstract",
+        "async",
+        "const",
+        "default",
+        "export",
+        "final",
+        "internal",
+        "pub",
+        "public",
+        "private",
+        "protected",
+        "static",
+        "unsafe",
     ];
     if line.starts_with(char::is_whitespace) {
         return false;

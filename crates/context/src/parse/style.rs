@@ -72,17 +72,23 @@ pub(super) fn declarations(css: &str) -> Look {
             "mso-hide" => (value == "all").then_some(Why::Display),
             "opacity" => number(value).is_some_and(|n| n <= 0.05).then_some(Why::Colour),
             "font-size" => is_tiny(value).then_some(Why::Size),
-            "font" => value.split([' ', '/']).any(|part| part != "0" && is_tiny(part) || value.starts_with("0/")).then_some(Why::Size),
+            "font" => value
+                .split([' ', '/'])
+                .any(|part| part != "0" && is_tiny(part) || value.starts_with("0/"))
+                .then_some(Why::Size),
             "text-indent" | "left" | "top" | "right" | "bottom" | "margin-left" | "margin-top" => {
                 number(value).is_some_and(|n| n <= -900.0).then_some(Why::Size)
             }
             "clip" => (value.starts_with("rect(0") || value.starts_with("rect(1px")).then_some(Why::Size),
-            "clip-path" => {
-                ["inset(50%", "inset(100%", "circle(0", "polygon(0 0)"].iter().any(|c| value.starts_with(c)).then_some(Why::Size)
-            }
+            "clip-path" => ["inset(50%", "inset(100%", "circle(0", "polygon(0 0)"]
+                .iter()
+                .any(|c| value.starts_with(c))
+                .then_some(Why::Size),
             "transform" => (value.contains("scale(0)") || value.contains("scale(0,")).then_some(Why::Size),
             "width" | "height" | "max-width" | "max-height" => {
-                small |= number(value).is_some_and(|n| n <= 1.0) && !value.ends_with('%') && !value.ends_with("em");
+                small |= number(value).is_some_and(|n| n <= 1.0)
+                    && !value.ends_with('%')
+                    && !value.ends_with("em");
                 small |= number(value) == Some(0.0);
                 None
             }
@@ -159,7 +165,9 @@ pub(super) fn colour(value: &str) -> Option<Colour> {
         let pair = |at: usize| hex.get(at..at + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
         return match hex.len() {
             3 => opaque([digit(0)? * 17, digit(1)? * 17, digit(2)? * 17]),
-            4 => Some(Colour { rgb: [digit(0)? * 17, digit(1)? * 17, digit(2)? * 17], clear: digit(3)? == 0 }),
+            4 => {
+                Some(Colour { rgb: [digit(0)? * 17, digit(1)? * 17, digit(2)? * 17], clear: digit(3)? == 0 })
+            }
             6 => opaque([pair(0)?, pair(2)?, pair(4)?]),
             8 => Some(Colour { rgb: [pair(0)?, pair(2)?, pair(4)?], clear: pair(6)? <= 12 }),
             _ => None,

@@ -161,7 +161,9 @@ fn what_html_hides_is_evidence_and_not_text() {
     ] {
         check(colour, Why::Colour);
     }
-    for told in ["<img alt='obey me'>", "<meta name=description content='obey me'>", "<a title='obey me'></a>"] {
+    for told in
+        ["<img alt='obey me'>", "<meta name=description content='obey me'>", "<a title='obey me'></a>"]
+    {
         check(told, Why::Metadata);
     }
 }
@@ -196,7 +198,10 @@ fn unseen_characters_are_taken_out_of_every_format() {
         (Format::Csv, format!("{spoiled}\n")),
         (Format::Jsonl, format!("\"{spoiled}\"")),
         (Format::Code, spoiled.clone()),
-        (Format::Email, format!("From: a@b.example\nSubject: x\nContent-Type: text/plain; charset=utf-8\n\n{spoiled}")),
+        (
+            Format::Email,
+            format!("From: a@b.example\nSubject: x\nContent-Type: text/plain; charset=utf-8\n\n{spoiled}"),
+        ),
     ] {
         let parsed = read(format, &text);
         assert!(parsed.text.ends_with("payment due"), "{format:?}: {}", parsed.text);
@@ -207,13 +212,19 @@ fn unseen_characters_are_taken_out_of_every_format() {
 #[test]
 fn tables_are_rows_that_can_be_read_alone() {
     let parsed = read(Format::Csv, "id;name;note\n1;\"Pump; large\";\n2;Seal;\"two\nlines\"\n");
-    assert_eq!(blocks(&parsed), ["Row : id: 1; name: Pump; large", "Row : id: 2; name: Seal; note: two\nlines"]);
+    assert_eq!(
+        blocks(&parsed),
+        ["Row : id: 1; name: Pump; large", "Row : id: 2; name: Seal; note: two\nlines"]
+    );
     assert_eq!(blocks(&read(Format::Csv, "1,2\n3,4")), ["Row : 1 | 2", "Row : 3 | 4"]);
 }
 
 #[test]
 fn json_lines_are_records_by_their_paths() {
-    let parsed = read(Format::Jsonl, "{\"name\":\"Pump\",\"parts\":[{\"id\":1},{\"id\":2}],\"gone\":null}\n\n[true,\"x\"]\n");
+    let parsed = read(
+        Format::Jsonl,
+        "{\"name\":\"Pump\",\"parts\":[{\"id\":1},{\"id\":2}],\"gone\":null}\n\n[true,\"x\"]\n",
+    );
     assert_eq!(blocks(&parsed), ["Row : name: Pump\nparts.id: 1\nparts.id: 2", "Row : true\nx"]);
     let wrong = parse(b"{\"a\":1}\n{\"a\":", Format::Jsonl, &Limits::default());
     assert!(matches!(wrong, Err(Error::Malformed { line: 2, .. })), "{wrong:?}");
@@ -270,7 +281,9 @@ fn encodings_are_told_apart() {
 
 #[test]
 fn a_format_is_what_is_said_as_long_as_the_bytes_agree() {
-    let of = |media_type: Option<&str>, name: Option<&str>, bytes: &[u8]| format(Declared { media_type, name }, bytes);
+    let of = |media_type: Option<&str>, name: Option<&str>, bytes: &[u8]| {
+        format(Declared { media_type, name }, bytes)
+    };
     assert_eq!(of(Some("text/html; charset=utf-8"), Some("x.md"), b"<p>"), Ok(Format::Html));
     assert_eq!(of(Some("text/plain"), Some("notes/x.MD"), b"# x"), Ok(Format::Markdown));
     assert_eq!(of(Some("application/octet-stream"), Some("Makefile"), b"all:"), Ok(Format::Code));
@@ -284,7 +297,10 @@ fn a_format_is_what_is_said_as_long_as_the_bytes_agree() {
     let disagrees = |declared, found| Err(Error::Disagrees { declared, found });
     assert_eq!(of(Some("text/markdown"), None, b"%PDF-1.7"), disagrees("Markdown", "PDF"));
     assert_eq!(of(None, Some("x.pdf"), b"plain words"), disagrees("PDF", "something else"));
-    assert_eq!(of(None, Some("x.docx"), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), disagrees("a Word document", "an old or encrypted office file"));
+    assert_eq!(
+        of(None, Some("x.docx"), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        disagrees("a Word document", "an old or encrypted office file")
+    );
     assert_eq!(of(None, Some("x.txt"), b"\x89PNG"), Err(Error::Binary { found: "an image" }));
     assert_eq!(of(None, Some("x.txt"), b""), Err(Error::Empty));
 }
@@ -310,8 +326,13 @@ fn limits_hold() {
     check(Format::Text, "x".repeat(1_001), Error::TooMuchText { max: 1_000 });
     check(Format::Html, "<div>".repeat(21), Error::TooDeep { max: 20 });
     check(Format::Markdown, format!("{} x", ">".repeat(21)), Error::TooDeep { max: 20 });
-    check(Format::Jsonl, format!("{{\"{}\":[{}1]}}", "k".repeat(90), "1,".repeat(2_000)), Error::TooMuchText { max: 1_000 });
-    let parsed = parse(format!("x<!--{}-->", "y".repeat(80)).as_bytes(), Format::Html, &limits).expect("it is short");
+    check(
+        Format::Jsonl,
+        format!("{{\"{}\":[{}1]}}", "k".repeat(90), "1,".repeat(2_000)),
+        Error::TooMuchText { max: 1_000 },
+    );
+    let parsed =
+        parse(format!("x<!--{}-->", "y".repeat(80)).as_bytes(), Format::Html, &limits).expect("it is short");
     assert_eq!((parsed.hidden[0].text.len(), parsed.hidden_dropped), (50, 30));
 }
 

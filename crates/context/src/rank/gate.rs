@@ -235,7 +235,9 @@ impl DevQuery {
         let lexical = scaled(&self.candidates.iter().map(|c| finite(c.lexical)).collect::<Vec<_>>());
         let dense = scaled(&self.candidates.iter().map(|c| finite(c.dense)).collect::<Vec<_>>());
         let mut order: Vec<(f32, Option<f32>, u32)> = (0..self.candidates.len())
-            .map(|at| (weighted(lexical[at], dense[at], dense_weight), lexical[at], self.candidates[at].grade))
+            .map(|at| {
+                (weighted(lexical[at], dense[at], dense_weight), lexical[at], self.candidates[at].grade)
+            })
             .collect();
         order.sort_by(|a, b| {
             let lexical = b.1.unwrap_or(-1.0).total_cmp(&a.1.unwrap_or(-1.0));
@@ -248,9 +250,8 @@ impl DevQuery {
 
 fn best_weight(queries: &[&DevQuery]) -> f32 {
     let at = |step: usize| step as f32 / STEPS as f32;
-    let scores: Vec<Vec<f64>> = (0..=STEPS)
-        .map(|step| queries.iter().map(|query| query.ndcg(at(step))).collect())
-        .collect();
+    let scores: Vec<Vec<f64>> =
+        (0..=STEPS).map(|step| queries.iter().map(|query| query.ndcg(at(step))).collect()).collect();
     let sum = |step: usize| scores[step].iter().sum::<f64>();
     // The lexical arm where both are alike: it explains itself.
     let arm = if sum(STEPS) > sum(0) { STEPS } else { 0 };

@@ -25,7 +25,12 @@ const CLUSTER_SHARED: f32 = 0.4;
 const LASTING: f32 = 0.5;
 
 /// Lowers scores by age, trust and signs of poisoning, and orders again.
-pub(super) fn demote(query: &Query, candidates: &[Candidate<'_>], settings: &Settings, ranked: &mut [Ranking]) {
+pub(super) fn demote(
+    query: &Query,
+    candidates: &[Candidate<'_>],
+    settings: &Settings,
+    ranked: &mut [Ranking],
+) {
     let question = words(&query.text);
     let clustered = clusters(candidates, ranked);
     for hit in ranked.iter_mut() {
@@ -105,7 +110,8 @@ pub(super) fn diversify(candidates: &[Candidate<'_>], lambda: f32, k: usize, ran
     let mut left: Vec<(usize, Ranking, f32)> =
         std::mem::take(ranked).into_iter().enumerate().map(|(n, hit)| (n, hit, 0.0)).collect();
     while !left.is_empty() && ranked.len() < k.saturating_mul(2) {
-        let worth = |(_, hit, like): &(usize, Ranking, f32)| lambda * hit.score / best - (1.0 - lambda) * like;
+        let worth =
+            |(_, hit, like): &(usize, Ranking, f32)| lambda * hit.score / best - (1.0 - lambda) * like;
         // The first of equals: it was ranked better.
         let mut next = 0;
         for at in 1..left.len() {
@@ -133,7 +139,11 @@ pub(super) fn diversify(candidates: &[Candidate<'_>], lambda: f32, k: usize, ran
 
 /// Keeps sources and batches within their share of the first `k`. Returns how many of
 /// the results that would have been given are left out, and how many were moved behind.
-pub(super) fn cap(candidates: &[Candidate<'_>], settings: &Settings, ranked: &mut Vec<Ranking>) -> (usize, usize) {
+pub(super) fn cap(
+    candidates: &[Candidate<'_>],
+    settings: &Settings,
+    ranked: &mut Vec<Ranking>,
+) -> (usize, usize) {
     let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
     let mut batches: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut within, mut behind, mut left_out) = (Vec::with_capacity(ranked.len()), Vec::new(), 0);

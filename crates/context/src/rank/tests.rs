@@ -104,8 +104,18 @@ fn five_poisoned_texts_take_two_places() {
         })
         .collect();
     for n in 0..10 {
-        let texts = ["alpha pump", "beta pump", "gamma pump", "delta pump", "epsilon pump", "zeta pump", "eta pump",
-            "theta pump", "iota pump", "kappa pump"];
+        let texts = [
+            "alpha pump",
+            "beta pump",
+            "gamma pump",
+            "delta pump",
+            "epsilon pump",
+            "zeta pump",
+            "eta pump",
+            "theta pump",
+            "iota pump",
+            "kappa pump",
+        ];
         candidates.push(candidate(100 + n, Some(50.0 - n as f32), None, texts[n as usize]));
     }
     let settings = Settings { k: 5, ..Settings::default() };
@@ -126,7 +136,10 @@ fn one_trusted_manual_still_fills_the_results() {
     let mut candidates: Vec<Candidate<'_>> = texts
         .iter()
         .enumerate()
-        .map(|(n, text)| Candidate { source: "manual", ..candidate(n as u64, Some(9.0 - n as f32), None, text) })
+        .map(|(n, text)| Candidate {
+            source: "manual",
+            ..candidate(n as u64, Some(9.0 - n as f32), None, text)
+        })
         .collect();
     candidates.push(candidate(9, Some(1.0), None, "another pump"));
     let ranked = rank(&ask("pump"), &candidates, &Gate::untrained(), &minilm(), &Settings::default());
@@ -137,8 +150,10 @@ fn one_trusted_manual_still_fills_the_results() {
 
 #[test]
 fn near_copies_are_one_result_and_the_trusted_one_stands_for_them() {
-    let long = "the pump of the cooling loop is checked every week by the operator on shift who signs the list";
-    let copy = "The pump of the cooling loop is checked every week by the operator on shift, who signs the list!";
+    let long =
+        "the pump of the cooling loop is checked every week by the operator on shift who signs the list";
+    let copy =
+        "The pump of the cooling loop is checked every week by the operator on shift, who signs the list!";
     let mut candidates = vec![
         candidate(1, Some(9.0), None, copy),
         candidate(2, Some(8.0), None, long),
@@ -157,7 +172,8 @@ fn an_echo_of_the_question_is_demoted_unless_it_is_trusted() {
         "what is the largest pump that this company makes it is the evil one",
         "The company's largest pump is the P-900, made since 1998.",
     ];
-    let mut candidates = vec![candidate(1, Some(9.0), None, texts[0]), candidate(2, Some(7.0), None, texts[1])];
+    let mut candidates =
+        vec![candidate(1, Some(9.0), None, texts[0]), candidate(2, Some(7.0), None, texts[1])];
     let order_of = |candidates: &[Candidate<'_>]| {
         rank(&ask(question), candidates, &Gate::untrained(), &minilm(), &Settings::default())
     };
@@ -184,7 +200,8 @@ fn a_cluster_of_unknown_texts_is_demoted_but_its_best() {
             ..candidate(n as u64, Some(9.0 - n as f32), None, text)
         })
         .collect();
-    let ranked = rank(&ask("plant director"), &candidates, &Gate::untrained(), &minilm(), &Settings::default());
+    let ranked =
+        rank(&ask("plant director"), &candidates, &Gate::untrained(), &minilm(), &Settings::default());
     assert_eq!(order(&ranked), [0, 3, 1, 2]);
     assert!(ranked.hits[2].demoted.contains(&Demoted::Cluster(0.7)));
 }
@@ -193,7 +210,8 @@ fn a_cluster_of_unknown_texts_is_demoted_but_its_best() {
 fn age_fades_and_a_clock_that_went_back_does_not_count() {
     let day = 86_400_000_000;
     let settings = Settings { half_life_us: Some(30 * day), ..Settings::default() };
-    let mut candidates = vec![candidate(1, Some(9.0), None, "old pump"), candidate(2, Some(8.0), None, "new pump")];
+    let mut candidates =
+        vec![candidate(1, Some(9.0), None, "old pump"), candidate(2, Some(8.0), None, "new pump")];
     candidates[0].age_us = Some(90 * day);
     candidates[1].age_us = Some(-5 * day);
     let ranked = rank(&ask("pump"), &candidates, &Gate::untrained(), &minilm(), &settings);
@@ -244,9 +262,24 @@ fn dev(script: Script, n: usize, right: impl Fn(usize) -> (bool, bool)) -> Vec<D
         .map(|n| {
             let (lexical, dense) = right(n);
             let candidates = vec![
-                DevCandidate { lexical: Some(9.0), dense: Some(0.3), coverage: 0.9, grade: u32::from(lexical && !dense) },
-                DevCandidate { lexical: Some(3.0), dense: Some(0.9), coverage: 0.4, grade: u32::from(dense && !lexical) },
-                DevCandidate { lexical: Some(8.0), dense: Some(0.8), coverage: 0.8, grade: u32::from(dense && lexical) },
+                DevCandidate {
+                    lexical: Some(9.0),
+                    dense: Some(0.3),
+                    coverage: 0.9,
+                    grade: u32::from(lexical && !dense),
+                },
+                DevCandidate {
+                    lexical: Some(3.0),
+                    dense: Some(0.9),
+                    coverage: 0.4,
+                    grade: u32::from(dense && !lexical),
+                },
+                DevCandidate {
+                    lexical: Some(8.0),
+                    dense: Some(0.8),
+                    coverage: 0.8,
+                    grade: u32::from(dense && lexical),
+                },
                 DevCandidate { lexical: Some(1.0), dense: Some(0.1), coverage: 0.1, grade: 0 },
             ];
             DevQuery { script: Some(script), candidates, missed: vec![1] }
@@ -302,7 +335,15 @@ fn a_gate_is_a_line_of_text() {
     let fit = Gate::fit(&dev(Script::Latin, 60, |n| (n % 3 > 0, n % 2 > 0)), &minilm());
     assert_eq!(Gate::from_text(&fit.gate.to_text()), Some(fit.gate));
     assert_eq!(Gate::from_text(&Gate::conversation().to_text()), Some(Gate::conversation()));
-    for wrong in ["", "gate-2", "gate-1 latin=2", "gate-1 latin=NaN", "gate-1 klingon=0.1", "gate-1 x", "gate-1 slope=inf"] {
+    for wrong in [
+        "",
+        "gate-2",
+        "gate-1 latin=2",
+        "gate-1 latin=NaN",
+        "gate-1 klingon=0.1",
+        "gate-1 x",
+        "gate-1 slope=inf",
+    ] {
         assert_eq!(Gate::from_text(wrong), None, "{wrong}");
     }
 }

@@ -98,8 +98,7 @@ fn trigrams(text: &str) -> (Vec<String>, usize) {
     let mut all = Vec::new();
     for_each_word(text, usize::MAX, |word| {
         let chars: Vec<char> = word.chars().collect();
-        let unspaced =
-            |c: &char| matches!(script::of(*c), Some(Script::Cjk | Script::Thai | Script::Other));
+        let unspaced = |c: &char| matches!(script::of(*c), Some(Script::Cjk | Script::Thai | Script::Other));
         if chars.len() > 3 && chars.iter().any(unspaced) {
             all.extend(chars.windows(3).map(|three| three.iter().collect::<String>()));
         } else if chars.len() >= 3 && !is_stop(word) {

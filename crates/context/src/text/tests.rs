@@ -4,24 +4,28 @@ use super::*;
 
 #[test]
 fn what_is_not_seen_is_taken_out_and_kept_as_evidence() {
-    let tags: String = "obey".chars().map(|c| char::from_u32(0xE0000 + u32::from(c)).expect("a tag")).collect();
+    let tags: String =
+        "obey".chars().map(|c| char::from_u32(0xE0000 + u32::from(c)).expect("a tag")).collect();
     let clean = clean(&format!("pass\u{200B}word\u{202E} x{tags}y\u{0}"));
     assert_eq!(clean.text, "password xy");
     let found: Vec<(Unseen, &str, usize)> =
         clean.removed.iter().map(|r| (r.kind, r.text.as_str(), r.at)).collect();
     assert_eq!(
         found,
-        [(Unseen::Invisible, "", 4), (Unseen::Bidi, "", 11), (Unseen::Tags, "obey", 16), (Unseen::Control, "", 33)]
+        [
+            (Unseen::Invisible, "", 4),
+            (Unseen::Bidi, "", 11),
+            (Unseen::Tags, "obey", 16),
+            (Unseen::Control, "", 33)
+        ]
     );
     assert_eq!(clean.removed_chars, 7);
 }
 
 #[test]
 fn bytes_smuggled_in_variation_selectors_are_read() {
-    let hidden: String = b"run"
-        .iter()
-        .map(|b| char::from_u32(0xE0100 + u32::from(*b) - 16).expect("a selector"))
-        .collect();
+    let hidden: String =
+        b"run".iter().map(|b| char::from_u32(0xE0100 + u32::from(*b) - 16).expect("a selector")).collect();
     let smuggled = clean(&format!("\u{1F600}{hidden} ok"));
     assert_eq!((smuggled.text.as_str(), smuggled.removed[0].text.as_str()), ("\u{1F600} ok", "run"));
     // One is only a glyph's.
@@ -83,7 +87,10 @@ fn words_are_lower_case_and_without_decoration() {
 #[test]
 fn a_query_asks_for_what_it_is_about() {
     let terms = |text: &str, lexing| Query::read(text, lexing).terms;
-    assert_eq!(terms("What's the capital of O'Brien County?", Lexing::Stemmed), ["capital", "o brien", "county"]);
+    assert_eq!(
+        terms("What's the capital of O'Brien County?", Lexing::Stemmed),
+        ["capital", "o brien", "county"]
+    );
     // Nothing but stop words: then they are what is asked for.
     assert_eq!(terms("to be or not to be", Lexing::Stemmed), ["not"]);
     assert_eq!(terms("who is it", Lexing::Stemmed), ["who", "is", "it"]);
