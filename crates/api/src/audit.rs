@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Secret;
+
 /// What the log's checkpoints and receipts are verified with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditKey {
@@ -58,6 +60,9 @@ pub struct AuditLeaf {
     pub request_commitment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_commitment: Option<String>,
+    /// The version of the team's key that both are salted from; 0: there are none, or they are
+    /// of before teams had such keys.
+    pub salts: u32,
     pub request_bytes: u64,
     pub request_bytes_scanned: u64,
     pub response_bytes: u64,
@@ -80,6 +85,30 @@ pub struct AuditReceipt {
     pub leaf: AuditLeaf,
     /// The text of C2SP `tlog-proof`: verifies offline with the log's public key.
     pub receipt: String,
+}
+
+/// What the commitments of one leaf take to be opened. With the receipt it proves to
+/// anybody that a body is the one: whoever may ask for it may hand it on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditOpening {
+    pub leaf: u64,
+    pub request_id: String,
+    /// Whose key the salts derive from: `team ID, key VERSION`, `platform`, or `deployment`
+    /// for leaves of before teams had keys for them.
+    pub salted_by: String,
+    pub commitments: Vec<AuditCommitment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditCommitment {
+    /// `request` or `response`: the body as it came, or as it was sent.
+    pub part: String,
+    /// Of the body.
+    pub bytes: u64,
+    /// Base64 of SHA-256 over the salt and the body.
+    pub commitment: String,
+    /// Base64 of 32 bytes. Whoever has it can test guesses at the body.
+    pub salt: Secret,
 }
 
 /// A witness's word about a checkpoint.

@@ -27,7 +27,10 @@ pub use access::{
     AskElevation, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation, Key, KeyVersion, Role, RotateKey,
     SetProviderKey, Team, User, Whoami,
 };
-pub use audit::{AddCosignature, AuditCheckpoint, AuditKey, AuditLeaf, AuditLog, AuditReceipt, AuditVerdict};
+pub use audit::{
+    AddCosignature, AuditCheckpoint, AuditCommitment, AuditKey, AuditLeaf, AuditLog, AuditOpening,
+    AuditReceipt, AuditVerdict,
+};
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};
 pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog,
-    AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
+    AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
     Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion,
     PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
     SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
@@ -59,6 +59,8 @@ pub enum Action {
     WriteTools,
     ReadAudit,
     Cosign,
+    /// The salts of a leaf's commitments.
+    OpenAudit,
     ReadElevations,
     AskElevation,
     ApproveElevation,
@@ -91,6 +93,7 @@ impl Action {
             Action::WriteTools => "tools:write",
             Action::ReadAudit => "audit:read",
             Action::Cosign => "audit:cosign",
+            Action::OpenAudit => "audit:open",
             Action::ReadElevations => "elevations:read",
             Action::AskElevation => "elevations:ask",
             Action::ApproveElevation => "elevations:approve",
@@ -98,7 +101,8 @@ impl Action {
             Action::ReadSelf => "self:read",
         }
     }
-    /// Changes something (a cosignature is only put beside a checkpoint).
+    /// Changes something (a cosignature is only put beside a checkpoint, an opening changes who can
+    /// test a text).
     pub const fn writes(self) -> bool {
         matches!(
             self,
@@ -110,6 +114,7 @@ impl Action {
                 | Action::WriteKeyring
                 | Action::WriteTools
                 | Action::Cosign
+                | Action::OpenAudit
                 | Action::AskElevation
                 | Action::ApproveElevation
                 | Action::EndElevation
@@ -219,6 +224,8 @@ pub const ROUTES: &[Route] = &[
     get("audit_key", "/api/v1/audit/key", Action::ReadAudit, "The public key of the audit log", json::<AuditKey>()),
     Route { query: LEAVES,
         ..get("list_leaves", "/api/v1/audit/leaves", Action::ReadAudit, "Leaves of the audit log, the oldest first", json::<AuditLog>()) },
+    Route { method: Method::Post,
+        ..get("open_commitments", "/api/v1/audit/openings/{leaf}", Action::OpenAudit, "What the commitments of a leaf take to be opened; the leaf by its number or its request's id", json::<AuditOpening>()) },
     get("prove_leaf", "/api/v1/audit/proofs/{index}", Action::ReadAudit, "A leaf with everything that proves it", json::<AuditReceipt>()),
     get("receipt", "/api/v1/audit/receipts/{request_id}", Action::ReadAudit, "The leaf of a request with everything that proves it", json::<AuditReceipt>()),
     get("list_budgets", "/api/v1/budgets", Action::ReadBudgets, "Budgets with what is spent, held and left", json::<List<Budget>>()),

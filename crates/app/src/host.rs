@@ -12,6 +12,7 @@ use observe::Counter;
 use policy::{Denied, Pepper, PolicySet, Principal, World};
 use report::Report;
 use routing::Breaker;
+use seal::{KeyRing, Purpose};
 use store::{Entry, KeyVersion, SpendQuery, Store};
 use units::{AttemptId, Day, Micros, Usd};
 
@@ -22,6 +23,7 @@ pub struct Process {
     pub data: PathBuf,
     pub store: Arc<dyn Store>,
     pub pepper: Pepper,
+    keys: KeyRing,
     pub models: Models,
     engine_memory: u64,
     pub with_engine: bool,
@@ -41,6 +43,7 @@ pub struct Beginning {
     pub data: PathBuf,
     pub store: Arc<dyn Store>,
     pub pepper: Pepper,
+    pub keys: KeyRing,
     pub with_engine: bool,
     pub with_policies: bool,
     pub engine: Config,
@@ -55,6 +58,7 @@ impl Process {
             data: b.data,
             store: b.store,
             pepper: b.pepper,
+            keys: b.keys,
             models: {
                 let me = me.clone();
                 Models::start(b.engine, move || {
@@ -91,7 +95,12 @@ impl Process {
             with_policies: self.with_policies,
             now: runtime::clock::now(),
         };
-        let (snapshot, problems) = assemble::snapshot(&parts, &state);
+        let (snapshot, mut problems) = assemble::snapshot(&parts, &state);
+        // Here, where a disk may be waited for: workers only look for what is there.
+        let teams = state.teams.iter().map(|team| team.id);
+        if let Err(error) = self.keys.provide(teams, Purpose::Commitments) {
+            problems.push(error.report().at("the salts of teams that are new"));
+        }
         Ok((snapshot, problems, state))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::tile::Path;
-use audit::{Error, Kind, SaltKey, Shared, Signer};
+use audit::{Error, Kind, Shared, Signer};
 use net::server::{Request, Response, ResponseBody};
 use net::{HeaderValue, StatusCode, header};
 use report::Report;
@@ -17,32 +17,19 @@ use crate::front::Front;
 
 /// The private key of the log, in the text of C2SP `signed-note`.
 pub const LOG_SECRET: &str = "audit:log";
-/// What the salts of commitments are derived from.
-const SALT_SECRET: &str = "audit:salts";
 /// How long what happened may be without a signature.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The log's key and the salts' key, made at the first start. The log's name is
-/// an id of its own: a restored copy has the same one, and its witnesses notice.
-pub fn keys(store: &dyn Store) -> Result<(Signer, SaltKey), Report> {
-    let signer = match store.secret(LOG_SECRET).map_err(|e| e.report())? {
-        Some(text) => Signer::parse(&String::from_utf8_lossy(&text)).map_err(|e| e.report())?,
-        None => {
-            let name = format!("bedplate/log/{}", runtime::new_id());
-            let signer = Signer::new(&name, Kind::Log, runtime::random::bytes()).map_err(|e| e.report())?;
-            store.put_secret(LOG_SECRET, signer.secret_text().as_bytes()).map_err(|e| e.report())?;
-            signer
-        }
-    };
-    let salts: [u8; 32] = match store.secret(SALT_SECRET).map_err(|e| e.report())? {
-        Some(bytes) => bytes.try_into().map_err(|_| Report::new("ST0006", "the key of salts is damaged"))?,
-        None => {
-            let bytes: [u8; 32] = runtime::random::bytes();
-            store.put_secret(SALT_SECRET, &bytes).map_err(|e| e.report())?;
-            bytes
-        }
-    };
-    Ok((signer, SaltKey::new(&salts)))
+/// The log's key, made at the first start. Its name is an id of its own: a
+/// restored copy has the same one, and its witnesses notice.
+pub fn signer(store: &dyn Store) -> Result<Signer, Report> {
+    if let Some(text) = store.secret(LOG_SECRET).map_err(|e| e.report())? {
+        return Signer::parse(&String::from_utf8_lossy(&text)).map_err(|e| e.report());
+    }
+    let name = format!("bedplate/log/{}", runtime::new_id());
+    let signer = Signer::new(&name, Kind::Log, runtime::random::bytes()).map_err(|e| e.report())?;
+    store.put_secret(LOG_SECRET, signer.secret_text().as_bytes()).map_err(|e| e.report())?;
+    Ok(signer)
 }
 
 /// `audit verify --data`: the whole log of a directory whose server is stopped.

@@ -62,6 +62,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         data: data.clone(),
         store: Arc::clone(&store),
         pepper: pepper(),
+        keys: keys.clone(),
         with_engine: has(Role::Engine),
         with_policies: !args.without_policies,
         engine: gateway::models::Config {
@@ -87,13 +88,12 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if args.without_policies {
         observe::warn!("policies.off", why = "--without-policies: no declared Policy is in force");
     }
-    let (signer, salts) = log::keys(&*store).map_err(|r| vec![r])?;
+    let signer = log::signer(&*store).map_err(|r| vec![r])?;
     let audit = Arc::new(audit::Shared::open(Arc::clone(&store), signer));
     let plane = Arc::new(Plane {
         store: Arc::clone(&store),
         host: process.clone(),
         audit: Arc::clone(&audit),
-        salts: salts.clone(),
         keys: keys.clone(),
     });
     if let Some(path) = &args.config {
@@ -124,7 +124,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         book: Mutex::new(book),
         limits: Mutex::new(Limits::default()),
         store: Arc::clone(&store),
-        salts,
+        keys,
         meters: metrics,
         power,
         shutdown: shutdown.clone(),

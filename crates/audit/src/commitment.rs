@@ -20,7 +20,8 @@ pub const SALT_BYTES: usize = 32;
 pub struct Salt(pub [u8; SALT_BYTES]);
 
 /// What salts are derived from: HMAC-SHA256 under a secret key, so that none has
-/// to be stored. Destroying the key destroys every salt that came of it.
+/// to be stored. Destroying the key destroys every salt that came of it. Each
+/// team has one ([`crate::Leaf::salts`]), so that it goes with the team.
 #[derive(Clone)]
 pub struct SaltKey(hmac::Key);
 

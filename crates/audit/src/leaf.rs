@@ -3,9 +3,13 @@
 //! A leaf is a CBOR map with small whole numbers as keys (the table in
 //! [`Leaf::encode`] is the format). What is not known is absent, never
 //! invented: a request that no guard looked at has no verdicts, and its coverage
-//! says zero bytes scanned. A leaf of this version carries the keys of this
-//! version and no other; a newer one may carry more, and is then read as far as
-//! it is known, since its hash covers all of it anyway.
+//! says zero bytes scanned. A leaf says the oldest version that has all of its
+//! keys (what it says decides it, so that it still has one encoding); a newer one
+//! than is known here is read as far as it is known, since its hash covers all
+//! of it anyway.
+//!
+//! Version 2 has `salts`. Commitments in leaves of version 1 are salted from one
+//! secret of the deployment.
 //!
 //! Texts and lists are cut at bounds, because what clients send (a model's
 //! name) ends up here and an entry of a tile bundle has at most 65,535 bytes.
@@ -17,8 +21,8 @@ use crate::{Error, Hash};
 
 /// The largest leaf: the length of an entry in a bundle has two bytes.
 pub const LEAF_BYTES_MAX: usize = store::LEAF_BYTES_MAX;
-/// The version written.
-const VERSION: u64 = 1;
+/// The newest version that is known.
+const VERSION: u64 = 2;
 /// Bytes of a text; longer ones are cut.
 const TEXT_MAX: usize = 512;
 /// Bytes of a text in a list.
@@ -58,6 +62,9 @@ pub struct Leaf {
     pub cost_pico: i64,
     pub request: Option<Hash>,
     pub response: Option<Hash>,
+    /// Which version of the team's key for salts both commitments are salted from (of the
+    /// platform's, where no team is); 0: they are not there, or of before teams had such keys.
+    pub salts: u32,
     pub request_bytes: Coverage,
     pub response_bytes: Coverage,
     pub request_id: Option<RequestId>,
@@ -92,7 +99,7 @@ impl Leaf {
         tokens.sort_unstable_by(|a, b| (a.0.len(), a.0).cmp(&(b.0.len(), b.0)));
         tokens.dedup_by(|a, b| a.0 == b.0);
         tokens.truncate(LIST_MAX);
-        fields.key(0).unsigned(VERSION);
+        fields.key(0).unsigned(if self.salts == 0 { 1 } else { 2 });
         fields.key(1).integer(self.time.0);
         fields.id(2, self.org.map(|i| i.0));
         fields.id(3, self.team.map(|i| i.0));
@@ -137,6 +144,9 @@ impl Leaf {
         fields.coverage(20, self.response_bytes);
         fields.id(21, self.request_id.map(|i| i.0));
         fields.text(22, &self.outcome);
+        if self.salts != 0 {
+            fields.key(23).unsigned(u64::from(self.salts));
+        }
         let mut leaf = Writer(Vec::with_capacity(fields.body.0.len() + 2));
         leaf.head(MAP, fields.count);
         leaf.0.extend_from_slice(&fields.body.0);
@@ -173,9 +183,10 @@ impl Leaf {
             }
         }
         r.end()?;
-        // What is empty is left out: an empty field would be a second encoding.
-        if version == VERSION && leaf.encode() != bytes {
-            return Err(r.wrong("an empty field that should be absent"));
+        // What is empty is left out: an empty field would be a second encoding, and
+        // a version that its keys do not need too.
+        if version <= VERSION && leaf.encode() != bytes {
+            return Err(r.wrong("an empty field that should be absent, or another version"));
         }
         Ok(leaf)
     }
@@ -227,6 +238,7 @@ fn read(leaf: &mut Leaf, key: u64, r: &mut Reader<'_>) -> Result<bool, Error> {
         20 => leaf.response_bytes = coverage(r)?,
         21 => leaf.request_id = Some(RequestId(id(r)?)),
         22 => leaf.outcome = r.text(TEXT_MAX)?,
+        23 => leaf.salts = u32::try_from(r.unsigned()?).map_err(|_| r.wrong("a version of salts"))?,
         _ => return Ok(false),
     }
     Ok(true)

@@ -19,6 +19,7 @@
 //! holds one entry short of reading all of it, and cannot show that two readers
 //! saw the same log.
 
+mod books;
 mod cbor;
 mod check;
 mod checkpoint;
@@ -31,10 +32,12 @@ mod leaf;
 mod note;
 pub mod proof;
 mod receipt;
+mod record;
 mod shared;
 pub mod tile;
 mod tree;
 
+pub use books::{Books, Difference, reconcile};
 pub use check::{Check, Checker, check};
 pub use checkpoint::{Checkpoint, Cosigned, cosign, open, sign};
 pub use commitment::{Commitment, Part, SALT_BYTES, Salt, SaltKey, commit};
@@ -45,5 +48,6 @@ pub use key::{Kind, Signer, Verifier};
 pub use leaf::{Coverage, LEAF_BYTES_MAX, Leaf, Verdict};
 pub use note::{NOTE_BYTES_MAX, Note, SIGNATURES_MAX, Signature};
 pub use receipt::{Receipt, Verified};
+pub use record::of_record;
 pub use shared::Shared;
 pub use tree::{FullTile, Tree};

@@ -668,6 +668,8 @@ pub enum Audit {
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
     },
+    /// Show what a leaf's commitments bind, and whether files are what was sent. The log says who asked.
+    Open(AuditOpen),
     /// Verify a receipt (without a server), a data directory, or the server's whole log.
     Verify(AuditVerify),
     /// The receipt of a leaf by its number.
@@ -687,6 +689,18 @@ pub enum Audit {
     },
     /// Cosign a log's checkpoint, if it continues what this witness has seen.
     Witness(AuditWitness),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AuditOpen {
+    /// The `x-request-id` of the answer, `last`, or the number of a leaf.
+    pub leaf: String,
+    /// A file to compare with the request's body, as it was sent.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+    /// A file to compare with the answer's body; a stream as it was saved, with or without the comment of its cost.
+    #[arg(long, value_name = "FILE")]
+    pub response: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,14 +1,14 @@
 //! The audit log: what was decided here, and what an auditor may read of it.
 
-use ::audit::{Hash, Leaf, Part, Signature, Verifier, commit};
+use ::audit::{Hash, Leaf, Signature, Verifier};
 use base64ct::{Base64, Encoding};
 use policy::Principal;
 use report::Report;
 use store::{Entry, LEAVES_MAX};
 use units::{RequestId, Usd};
 
-use crate::Plane;
 use crate::call::{Call, Outcome, Refusal, json};
+use crate::{Plane, openings};
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -55,10 +55,7 @@ pub(crate) fn prove(plane: &Plane, call: &Call) -> Outcome {
 }
 
 pub(crate) fn receipt(plane: &Plane, call: &Call) -> Outcome {
-    let text = call.param(0);
-    let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
-    let found = plane.store.leaf_of(id).map_err(|e| e.report())?;
-    receipt_of(plane, call, found.ok_or_else(|| none(format!("no leaf for request {text:.60}")))?)
+    receipt_of(plane, call, of_request(plane, call.param(0))?)
 }
 
 fn receipt_of(plane: &Plane, call: &Call, index: u64) -> Outcome {
@@ -84,8 +81,12 @@ pub(crate) fn cosign(plane: &Plane, call: &Call) -> Outcome {
 /// that a crash cut off has one too.
 pub(crate) fn decided(plane: &Plane, call: &Call) -> Result<(), Refusal> {
     let id = RequestId(runtime::new_id());
-    let body = (!call.body.is_empty()).then(|| commit(&plane.salts.salt(id, Part::Request), &call.body));
-    note(plane, event(&call.principal, call, "allow", id, body)).map_err(Refusal::from)
+    let mut leaf = event(&call.principal, call, id);
+    if !call.body.is_empty() {
+        let team = Some(call.principal.team);
+        (leaf.request, leaf.salts) = openings::committed(&plane.keys, team, id, &call.body)?;
+    }
+    note(plane, leaf).map_err(Refusal::from)
 }
 
 /// Writes down that a principal was refused an operation that changes something.
@@ -112,7 +113,7 @@ pub(crate) fn refused(
     plane.store.append(Entry::Leaf(leaf.encode()), Box::new(|_| {}));
 }
 
-fn event(who: &Principal, call: &Call, decision: &str, id: RequestId, request: Option<Hash>) -> Leaf {
+fn event(who: &Principal, call: &Call, id: RequestId) -> Leaf {
     let mut resource = call.params.join("/");
     // Most of what is made has its name in the body. Nothing else of it is written.
     if resource.is_empty()
@@ -129,12 +130,28 @@ fn event(who: &Principal, call: &Call, decision: &str, id: RequestId, request: O
         user: who.user,
         action: call.route.name.into(),
         resource,
-        decision: decision.into(),
-        request,
+        decision: "allow".into(),
         request_bytes: ::audit::Coverage { scanned: 0, sent: call.body.len() as u64 },
         request_id: Some(id),
         ..Leaf::default()
     }
+}
+
+/// A leaf by its number, or by the id of its request.
+pub(crate) fn find(plane: &Plane, named: &str) -> Result<(u64, Leaf), Report> {
+    let index = match named.parse::<u64>() {
+        Ok(index) => index,
+        Err(_) => of_request(plane, named)?,
+    };
+    let bytes = plane.store.leaves(index, 1).map_err(|e| e.report())?.into_iter().next();
+    let bytes = bytes.ok_or_else(|| none(format!("no leaf {index}")))?;
+    Ok((index, Leaf::decode(&bytes).map_err(|e| e.report())?))
+}
+
+fn of_request(plane: &Plane, text: &str) -> Result<u64, Report> {
+    let id = text.parse().map_err(|e: units::IdError| Report::new("CT0002", e.to_string()))?;
+    let found = plane.store.leaf_of(id).map_err(|e| e.report())?;
+    found.ok_or_else(|| none(format!("no leaf for request {text:.60}")))
 }
 
 /// Appends a leaf and waits until it is durable. For a blocking thread.
@@ -194,6 +211,7 @@ pub fn show(index: u64, leaf: &Leaf) -> api::AuditLeaf {
         cost_usd: Usd::from_pico(leaf.cost_pico).to_string(),
         request_commitment: hash(leaf.request),
         response_commitment: hash(leaf.response),
+        salts: leaf.salts,
         request_bytes: leaf.request_bytes.sent,
         request_bytes_scanned: leaf.request_bytes.scanned,
         response_bytes: leaf.response_bytes.sent,

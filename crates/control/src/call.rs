@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use units::Micros;
 
-use crate::{Plane, access, audit, declare, elevate, keyring, money, policies, records, show, tools};
+use crate::{
+    Plane, access, audit, declare, elevate, keyring, money, openings, policies, records, show, tools,
+};
 
 /// Manifests are the largest bodies here.
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
@@ -155,7 +157,7 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadRecords => &[ReadOwnRecords],
         // The whole log to an auditor, to others what their own records say too.
         Action::ReadAudit => &[ReadAudit, ReadOwnRecords],
-        Action::Cosign => &[ReadAudit],
+        Action::Cosign | Action::OpenAudit => &[ReadAudit],
         // One's own are shown to whoever may ask; those of others to whoever reads who has access.
         Action::ReadElevations | Action::AskElevation => &[AskElevation],
         Action::ApproveElevation => &[ApproveElevation],
@@ -186,6 +188,7 @@ fn act(action: Action) -> Act {
     match action {
         Action::WriteKeys => Act::AdminKeys,
         Action::ReadRecords => Act::AdminRecords,
+        Action::OpenAudit => Act::AdminRead,
         action if action.writes() => Act::AdminWrite,
         _ => Act::AdminRead,
     }
@@ -201,6 +204,7 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "cosign" => audit::cosign(plane, call),
         "audit_key" => audit::key(plane, call),
         "list_leaves" => audit::leaves(plane, call),
+        "open_commitments" => openings::open(plane, call),
         "prove_leaf" => audit::prove(plane, call),
         "receipt" => audit::receipt(plane, call),
         "list_budgets" => money::list_budgets(plane, call),
@@ -304,8 +308,8 @@ mod tests {
     fn what_writes_takes_an_action_that_manages() {
         use policy::Action::*;
         let manages = [ManageAccess, ManagePolicy, Deploy, ManageBudgets, AskElevation, ApproveElevation];
-        // A witness adds nothing but its signature, and is an auditor.
-        for route in api::ROUTES.iter().filter(|r| r.action != Action::Cosign) {
+        // A witness adds nothing but its signature, an opening nothing but its own leaf: both are an auditor's.
+        for route in api::ROUTES.iter().filter(|r| !matches!(r.action, Action::Cosign | Action::OpenAudit)) {
             let needs = required(route.action);
             assert!(!needs.is_empty(), "{}", route.name);
             let all = needs.iter().all(|a| manages.contains(a));

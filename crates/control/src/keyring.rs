@@ -5,7 +5,7 @@ use seal::{Copies, TenantShown};
 use store::{Change, State, Team};
 
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, missing};
+use crate::{Plane, missing, openings};
 
 pub(crate) fn show(plane: &Plane, _call: &Call) -> Outcome {
     json(&shown(plane)?)
@@ -56,6 +56,8 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
     if !revoked.is_empty() {
         plane.change(&revoked)?;
     }
+    // The salts of before teams had their own are nobody's in particular: they go with the first team.
+    plane.store.remove_secret(openings::DEPLOYMENT_SALTS).map_err(|e| e.report())?;
     let copies = plane.keys.shred(team.id, call.now).map_err(|e| e.report())?;
     log_erasure(call, &team, &copies);
     let at = plane.keys.tenants().into_iter().find(|t| t.team == team.id).and_then(|t| t.gone);

@@ -15,6 +15,7 @@ mod declare;
 mod elevate;
 mod keyring;
 mod money;
+mod openings;
 pub mod policies;
 mod records;
 mod seats;
@@ -76,8 +77,6 @@ pub struct Plane {
     pub host: Arc<dyn Host>,
     pub keys: KeyRing,
     pub audit: Arc<::audit::Shared>,
-    /// For the commitments of leaves.
-    pub salts: ::audit::SaltKey,
 }
 
 impl Plane {

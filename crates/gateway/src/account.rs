@@ -23,7 +23,7 @@ use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
 use crate::judge::Findings;
 use crate::label;
-use crate::leaf::Evidence;
+use crate::leaf::{Evidence, Salts};
 use crate::settle::{self, Settled};
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
 
@@ -40,7 +40,8 @@ pub(crate) struct Arrival {
     pub surface: Surface,
     pub snapshot: Arc<Snapshot>,
     pub request_bytes: u64,
-    pub salts: audit::SaltKey,
+    /// Once it is known who asks.
+    pub salts: Option<Salts>,
     /// The commitment to the body, once it is here.
     pub request: Option<audit::Hash>,
     pub steps: Vec<Step>,
@@ -72,7 +73,7 @@ impl Arrival {
             surface,
             snapshot: gateway.snapshot.load_full(),
             request_bytes: 0,
-            salts: gateway.salts.clone(),
+            salts: None,
             request: None,
             steps: Vec::with_capacity(10),
             anthropic: surface.dialect().is_anthropic()
@@ -87,6 +88,11 @@ impl Arrival {
     /// Notes a step that began at `from` (monotonic microseconds) and ends now.
     pub fn step(&mut self, name: &'static str, from: u64, note: String) {
         push_step(&mut self.steps, self.received_us, name, from, note);
+    }
+    /// What its leaf will say of it so far.
+    pub fn evidence(&self) -> Evidence {
+        let salts = self.salts.as_ref().map_or(0, |salts| salts.version);
+        Evidence { request: self.request, salts, ..Evidence::default() }
     }
     /// The dialect its errors are written in.
     pub fn envelope(&self) -> dialects::Dialect {
@@ -126,7 +132,7 @@ pub(crate) struct Account {
     pub request_bytes: u64,
     pub response_bytes: u64,
     /// To what the client was sent so far.
-    pub response: audit::Commitment,
+    pub response: Option<audit::Commitment>,
     /// For the leaf.
     pub evidence: Evidence,
     pub decision: String,
@@ -203,7 +209,9 @@ impl Account {
     /// Notes a part of the answer that the client is about to be sent.
     pub fn sent(&mut self, part: &[u8]) {
         self.response_bytes += part.len() as u64;
-        self.response.update(part);
+        if let Some(response) = &mut self.response {
+            response.update(part);
+        }
     }
 
     /// Whether somebody reads the answer on its way, so that it has to be canonical.

@@ -15,7 +15,7 @@ use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
 use crate::judge::{Findings, Question};
 use crate::label;
-use crate::leaf::{self, Evidence};
+use crate::leaf;
 use crate::{Feature, Gateway, Place, Route};
 
 /// What a request may take, before anything is known of its answer.
@@ -94,8 +94,8 @@ pub(crate) fn admit_worst(
                 stream: worst.stream,
                 request_bytes: arrival.request_bytes,
                 response_bytes: 0,
-                response: audit::Commitment::new(&arrival.salts.salt(arrival.id, audit::Part::Response)),
-                evidence: Evidence { request: arrival.request, ..Evidence::default() },
+                response: arrival.salts.as_ref().map(|salts| salts.begin(arrival.id, audit::Part::Response)),
+                evidence: arrival.evidence(),
                 decision,
                 steps: std::mem::take(&mut arrival.steps),
                 rejected: Vec::new(),
@@ -315,8 +315,7 @@ fn note_refusal(
             .map_or_else(|| arrival.said.clone(), |route| label::arriving(arrival, principal, route)),
         judged: arrival.judged.take(),
     };
-    let evidence = Evidence { request: arrival.request, ..Evidence::default() };
-    let leaf = Some(leaf::of(&record, principal, evidence));
+    let leaf = Some(leaf::of(&record, principal, arrival.evidence()));
     let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new(), leaf };
     gateway.store.append(entry, Box::new(|_| {}));
 }

@@ -59,7 +59,11 @@ pub(crate) async fn read(arrival: &mut Arrival, request: Request) -> Result<Byte
         other => Report::new("DI0001", "the body did not arrive whole").because(other.to_string()),
     })?;
     arrival.request_bytes = body.len() as u64;
-    arrival.request = Some(audit::commit(&arrival.salts.salt(arrival.id, audit::Part::Request), &body));
+    arrival.request = arrival.salts.as_ref().map(|salts| {
+        let mut commitment = salts.begin(arrival.id, audit::Part::Request);
+        commitment.update(&body);
+        commitment.finish()
+    });
     arrival.step("receive", from, String::new());
     Ok(body)
 }

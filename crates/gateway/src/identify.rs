@@ -8,6 +8,7 @@ use units::Micros;
 
 use crate::Worker;
 use crate::account::Arrival;
+use crate::leaf::Salts;
 
 /// The principal of the key in `authorization: Bearer` or `x-api-key`, or of the
 /// client's certificate.
@@ -19,6 +20,7 @@ pub(crate) async fn identify(
     let from = runtime::clock::monotonic_us();
     let principal = who(worker, request, arrival.at).await?;
     policy::allows(&principal, arrival.surface.action()).map_err(|denied| denied.report())?;
+    arrival.salts = Salts::of(&worker.gateway.keys, principal.team);
     arrival.step("identify", from, String::new());
     Ok(principal)
 }

@@ -6,11 +6,32 @@
 //! commitments instead of content, and none of the words of a client but the
 //! model's name.
 
-use audit::{Coverage, Hash, Leaf, Part};
-use chat::Axis;
+use audit::{Commitment, Coverage, Hash, Leaf, Part, SaltKey};
 use policy::Principal;
-use store::{Outcome, Record};
-use units::{OrgId, UserId};
+use seal::{KeyRing, Purpose};
+use store::Record;
+use units::{OrgId, RequestId, TeamId, UserId};
+
+/// What the commitments of one request are salted from: its team's own key, so
+/// that they can be opened as long as the team is there and by nobody afterwards.
+pub(crate) struct Salts {
+    /// Of the key; the leaf says it.
+    pub version: u32,
+    key: SaltKey,
+}
+
+impl Salts {
+    /// Unwraps the team's key, in about a microsecond, and never makes one: that
+    /// is a write, and was done when the team came into force. A team whose key
+    /// could not be made (it is told then) has leaves without commitments.
+    pub fn of(keys: &KeyRing, team: TeamId) -> Option<Salts> {
+        let (version, key) = keys.tenant(team).kept(Purpose::Commitments, None).ok()??;
+        Some(Salts { version, key: SaltKey::new(key.expose()) })
+    }
+    pub fn begin(&self, request: RequestId, part: Part) -> Commitment {
+        Commitment::new(&self.key.salt(request, part))
+    }
+}
 
 /// What the steps of the journey found that the record does not say. Each field is filled by
 /// the step that knows it; what no step has filled stays empty.
@@ -28,6 +49,8 @@ pub(crate) struct Evidence {
     /// comment with a stream's cost, which says the leaf's own cost, apart.
     pub request: Option<Hash>,
     pub response: Option<Hash>,
+    /// The version of the key that both are salted from.
+    pub salts: u32,
 }
 
 impl Evidence {
@@ -84,43 +107,19 @@ fn build(
     user: Option<UserId>,
     evidence: Evidence,
 ) -> Vec<u8> {
-    let judged = record.judged.as_ref();
-    // A guard or the policy set may still say no to what was admitted.
-    let denied = |code: &str| judged.is_some_and(|j| !j.allowed) || code.starts_with("GD");
-    let (outcome, verdict) = match &record.outcome {
-        Outcome::Completed => ("completed".into(), "allow"),
-        Outcome::Refused(code) => (format!("refused {code}"), "deny"),
-        Outcome::Failed(code) if denied(code) => (format!("failed {code}"), "deny"),
-        Outcome::Failed(code) => (format!("failed {code}"), "allow"),
-        Outcome::Abandoned => ("abandoned".into(), "allow"),
-        Outcome::Crashed => ("crashed".into(), "allow"),
-    };
-    let last = record.attempts.last();
-    let tokens =
-        |axis: Axis| record.attempts.iter().map(|a| a.usage.get(axis)).fold(0u64, u64::saturating_add);
+    let committed = evidence.request.or(evidence.response).is_some();
     Leaf {
-        time: record.at,
         org,
-        team: Some(record.team),
-        key: Some(record.key),
         user,
         action: action.into(),
-        resource: record.model.clone(),
-        decision: format!("{verdict}: {}", record.decision),
-        policy_set: judged.map(|j| Hash(j.hash)),
-        policies: judged.map(|j| j.determining.clone()).unwrap_or_default(),
         guards: evidence.guards,
-        target: last.map(|a| format!("{}/{}", a.provider, a.upstream_model)).unwrap_or_default(),
         model: evidence.model,
-        labels: record.labels.to_string(),
-        tokens: Axis::ALL.into_iter().map(|axis| (axis.name().to_owned(), tokens(axis))).collect(),
-        cost_pico: record.cost.pico(),
         request: evidence.request,
         response: evidence.response,
+        salts: if committed { evidence.salts } else { 0 },
         request_bytes: evidence.request_coverage.unwrap_or(unscanned(record.request_bytes)),
         response_bytes: evidence.response_coverage.unwrap_or(unscanned(record.response_bytes)),
-        request_id: Some(record.id),
-        outcome,
+        ..audit::of_record(record)
     }
     .encode()
 }

@@ -61,8 +61,8 @@ pub struct Gateway {
     pub book: Mutex<Book>,
     pub limits: Mutex<Limits>,
     pub store: Arc<dyn Store>,
-    /// What the commitments of leaves are salted from.
-    pub salts: audit::SaltKey,
+    /// Where each team's key is, from which the commitments in its leaves are salted.
+    pub keys: seal::KeyRing,
     pub meters: observe::Metrics,
     /// As measured, where this machine counts its energy: what local engines are charged by.
     pub power: sensors::Power,

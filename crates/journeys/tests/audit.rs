@@ -213,6 +213,64 @@ fn a_witness_notices_a_past_that_was_rewritten() {
     );
 }
 
+#[test]
+fn commitments_open_for_an_auditor_until_the_team_is_erased_and_its_receipts_still_hold() {
+    let Some(binary) = binary() else { return };
+    let (world, _provider, key) = world(&binary);
+    let auditor = world.key("admin", json!({"role": "auditor"}));
+    let viewer = world.key("people", json!({"role": "viewer"}));
+    let folder = Folder::new();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it is ours");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    let other = file("other", "another text");
+    let mut ids = Vec::new();
+    for stream in [false, true] {
+        let body = json!({"model": "echo", "stream": stream, "max_tokens": 50,
+            "messages": [{"role": "user", "content": "a secret of people"}]})
+        .to_string();
+        let answer = world.send(&testkit::Ask::post("/v1/chat/completions", &*body).key(&key));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        ids.push(id(&answer));
+        let (asked, said) = (file("asked", &body), file("said", &answer.body));
+        let open = |key: &str, request: &str, response: &str| {
+            let words = ["audit", "open", &id(&answer), "--request", request, "--response", response, "--json"];
+            world.run_with(key, &words, "")
+        };
+        let opened = open(&auditor, &asked, &said).exits(0).json();
+        let parts = opened["commitments"].as_array().expect("a list");
+        let shown: Vec<_> = parts.iter().map(|p| (p["part"].as_str(), p["matches"].as_bool())).collect();
+        assert_eq!(shown, [(Some("request"), Some(true)), (Some("response"), Some(true))], "{opened}");
+        assert_eq!(parts[0]["bytes"], body.len());
+        let differs = open(&auditor, &asked, &other).exits(1).json();
+        assert_eq!(differs["commitments"][1]["matches"], false, "{differs}");
+        // Neither whoever sees the team's records nor its members.
+        for stranger in [&viewer, &key] {
+            assert!(open(stranger, &asked, &said).exits(1).stderr.contains("ID0006"));
+        }
+    }
+    let log = world.run(&["audit", "log", "--json", "--limit", "1000"]).exits(0).json();
+    let leaves = log["data"].as_array().expect("a list");
+    let asked = leaves.iter().filter(|l| l["action"] == "open_commitments" && l["resource"] == *ids[0]);
+    let asked: Vec<_> = asked.map(|l| l["decision"].as_str().expect("a text")).collect();
+    assert_eq!(asked.iter().filter(|d| **d == "allow").count(), 2, "an opening is in the log: {asked:?}");
+    assert_eq!(asked.iter().filter(|d| d.starts_with("deny")).count(), 2, "{asked:?}");
+
+    world.run(&["tenant", "shred", "people", "--confirm", "people"]).exits(0);
+    let world = world.killed();
+    for id in &ids {
+        let gone = world.run_with(&auditor, &["audit", "open", id], "").exits(1);
+        assert!(gone.stderr.contains("SE0014"), "{gone:?}");
+        let path = file("receipt", "");
+        world.run_with(&auditor, &["audit", "receipt", id, "--out", &path], "").exits(0);
+        let public = world.run(&["audit", "key"]).exits(0).stdout.trim().to_owned();
+        bedplate(&binary, &["audit", "verify", "--receipt", &path, "--key", &public], &[], "").exits(0);
+    }
+    assert_eq!(world.run(&["audit", "verify", "--json"]).exits(0).json()["sound"], true);
+}
+
 /// All files of a folder, and of those in it.
 fn copy(from: &Path, to: &PathBuf) {
     std::fs::create_dir_all(to).expect("a folder");

@@ -18,6 +18,8 @@ pub const CODES: &[Entry] = &[
     e("AU0004", C::Conflict, Us, "the audit log shows two views"),
     e("AU0005", C::NotFound, Client, "the audit log has no such leaf"),
     e("AU0006", C::Invalid, Client, "the leaf was written by a newer version"),
+    e("AU0007", C::Unavailable, Us, "the audit log is damaged and nothing is served without it"),
+    e("AU0008", C::NotFound, Client, "the commitments cannot be opened"),
     e("CL0001", C::Unavailable, Us, "the server could not be reached"),
     e("CL0002", C::Unauthenticated, Client, "no key was given to the command"),
     e("CL0003", C::BadUpstream, Us, "the server's answer could not be read"),

@@ -21,7 +21,6 @@ mod text;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use ring::hmac;
 use units::{Micros, TeamId};
 use zeroize::Zeroizing;
 
@@ -52,16 +51,18 @@ pub enum Purpose {
     Memory,
     /// Content that records refer to.
     Records,
-    /// Salts of the commitments in the audit log.
+    /// Salts of the commitments in the audit log: a tenant's for what it did, the platform's
+    /// for what nobody's key did.
     Commitments,
 }
 
 impl Purpose {
     /// What the platform itself has keys for.
-    pub const ALL: [Purpose; 4] = [Purpose::Sqlite, Purpose::Pepper, Purpose::Secrets, Purpose::Kv];
+    pub const ALL: [Purpose; 5] =
+        [Purpose::Sqlite, Purpose::Pepper, Purpose::Secrets, Purpose::Kv, Purpose::Commitments];
     /// What a ring of an older version lacks and is given at its next opening:
-    /// these keys protect caches, so nothing is lost when a new one begins.
-    const LATER: [Purpose; 1] = [Purpose::Kv];
+    /// these keys protect what there is nothing of yet, or caches.
+    const LATER: [Purpose; 2] = [Purpose::Kv, Purpose::Commitments];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -219,6 +220,32 @@ impl KeyRing {
         self.state().ring.root.version
     }
 
+    /// Makes the keys that teams lack for a purpose, in one replacement of the
+    /// file, or none if they lack none. Destroyed tenants are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and nothing has changed.
+    pub fn provide(&self, teams: impl Iterator<Item = TeamId>, purpose: Purpose) -> Result<(), Error> {
+        let lacks = |state: &State, team: &TeamId| {
+            let has = |keys: &Keys| keys.data.iter().any(|k| *k.purpose == *purpose.name());
+            !state.ring.gone.contains_key(team) && !state.ring.owners.get(&Owner::Team(*team)).is_some_and(has)
+        };
+        let state = self.state();
+        let wanted: Vec<TeamId> = teams.filter(|team| lacks(&state, team)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let changing = self.changing();
+        let mut state = State::clone(&self.state());
+        for team in wanted {
+            // Somebody else may have been faster.
+            if lacks(&state, &team) {
+                state.add(Owner::Team(team), purpose.name(), 1, &SecretKey::random())?;
+            }
+        }
+        self.put(&changing, state)
+    }
+
     /// Gives a tenant a new KEK and puts its data keys under it. Returns its version.
     ///
     /// # Errors
@@ -301,17 +328,6 @@ impl KeyRing {
         }
     }
 
-    /// Gives many tenants a key at once: one by one each would write the file.
-    #[cfg(test)]
-    pub(crate) fn fill(&self, teams: impl Iterator<Item = TeamId>) -> Result<(), Error> {
-        let changing = self.changing();
-        let mut state = State::clone(&self.state());
-        for team in teams {
-            state.add(Owner::Team(team), Purpose::Kv.name(), 1, &SecretKey::random())?;
-        }
-        self.put(&changing, state)
-    }
-
     fn state(&self) -> Arc<State> {
         Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -359,6 +375,18 @@ impl TenantKeys {
         Ok(key)
     }
 
+    /// The tenant's key for a purpose as far as there is one, and its version:
+    /// the one asked for, or the newest. Never writes, so that whoever must not
+    /// wait for a disk may ask; [`KeyRing::provide`] makes it beforehand.
+    ///
+    /// # Errors
+    /// [`Error::Shredded`] for good.
+    pub fn kept(&self, purpose: Purpose, version: Option<u32>) -> Result<Option<(u32, SecretKey)>, Error> {
+        let state = self.ring.state();
+        state.refuse_gone(self.team)?;
+        state.data_key_of(Owner::Team(self.team), purpose, version)
+    }
+
     /// Encrypts a value for `purpose`, bound to tenant and place. 28 bytes longer than it.
     ///
     /// # Errors
@@ -382,18 +410,6 @@ impl TenantKeys {
         envelope::unseal(&self.key(purpose)?, &aad, sealed).ok_or(Error::Sealed)
     }
 
-    /// The salt of a row's commitments: 32 bytes that only the tenant's key can
-    /// tell, so that they need not be stored and are gone with the key. Without
-    /// the salt a commitment says nothing about what it commits to.
-    ///
-    /// # Errors
-    /// As [`TenantKeys::key`].
-    pub fn salt(&self, place: &Binding<'_>) -> Result<SecretKey, Error> {
-        let key = self.key(Purpose::Commitments)?;
-        let aad = bound(Owner::Team(self.team), Purpose::Commitments, place);
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), &aad);
-        Ok(SecretKey::from_bytes(tag.as_ref().try_into().expect("a tag has 32 bytes")))
-    }
 }
 
 fn bound(owner: Owner, purpose: Purpose, place: &Binding<'_>) -> Vec<u8> {
@@ -507,12 +523,23 @@ impl State {
 
     /// The newest of a purpose.
     fn data_key(&self, owner: Owner, purpose: Purpose) -> Result<Option<SecretKey>, Error> {
+        Ok(self.data_key_of(owner, purpose, None)?.map(|(_, key)| key))
+    }
+
+    /// The one of a version, or the newest; with its version.
+    fn data_key_of(
+        &self,
+        owner: Owner,
+        purpose: Purpose,
+        version: Option<u32>,
+    ) -> Result<Option<(u32, SecretKey)>, Error> {
         let Some(keys) = self.ring.owners.get(&owner) else { return Ok(None) };
-        let of = keys.data.iter().filter(|k| *k.purpose == *purpose.name());
-        let Some(data) = of.max_by_key(|k| k.version) else { return Ok(None) };
+        let of = |k: &&DataKey| *k.purpose == *purpose.name() && version.is_none_or(|v| v == k.version);
+        let Some(data) = keys.data.iter().filter(of).max_by_key(|k| k.version) else { return Ok(None) };
         let kek = self.kek(owner)?.ok_or_else(|| changed(owner))?;
         let aad = data_aad(&self.ring.id, owner, &data.purpose, data.version, keys.kek_version);
-        envelope::unwrap(&kek, &aad, &data.wrapped).map(Some).ok_or_else(|| changed(owner))
+        let key = envelope::unwrap(&kek, &aad, &data.wrapped).ok_or_else(|| changed(owner))?;
+        Ok(Some((data.version, key)))
     }
 }
 

@@ -93,6 +93,28 @@ fn purposes_and_tenants_have_different_keys() {
 }
 
 #[test]
+fn keys_are_provided_to_many_at_once_and_asking_for_one_never_makes_it() {
+    let dir = folder();
+    let ring = opened(dir.path(), &Source::File);
+    let kept = |ring: &KeyRing, n| done(ring.tenant(team(n)).kept(Purpose::Commitments, None));
+    assert!(kept(&ring, 1).is_none() && ring.tenants().is_empty(), "asking made none");
+    done(ring.shred(team(3), NOW));
+    let version = ring.root_version();
+    done(ring.provide((1..4).map(team), Purpose::Commitments));
+    let written = text_of(dir.path());
+    done(ring.provide((1..4).map(team), Purpose::Commitments));
+    assert_eq!(text_of(dir.path()), written, "nothing was lacking");
+    let (one, key) = kept(&ring, 1).expect("it was provided");
+    let reopened = opened(dir.path(), &Source::File);
+    let again = done(reopened.tenant(team(1)).kept(Purpose::Commitments, Some(one))).expect("it is there");
+    assert!(again.1.expose() == key.expose() && ring.root_version() == version);
+    assert!(kept(&ring, 2).is_some_and(|(_, other)| other.expose() != key.expose()));
+    assert!(done(ring.tenant(team(1)).kept(Purpose::Commitments, Some(one + 1))).is_none());
+    let gone = ring.tenant(team(3)).kept(Purpose::Commitments, None);
+    assert!(matches!(gone, Err(Error::Shredded { .. })), "the destroyed get none");
+}
+
+#[test]
 fn keys_of_tenants_survive_a_restart() {
     let dir = folder();
     let before = done(opened(dir.path(), &Source::File).tenant(team(1)).key(Purpose::Memory));
@@ -128,7 +150,7 @@ fn what_ten_thousand_tenants_cost() {
         random[4..8].copy_from_slice(&n.to_be_bytes());
         TeamId(Uuid7::new(Micros(1_000_000), random))
     };
-    done(ring.fill((0..10_000).map(team)));
+    done(ring.provide((0..10_000).map(team), Purpose::Kv));
     println!("made 10,000: {:?}", at.elapsed());
     let time = |what: &str, work: &dyn Fn()| {
         let mut times: Vec<_> = (0..11)

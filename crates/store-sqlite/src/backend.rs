@@ -9,7 +9,8 @@ use seal::{Binding, KeyRing, Purpose};
 use store::totals::check_balance;
 use store::{
     AuditLog, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting,
-    Record, Records, Secrets, SpendQuery, SpendRow, State, Store, TileRow, check_leaf, check_secret, codec,
+    Record, Records, Secrets, Settlement, SpendQuery, SpendRow, State, Store, TileRow, check_leaf,
+    check_secret, codec,
 };
 use units::RequestId;
 
@@ -172,6 +173,9 @@ impl Ledger for SqliteStore {
     }
     fn postings(&self, request: RequestId) -> Result<Vec<Posting>, Error> {
         self.read_books(|connection| read::postings(connection, request))
+    }
+    fn settlements(&self, number: u64, limit: usize) -> Result<Vec<Settlement>, Error> {
+        self.read_books(|connection| read::settlements(connection, number, limit))
     }
     fn spend(&self, query: &SpendQuery) -> Result<Vec<SpendRow>, Error> {
         self.read_books(|connection| read::spend(connection, query))

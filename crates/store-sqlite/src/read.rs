@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use store::totals::{Total, TotalKey, Totals, count_unbalanced};
-use store::{Error, LedgerCheck, Posting, Record, SpendQuery, SpendRow, UsageRow, codec};
+use store::{
+    Error, LedgerCheck, Posting, Record, SETTLEMENTS_MAX, Settlement, SpendQuery, SpendRow, UsageRow, codec,
+};
 use units::{Day, KeyId, RequestId, TeamId, Usd, Uuid7};
 
 use crate::derive::PICO;
@@ -36,6 +38,28 @@ pub(crate) fn recent(connection: &Connection, limit: usize) -> Result<Vec<Record
         records.push(codec::decode_record(&blob(row, 0)?)?);
     }
     Ok(records)
+}
+
+pub(crate) fn settlements(
+    connection: &Connection,
+    number: u64,
+    limit: usize,
+) -> Result<Vec<Settlement>, Error> {
+    let Ok(number) = i64::try_from(number) else { return Ok(Vec::new()) };
+    let sql = "SELECT record, postings, seq, leaf FROM records WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let mut rows = statement.query((number, limit.min(SETTLEMENTS_MAX) as i64)).sql()?;
+    let mut settlements = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        let (number, leaf): (i64, Option<i64>) = (row.get(2).sql()?, row.get(3).sql()?);
+        settlements.push(Settlement {
+            number: number.max(0) as u64,
+            record: codec::decode_record(&blob(row, 0)?)?,
+            postings: codec::decode_postings(&blob(row, 1)?)?,
+            leaf: leaf.map(|n| n.max(0) as u64),
+        });
+    }
+    Ok(settlements)
 }
 
 pub(crate) fn spend(connection: &Connection, query: &SpendQuery) -> Result<Vec<SpendRow>, Error> {

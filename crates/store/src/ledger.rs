@@ -44,6 +44,17 @@ pub struct Posting {
     pub amount: Usd,
 }
 
+/// A request as it was settled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// Grows from one to the next, with gaps perhaps.
+    pub number: u64,
+    pub record: Record,
+    pub postings: Vec<Posting>,
+    /// The number of its leaf; `None`: it was settled without one.
+    pub leaf: Option<u64>,
+}
+
 /// Which part of the books to add up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpendQuery {

@@ -21,7 +21,7 @@ pub use identity::{
     Approval, Budget, BudgetKind, Change, Elevation, Key, KeyVersion, ManifestRow, Org, Period, PriceRow,
     Role, Scope, State, Team, User,
 };
-pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, SpendQuery, SpendRow};
+pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, Settlement, SpendQuery, SpendRow};
 pub use log::{AuditLog, CHECKPOINTS_KEPT, CheckpointRow, LEAVES_MAX, TileRow};
 pub use memory::MemoryStore;
 pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Step, UsageRow};
@@ -30,6 +30,8 @@ use units::RequestId;
 
 /// The most records that [`Records::recent`] returns.
 pub const RECENT_MAX: usize = 1_000;
+/// The most settlements that [`Ledger::settlements`] returns: about a megabyte.
+pub const SETTLEMENTS_MAX: usize = 512;
 /// The largest leaf of the audit log: the length of an entry in a tile's bundle
 /// has two bytes (C2SP `tlog-tiles`).
 pub const LEAF_BYTES_MAX: usize = 65_535;
@@ -87,6 +89,9 @@ pub trait Ledger: Send + Sync {
     fn open_holds(&self) -> Result<Vec<HoldRow>, Error>;
     /// As appended; empty when the request is not known.
     fn postings(&self, request: RequestId) -> Result<Vec<Posting>, Error>;
+    /// What was settled, in that order, from `number` on, at most `limit` (capped at
+    /// [`SETTLEMENTS_MAX`]): everything acknowledged before the call.
+    fn settlements(&self, number: u64, limit: usize) -> Result<Vec<Settlement>, Error>;
     /// Everything acknowledged before the call, ordered by day, team, key, model, target.
     fn spend(&self, query: &SpendQuery) -> Result<Vec<SpendRow>, Error>;
     /// Recomputes the books: every transaction sums to zero and the daily

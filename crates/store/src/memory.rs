@@ -9,8 +9,8 @@ use units::RequestId;
 use crate::totals::{Totals, check_balance, count_unbalanced};
 use crate::{
     AuditLog, CHECKPOINTS_KEPT, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, LEAVES_MAX,
-    Ledger, LedgerCheck, Posting, Record, Records, Secrets, SpendQuery, SpendRow, State, Store, TileRow,
-    check_leaf, check_secret,
+    Ledger, LedgerCheck, Posting, Record, Records, SETTLEMENTS_MAX, Secrets, Settlement, SpendQuery,
+    SpendRow, State, Store, TileRow, check_leaf, check_secret,
 };
 
 #[derive(Default)]
@@ -106,6 +106,17 @@ impl Ledger for MemoryStore {
     fn postings(&self, request: RequestId) -> Result<Vec<Posting>, Error> {
         let inner = self.inner();
         Ok(inner.by_request.get(&request).map(|at| inner.rows[*at].1.clone()).unwrap_or_default())
+    }
+    fn settlements(&self, number: u64, limit: usize) -> Result<Vec<Settlement>, Error> {
+        let inner = self.inner();
+        let rows = (0u64..).zip(&inner.rows).skip_while(|(n, _)| *n < number);
+        let settlement = |(number, (record, postings)): (u64, &(Arc<Record>, Vec<Posting>))| Settlement {
+            number,
+            record: Record::clone(record),
+            postings: postings.clone(),
+            leaf: inner.leaf_of.get(&record.id).copied(),
+        };
+        Ok(rows.take(limit.min(SETTLEMENTS_MAX)).map(settlement).collect())
     }
     fn spend(&self, query: &SpendQuery) -> Result<Vec<SpendRow>, Error> {
         Ok(self.inner().totals.select(query).collect())

@@ -31,6 +31,7 @@ pub(crate) fn full() -> Leaf {
         cost_pico: 44_400_000,
         request: Some(commit(&Salt([5; 32]), b"the prompt")),
         response: Some(commit(&Salt([5; 32]), b"the answer")),
+        salts: 1,
         request_bytes: Coverage { scanned: 10, sent: 10 },
         response_bytes: Coverage { scanned: 0, sent: 10 },
         request_id: Some(RequestId(id(7))),
@@ -44,7 +45,7 @@ fn a_leaf_is_read_as_it_was_written() {
         let bytes = leaf.encode();
         assert_eq!(Leaf::decode(&bytes), Ok(leaf));
     }
-    assert_eq!(full().encode().len(), 378, "what a leaf costs on disk");
+    assert_eq!(full().encode().len(), 380, "what a leaf costs on disk");
 }
 
 /// The format, byte by byte, so that it cannot change unnoticed.
@@ -52,6 +53,21 @@ fn a_leaf_is_read_as_it_was_written() {
 fn the_smallest_leaf_is_these_bytes() {
     let leaf = Leaf { time: Micros(24), action: "infer".into(), ..Leaf::default() };
     assert_eq!(leaf.encode(), b"\xa3\x00\x01\x01\x18\x18\x06\x65infer");
+}
+
+/// Logs are kept for years: a leaf of before the team's salts is the bytes that it was.
+#[test]
+fn a_leaf_of_version_1_is_read_hashed_and_written_as_before() {
+    let before = Leaf { salts: 0, ..full() };
+    let bytes = before.encode();
+    assert_eq!((bytes[2], bytes.len()), (1, 378));
+    assert_eq!(
+        leaf_hash(&bytes).to_string(),
+        "Ky+aEhH6U7SD+3DUbKh7Zm43UqmSAz0ApluHB0QE1ik=",
+        "computed from the format, not by this code"
+    );
+    assert_eq!(Leaf::decode(&bytes), Ok(before));
+    assert_eq!(full().encode()[2], 2);
 }
 
 #[test]
@@ -75,7 +91,10 @@ fn other_encodings_of_a_leaf_are_refused() {
         (b"\xa3\x00\x01\x01\x00\x13\x82\x00\x00", "no coverage"),
         (b"\xa3\x00\x01\x01\x00\x0f\xa1\x65input\x00", "a zero count"),
         (b"\xa3\x00\x01\x01\x00\x0f\xa2\x66output\x01\x65input\x01", "tokens out of order"),
-        (b"\xa3\x00\x01\x01\x00\x17\x00", "a key of a later version"),
+        (b"\xa3\x00\x01\x01\x00\x17\x00", "a zero for salts"),
+        (b"\xa3\x00\x01\x01\x00\x17\x01", "salts in version 1, which has none"),
+        (b"\xa2\x00\x02\x01\x00", "version 2 without what it is for"),
+        (b"\xa3\x00\x01\x01\x00\x18\x18\x00", "a key of a later version"),
         (b"\xbf\x00\x01\x01\x00\xff", "an open length"),
         (b"\xa2\x00\x01\x01\xf9\x00\x00", "a float"),
         (b"\xa2\x00\x01\x01\xc1\x00", "a tag"),
@@ -95,12 +114,12 @@ fn other_encodings_of_a_leaf_are_refused() {
 
 #[test]
 fn a_leaf_of_a_newer_version_is_read_as_far_as_it_is_known() {
-    let newer = b"\xa4\x00\x02\x01\x18\x18\x06\x65infer\x18\x40\x82\xa1\x61a\x01\x40";
+    let newer = b"\xa4\x00\x03\x01\x18\x18\x06\x65infer\x18\x40\x82\xa1\x61a\x01\x40";
     let leaf = Leaf::decode(newer).expect("it is canonical");
     assert_eq!((leaf.time, leaf.action.as_str()), (Micros(24), "infer"));
     // What is not known must be canonical all the same, and not without end.
-    assert!(Leaf::decode(b"\xa3\x00\x02\x01\x18\x18\x18\x40\x18\x01").is_err());
-    let mut deep = b"\xa3\x00\x02\x01\x18\x18\x18\x40".to_vec();
+    assert!(Leaf::decode(b"\xa3\x00\x03\x01\x18\x18\x18\x40\x18\x01").is_err());
+    let mut deep = b"\xa3\x00\x03\x01\x18\x18\x18\x40".to_vec();
     deep.extend([0x81; 40]);
     deep.push(0);
     assert!(Leaf::decode(&deep).is_err());
@@ -158,6 +177,7 @@ fn any_leaf() -> impl Strategy<Value = Leaf> {
         request_bytes: Coverage { scanned: n.2[0], sent: n.2[1] },
         response_bytes: Coverage { scanned: n.2[2], sent: n.2[3] },
         request: o.map(Hash),
+        salts: n.2[0] as u32 % 3,
         key: o.map(|b| KeyId(Uuid7::from_bytes(b[..16].try_into().expect("16 bytes")))),
         ..Leaf::default()
     })
@@ -175,7 +195,7 @@ proptest! {
         let mut bytes = leaf.encode();
         let at = at % bytes.len();
         bytes[at] = to;
-        if let Ok(read) = Leaf::decode(&bytes) && bytes[2] == 1 {
+        if let Ok(read) = Leaf::decode(&bytes) && bytes[2] <= 2 {
             prop_assert_eq!(read.encode(), bytes);
         }
     }

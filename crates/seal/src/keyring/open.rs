@@ -190,7 +190,7 @@ fn verified(text: &str, ring: RingText, root: SecretKey, path: &Path) -> Result<
         if !Purpose::LATER.contains(&purpose) {
             return Err(Error::damaged(path, format!("it has no key for {}", purpose.name())));
         }
-        // Where nothing can be written a cache begins anew at each start.
+        // Where nothing can be written they begin anew at each start, and nothing is kept under them either.
         state.add(Owner::Platform, purpose.name(), 1, &SecretKey::random())?;
         let _ = file::write_private(path, state.ring.write(&state.root).as_bytes());
     }

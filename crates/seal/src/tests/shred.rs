@@ -15,18 +15,17 @@ const PLACE: Binding<'static> = Binding { table: "t", row: b"r", version: 1 };
 fn a_destroyed_tenants_data_opens_no_more_and_others_are_whole() {
     let dir = folder();
     let (ring, a, b) = filled(dir.path(), &Source::File);
-    let salt = done(ring.tenant(team(1)).salt(&PLACE));
+    done(ring.provide([team(1)].into_iter(), Purpose::Commitments));
     assert_eq!(done(ring.shred(team(1), NOW)), Copies::Dead);
     for ring in [ring, opened(dir.path(), &Source::File)] {
         let keys = ring.tenant(team(1));
         assert!(matches!(keys.unseal(Purpose::Documents, &PLACE, &a), Err(Error::Shredded { .. })));
         assert!(matches!(keys.seal(Purpose::Cache, &PLACE, b"new"), Err(Error::Shredded { .. })));
-        assert!(matches!(keys.salt(&PLACE), Err(Error::Shredded { .. })));
+        assert!(matches!(keys.kept(Purpose::Commitments, None), Err(Error::Shredded { .. })));
         assert!(matches!(ring.rotate_tenant(team(1)), Err(Error::Shredded { .. })));
         assert_eq!(&**done(ring.tenant(team(2)).unseal(Purpose::Documents, &PLACE, &b)), b"content");
         assert_eq!(ring.tenants()[0].gone, Some(NOW));
     }
-    drop(salt);
     let text = text_of(dir.path());
     assert!(!text.contains(&format!("kek {}", team(1))) && text.contains(&format!("gone {}", team(1))));
 }

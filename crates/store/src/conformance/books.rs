@@ -49,6 +49,27 @@ pub fn a_settle_again_changes_nothing(store: &dyn Store) {
     check_is_sound(store, 2);
 }
 
+pub fn settlements_are_read_in_parts_with_their_leaves(store: &dyn Store) {
+    assert_eq!(store.settlements(0, 10).expect("they read"), vec![]);
+    append(store, sample::settle_with_leaf(1)).expect("it is sound");
+    append(store, Entry::Leaf(b"a policy changed".to_vec())).expect("it is sound");
+    append(store, sample::settle(2)).expect("a record may be without");
+    for _ in 0..2 {
+        append(store, sample::settle_with_leaf(3)).expect("it is sound");
+    }
+    let all = store.settlements(0, 10).expect("they read");
+    assert_eq!(all.iter().map(|s| s.leaf).collect::<Vec<_>>(), [Some(0), None, Some(2)]);
+    for (n, settlement) in (1..).zip(&all) {
+        let (record, postings) = sample::settled(n);
+        assert_eq!((&settlement.record, &settlement.postings), (&record, &postings));
+    }
+    assert!(all.is_sorted_by(|a, b| a.number < b.number));
+    assert_eq!(store.settlements(0, 2).expect("they read"), all[..2]);
+    assert_eq!(store.settlements(all[1].number, 10).expect("they read"), all[1..]);
+    assert_eq!(store.settlements(all[2].number + 1, 10).expect("they read"), vec![]);
+    assert_eq!(store.settlements(u64::MAX, 10).expect("they read"), vec![]);
+}
+
 pub fn a_hold_opens_and_its_settle_closes_it(store: &dyn Store) {
     let mut first = sample::hold(1);
     append(store, Entry::Hold(sample::hold(2))).expect("the entry is sound");

@@ -1,5 +1,6 @@
 //! `audit`: what can be proven of the past, and the proving.
 
+mod open;
 mod verify;
 mod witness;
 
@@ -33,6 +34,7 @@ pub(super) fn run(global: &Global, command: args::Audit) -> Result<ExitCode, Fai
             let log: AuditLog = Server::new(global)?.get(&path)?;
             show(json, &log, listing);
         }
+        args::Audit::Open(args) => return open::run(&Server::new(global)?, &args, json),
         args::Audit::Prove { index, out } => {
             let receipt = Server::new(global)?.get(&format!("/api/v1/audit/proofs/{index}"))?;
             keep(&receipt, out.as_deref(), json)?;
