@@ -13,7 +13,7 @@ use units::RequestId;
 
 use crate::host::Process;
 use crate::pages::{self, Pages};
-use crate::signin::{self, Polled, SIGN_IN_US, SignIns, Throttle};
+use crate::signin::{self, Polled, Refusals, SIGN_IN_US, SignIns, Throttle};
 use crate::{engines, log};
 
 /// Everything a worker needs to answer.
@@ -25,6 +25,7 @@ pub struct Front {
     pub pages: Arc<Pages>,
     pub sign_ins: Arc<SignIns>,
     pub throttle: Arc<Throttle>,
+    pub refusals: Arc<Refusals>,
     /// Whether browsers come by TLS, so that cookies go no other way.
     pub is_tls: bool,
     pub engine_metrics: EngineMetrics,
@@ -139,7 +140,13 @@ async fn terminal(front: &Front, request: Request) -> Response {
             Ok(()) => signin::begin_device(front, now).await.map(|shown| serde_json::json!(shown)),
             Err(report) => Err(report),
         },
-        "/api/login/token" => token(front, request, now).await,
+        "/api/login/token" => {
+            let done = token(front, request, now).await;
+            if let Err(report) = &done {
+                signin::refused(front, control::Door::Terminal, report, now);
+            }
+            done
+        }
         "/api/logout" => logout(front, &request, now).await,
         other => Err(Report::new("GW0001", format!("nothing is at {other:.200}"))),
     };
@@ -164,8 +171,8 @@ async fn token(front: &Front, request: Request, now: units::Micros) -> Result<se
         Polled::Pending { interval } => return Ok(serde_json::json!({ "pending": interval })),
         Polled::Done(who) => who,
     };
-    let (plane, key) = (Arc::clone(&front.plane), who.key);
-    let made = tokio::task::spawn_blocking(move || plane.sign_in(key, SIGN_IN_US, now)).await;
+    let (plane, of) = (Arc::clone(&front.plane), who.clone());
+    let made = tokio::task::spawn_blocking(move || plane.sign_in(&of, SIGN_IN_US, now)).await;
     let (secret, expires) =
         made.unwrap_or_else(|_| Err(Report::new("CT0005", "the key could not be written")))?;
     Ok(serde_json::json!({
@@ -181,7 +188,7 @@ async fn logout(front: &Front, request: &Request, now: units::Micros) -> Result<
     let presented = gateway::presented(request).unwrap_or_default().to_owned();
     let who = control::Host::identify(&*front.process, &presented, now).map_err(|d| d.report())?;
     let (plane, hash) = (Arc::clone(&front.plane), front.process.pepper.hash(&presented));
-    let ended = tokio::task::spawn_blocking(move || plane.sign_out(who.key, hash)).await;
+    let ended = tokio::task::spawn_blocking(move || plane.sign_out(&who, hash, now)).await;
     let ended = ended.unwrap_or_else(|_| Err(Report::new("CT0005", "the key could not be written")))?;
     Ok(serde_json::json!({ "ended": ended }))
 }

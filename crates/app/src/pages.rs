@@ -6,10 +6,10 @@
 //! memory only.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use console::path;
-use control::Host;
+use control::{Door, Host};
 use net::server::{Request, Response, ResponseBody};
 use net::{HeaderName, HeaderValue, Method, StatusCode, header};
 use observe::Secret;
@@ -66,7 +66,7 @@ pub async fn answer(front: Front, request: Request) -> Response {
         path::LOGIN | path::LOGOUT if request.method == Method::POST => match same_site(&front, &request) {
             Err(report) => refused(&report),
             Ok(()) if request.path() == path::LOGIN => login(&front, request).await,
-            Ok(()) => logout(&front, &request),
+            Ok(()) => logout(&front, &request).await,
         },
         requested if get => show(front.clone(), requested.to_owned(), who(&front, &request)).await,
         _ => html(
@@ -114,16 +114,33 @@ async fn login(front: &Front, request: Request) -> Response {
     // A key has no character that a form would encode.
     let key = form.split('&').find_map(|pair| pair.strip_prefix("key=")).unwrap_or_default().trim();
     let now = runtime::clock::now();
-    match front.process.identify(key, now).and_then(|who| policy::allows(&who, Action::ReadStatus)) {
-        Ok(()) => {
+    let found = front.process.identify(key, now);
+    let allowed = found.and_then(|who| policy::allows(&who, Action::ReadStatus).map(|()| who));
+    let signed_in = match allowed.map_err(|denied| denied.report()) {
+        Ok(who) => begun(front, who, now).await,
+        Err(report) => {
+            signin::refused(front, Door::Console, &report, now);
+            Err(report)
+        }
+    };
+    match signed_in {
+        Ok(_) => {
             let session = front.pages.open(Who::Presented(Secret::new(key)), now);
             with_cookie(see_other(path::OVERVIEW), &session_cookie(front, &session))
         }
-        Err(denied) => {
-            let page = console::login_page(Some(&denied.report().sentence()), signin::is_offered(front));
+        Err(report) => {
+            let page = console::login_page(Some(&report.sentence()), signin::is_offered(front));
             html(StatusCode::UNAUTHORIZED, page)
         }
     }
+}
+
+/// Writes down that somebody's session begins, and waits until that is durable.
+async fn begun(front: &Front, who: Principal, now: Micros) -> Result<Principal, Report> {
+    let plane = Arc::clone(&front.plane);
+    let write = move || plane.signed_in(&who, Door::Console, now.plus_us(SESSION_US), now).map(|()| who);
+    let written = tokio::task::spawn_blocking(write).await;
+    written.unwrap_or_else(|_| Err(Report::new("CT0005", "the session could not be written down")))
 }
 
 fn session_cookie(front: &Front, session: &str) -> String {
@@ -172,17 +189,22 @@ async fn finish(front: &Front, request: &Request) -> Response {
     }
     let query = request.uri.query().unwrap_or_default();
     let done = signin::finish(front, query, cookie(request, ATTEMPT), now).await;
-    let allowed = done
-        .and_then(|who| policy::allows(&who, Action::ReadStatus).map(|()| who.key).map_err(|d| d.report()));
-    match allowed {
-        Ok(key) => {
-            let session = front.pages.open(Who::Person(key), now);
-            with_cookie(html(StatusCode::OK, console::signed_in_page()), &session_cookie(front, &session))
-        }
+    let allowed =
+        done.and_then(|who| policy::allows(&who, Action::ReadStatus).map(|()| who).map_err(|d| d.report()));
+    let who = match allowed {
+        Ok(who) => begun(front, who, now).await,
         Err(report) => {
             observe::warn!("login.refused", code = report.code.0, why = report.sentence().as_str());
-            refused(&report)
+            signin::refused(front, Door::Console, &report, now);
+            Err(report)
         }
+    };
+    match who {
+        Ok(who) => {
+            let session = front.pages.open(Who::Person(who.key), now);
+            with_cookie(html(StatusCode::OK, console::signed_in_page()), &session_cookie(front, &session))
+        }
+        Err(report) => refused(&report),
     }
 }
 
@@ -210,9 +232,16 @@ fn refused(report: &Report) -> Response {
     html(status, console::error_page(&report.sentence()))
 }
 
-fn logout(front: &Front, request: &Request) -> Response {
+async fn logout(front: &Front, request: &Request) -> Response {
+    let who = who(front, request);
     if let Some(session) = cookie(request, COOKIE) {
         front.pages.sessions().remove(session);
+    }
+    if let Some(who) = who {
+        let plane = Arc::clone(&front.plane);
+        // The store's queue may be full.
+        let write = move || plane.signed_out(&who, Door::Console, runtime::clock::now());
+        let _ = tokio::task::spawn_blocking(write).await;
     }
     let over = format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(front));
     with_cookie(see_other(path::LOGIN), &over)

@@ -138,7 +138,8 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let config = Config { tls: tls.clone(), ..Config::new(args.listen) };
     let server = Server::bind(config).map_err(|e| vec![listen::report(&args, &e)])?;
     let address = server.address();
-    let (pages, sign_ins, throttle) = (Arc::default(), Arc::default(), Arc::default());
+    let (pages, sign_ins) = (Arc::default(), Arc::default());
+    let (throttle, refusals) = (Arc::default(), Arc::default());
     let is_tls = tls.is_some() || gateway.issuers.as_ref().is_some_and(|i| i.config.is_tls());
     let (has_gateway, has_control, has_console) =
         (has(Role::Gateway), has(Role::Control), has(Role::Console));
@@ -154,6 +155,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
             pages: Arc::clone(&pages),
             sign_ins: Arc::clone(&sign_ins),
             throttle: Arc::clone(&throttle),
+            refusals: Arc::clone(&refusals),
             is_tls,
             engine_metrics: engine_metrics.clone(),
             has_gateway,

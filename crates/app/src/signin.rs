@@ -307,9 +307,65 @@ impl Throttle {
     }
 }
 
+/// Leaves of refused sign-ins in a minute. Whoever tries may be anybody: without
+/// a bound they would fill the log, and with it the disk.
+const REFUSALS_PER_MINUTE: u64 = 60;
+
+/// Sign-ins that were refused: which of them are written down.
+#[derive(Default)]
+pub struct Refusals(Mutex<Refused>);
+
+#[derive(Default)]
+struct Refused {
+    minute: i64,
+    written: u64,
+    /// Not written, since the last that was.
+    more: u64,
+}
+
+impl Refusals {
+    /// Whether this one is written down, with how many others since the last.
+    fn admit(&self, now: Micros) -> Option<u64> {
+        let minute = now.0.div_euclid(60_000_000);
+        let mut refused = lock(&self.0);
+        if refused.minute != minute {
+            (refused.minute, refused.written) = (minute, 0);
+        }
+        if refused.written >= REFUSALS_PER_MINUTE {
+            refused.more = refused.more.saturating_add(1);
+            return None;
+        }
+        refused.written += 1;
+        Some(std::mem::take(&mut refused.more))
+    }
+}
+
+/// Writes down that a sign-in was refused, unless many were in this minute. A
+/// provider that could not be asked refused nobody.
+pub fn refused(front: &Front, door: control::Door, report: &Report, now: Micros) {
+    if report.code.0 != "ID0010"
+        && let Some(more) = front.refusals.admit(now)
+    {
+        front.plane.sign_in_refused(door, report, more, now);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_sign_ins_are_written_so_often_a_minute_and_the_rest_is_counted() {
+        let refusals = Refusals::default();
+        let written = |second: i64| refusals.admit(Micros(second * 1_000_000));
+        for _ in 0..REFUSALS_PER_MINUTE {
+            assert_eq!(written(60), Some(0));
+        }
+        for _ in 0..1_000 {
+            assert_eq!(written(61), None);
+        }
+        assert_eq!((written(120), written(121)), (Some(1_000), Some(0)));
+    }
 
     #[test]
     fn an_address_has_so_many_tries_a_minute() {

@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use policy::Principal;
 use report::Report;
 use store::{Entry, LEAVES_MAX};
-use units::{RequestId, Usd};
+use units::{Micros, OrgId, RequestId, Usd};
 
 use crate::call::{Call, Outcome, Refusal, json};
 use crate::{Plane, openings};
@@ -89,6 +89,26 @@ pub(crate) fn decided(plane: &Plane, call: &Call) -> Result<(), Refusal> {
     note(plane, leaf).map_err(Refusal::from)
 }
 
+/// The same for manifests that the operator of the host has applied at the start,
+/// who is nobody's key: the platform's salts commit to their text.
+pub(crate) fn configured(plane: &Plane, text: &str, org: OrgId, now: Micros) -> Result<(), Report> {
+    let id = RequestId(runtime::new_id());
+    let (request, salts) = openings::committed(&plane.keys, None, id, text.as_bytes())?;
+    let leaf = Leaf {
+        time: now,
+        org: Some(org),
+        action: "apply".into(),
+        resource: "serve --config".into(),
+        decision: "allow: the operator of the host".into(),
+        request,
+        salts,
+        request_bytes: ::audit::Coverage { scanned: 0, sent: text.len() as u64 },
+        request_id: Some(id),
+        ..Leaf::default()
+    };
+    note(plane, leaf)
+}
+
 /// Writes down that a principal was refused an operation that changes something.
 /// Nobody waits for it.
 pub(crate) fn refused(
@@ -96,7 +116,7 @@ pub(crate) fn refused(
     who: &Principal,
     route: &api::Route,
     resource: String,
-    now: units::Micros,
+    now: Micros,
 ) {
     let leaf = Leaf {
         time: now,

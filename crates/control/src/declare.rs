@@ -10,7 +10,7 @@ use units::{BudgetId, Micros, OrgId, PicoRate, TeamId};
 
 use crate::access::find_key;
 use crate::call::{Call, Outcome, Refusal, json};
-use crate::{Plane, missing, policies};
+use crate::{Plane, audit, missing, policies};
 
 pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {
     let rows = plane.state()?.manifests;
@@ -43,13 +43,21 @@ fn prune(call: &Call) -> Result<bool, Report> {
 }
 
 impl Plane {
-    /// Applies manifests outside a request: `serve --config`.
+    /// Applies manifests outside a request: `serve --config`. What changes has its
+    /// leaf before it does, as what the API applies; a start that changes nothing
+    /// has none.
     ///
     /// # Errors
     /// All problems of the text, or why it could not be stored or put in force.
     pub fn apply(&self, text: &str, org: OrgId, now: Micros) -> Result<bool, Vec<Report>> {
-        let applied = apply_text(self, text, false, None, org, now);
-        applied.map(|(plan, _)| plan.changed()).map_err(|refusal| refusal.0)
+        let applied = || -> Result<bool, Refusal> {
+            if !compare(self, &self.state()?, text, false)?.0.changed() {
+                return Ok(false);
+            }
+            audit::configured(self, text, org, now)?;
+            Ok(apply_text(self, text, false, None, org, now)?.0.changed())
+        };
+        applied().map_err(|refusal| refusal.0)
     }
 }
 

@@ -19,6 +19,7 @@ mod openings;
 pub mod policies;
 mod records;
 mod seats;
+mod sessions;
 pub mod show;
 pub mod tools;
 
@@ -34,6 +35,7 @@ use units::Micros;
 
 pub use call::{answer, refuse};
 pub use seats::Visitor;
+pub use sessions::Door;
 
 /// The running process, as the control plane sees it.
 pub trait Host: Send + Sync + 'static {

@@ -4,12 +4,15 @@
 //! one without a secret on their first visit, in the team that their groups lead
 //! to, so that their limits, budgets, records and revocation are those of a key.
 
+use ::audit::Leaf;
+use policy::Principal;
 use report::Report;
 use store::{Change, Key, KeyVersion, Role, State, User};
 use units::{KeyId, Micros, TeamId, UserId};
 
-use crate::Plane;
 use crate::access::check_user_name;
+use crate::sessions::Door;
+use crate::{Plane, audit};
 
 /// People who came by themselves: beyond this an admin makes their keys.
 const PEOPLE_MAX: usize = 100_000;
@@ -32,22 +35,27 @@ impl Plane {
     /// # Errors
     /// ID0009 when the team is not there or the name is somebody else's.
     pub fn seat(&self, visitor: &Visitor<'_>, now: Micros) -> Result<KeyId, Report> {
-        let (key, changes) = seating(&self.state()?, visitor, now)?;
+        let state = self.state()?;
+        let (key, changes) = seating(&state, visitor, now)?;
         if !changes.is_empty() {
+            // A key or a role that nobody of ours gave: written down before it is, like those that somebody did.
+            audit::note(self, seat_leaf(&changes, now))?;
             self.put(&changes)?;
         }
         Ok(key)
     }
 
     /// A secret of somebody's key that works for a while: what `bedplate login` keeps.
+    /// The leaf of the sign-in is durable before.
     ///
     /// # Errors
-    /// When the key is not there, or cannot be written.
-    pub fn sign_in(&self, key: KeyId, lasts_us: i64, now: Micros) -> Result<(String, Micros), Report> {
+    /// When the key is not there, or key or leaf cannot be written.
+    pub fn sign_in(&self, who: &Principal, lasts_us: i64, now: Micros) -> Result<(String, Micros), Report> {
         let state = self.state()?;
-        let at = state.keys.binary_search_by_key(&key, |k| k.id);
+        let at = state.keys.binary_search_by_key(&who.key, |k| k.id);
         let at = at.map_err(|_| Report::new("ID0002", "the key is gone"))?;
         let expires = now.plus_us(lasts_us);
+        self.signed_in(who, Door::Terminal, expires, now)?;
         let (text, version) = self.host.mint(now, Some(expires));
         self.put(&[Change::PutKey(signed_in(&state.keys[at], version, now))])?;
         Ok((text, expires))
@@ -57,11 +65,12 @@ impl Plane {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn sign_out(&self, key: KeyId, hash: [u8; 32]) -> Result<bool, Report> {
+    pub fn sign_out(&self, who: &Principal, hash: [u8; 32], now: Micros) -> Result<bool, Report> {
         let state = self.state()?;
-        let Ok(at) = state.keys.binary_search_by_key(&key, |k| k.id) else { return Ok(false) };
+        let Ok(at) = state.keys.binary_search_by_key(&who.key, |k| k.id) else { return Ok(false) };
         let Some(key) = signed_out(&state.keys[at], hash) else { return Ok(false) };
         self.put(&[Change::PutKey(key)])?;
+        self.signed_out(who, Door::Terminal, now);
         Ok(true)
     }
 
@@ -70,6 +79,24 @@ impl Plane {
             reports.into_iter().next().unwrap_or_else(|| Report::new("CT0005", "the change failed"))
         };
         self.change(changes).map_err(first)
+    }
+}
+
+/// Whose groups lead to which key with which role.
+fn seat_leaf(changes: &[Change], now: Micros) -> Leaf {
+    let key = changes.iter().find_map(|change| match change {
+        Change::PutKey(key) => Some(key),
+        _ => None,
+    });
+    Leaf {
+        time: now,
+        team: key.map(|key| key.team),
+        key: key.map(|key| key.id),
+        user: key.and_then(|key| key.user),
+        action: "seat".into(),
+        resource: key.map(|key| key.role.name().to_owned()).unwrap_or_default(),
+        decision: "allow: the groups that an identity provider says".into(),
+        ..Leaf::default()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use journeys::{Folder, World, bedplate, binary};
+use journeys::{Folder, World, bedplate, binary, eventually};
 use serde_json::{Value, json};
 use testkit::{Answer, Bedplate, Provider};
 
@@ -268,6 +268,77 @@ fn commitments_open_for_an_auditor_until_the_team_is_erased_and_its_receipts_sti
         let public = world.run(&["audit", "key"]).exits(0).stdout.trim().to_owned();
         bedplate(&binary, &["audit", "verify", "--receipt", &path, "--key", &public], &[], "").exits(0);
     }
+    assert_eq!(world.run(&["audit", "verify", "--json"]).exits(0).json()["sound"], true);
+}
+
+/// The leaves of an action, the oldest first.
+fn leaves_of(world: &World, action: &str) -> Vec<Value> {
+    let log = world.run(&["audit", "log", "--json", "--limit", "1000"]).exits(0).json();
+    let leaves = log["data"].as_array().expect("a list");
+    leaves.iter().filter(|l| l["action"] == action).cloned().collect()
+}
+
+#[test]
+fn who_signs_in_at_the_console_and_who_is_refused_has_a_leaf() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(&binary);
+    let form = |path: &str, body: String| {
+        let ask = testkit::Ask::new("POST", path).body(body);
+        ask.header("content-type", "application/x-www-form-urlencoded")
+    };
+    let answer = world.send(&form("/login", format!("key={}", world.admin)));
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let cookie = answer.header("set-cookie").and_then(|c| c.split(';').next()).expect("a cookie").to_owned();
+    let begun = leaves_of(&world, "login");
+    assert_eq!(begun.len(), 1, "it is durable before the cookie is given: {begun:?}");
+    assert_eq!(begun[0]["resource"], "console");
+    assert!(begun[0]["key"].is_string() && begun[0]["team"].is_string(), "{begun:?}");
+    assert!(begun[0]["decision"].as_str().is_some_and(|d| d.starts_with("allow: until 20")), "{begun:?}");
+    assert_eq!(world.send(&form("/logout", String::new()).header("cookie", &cookie)).status, 303);
+    let ended = eventually("the end has a leaf", || leaves_of(&world, "logout").pop());
+    assert_eq!((&ended["resource"], &ended["key"]), (&json!("console"), &begun[0]["key"]));
+    let over = world.send(&testkit::Ask::get("/").header("cookie", &cookie));
+    assert_eq!(over.header("location"), Some("/login"), "{over:?}");
+
+    // Refused: by a code, and never with what was presented.
+    let guess = format!("bp-{}", "0".repeat(49));
+    assert_eq!(world.send(&form("/login", format!("key={guess}"))).status, 401);
+    let refused = eventually("the refusal has a leaf", || leaves_of(&world, "login").into_iter().nth(1));
+    assert_eq!((&refused["decision"], &refused["outcome"]), (&json!("deny: ID0002"), &json!("refused ID0002")));
+    assert!(refused.get("key").is_none() && !refused.to_string().contains(&guess[..8]), "{refused}");
+}
+
+#[test]
+fn what_serve_config_changes_has_a_leaf_and_a_start_that_changes_nothing_has_none() {
+    let Some(binary) = binary() else { return };
+    let folder = Folder::new();
+    let config = folder.path().join("config.yaml");
+    let declare = |limit: u32| {
+        let text = format!(
+            "apiVersion: bedplate/v1\nkind: Team\nmetadata: {{ name: declared }}\nspec: {{ requestsPerMinute: {limit} }}\n"
+        );
+        std::fs::write(&config, text).expect("it is ours");
+    };
+    declare(10);
+    let world = journeys::Setup::new(&binary).arg(&format!("--config={}", config.display())).begin();
+    let first = leaves_of(&world, "apply");
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!((&first[0]["resource"], &first[0]["index"]), (&json!("serve --config"), &json!(0)));
+    assert!(first[0].get("key").is_none() && first[0]["request_commitment"].is_string(), "{first:?}");
+    let world = world.killed();
+    assert_eq!(leaves_of(&world, "apply").len(), 1, "nothing was changed");
+    declare(20);
+    let world = world.killed();
+    let applied = leaves_of(&world, "apply");
+    assert_eq!(applied.len(), 2);
+    // The platform's salts open it: the text is what was read, with the marks between files.
+    let text = folder.path().join("text");
+    let read = std::fs::read_to_string(&config).expect("it reads") + "\n---\n";
+    std::fs::write(&text, read).expect("it is ours");
+    let index = applied[1]["index"].to_string();
+    let words = ["audit", "open", &index, "--request", text.to_str().expect("a plain path"), "--json"];
+    let opened = world.run(&words).exits(0).json();
+    assert_eq!((&opened["salted_by"], &opened["commitments"][0]["matches"]), (&json!("platform"), &json!(true)));
     assert_eq!(world.run(&["audit", "verify", "--json"]).exits(0).json()["sound"], true);
 }
 

@@ -349,6 +349,14 @@ fn a_person_signs_in_with_a_terminal_and_out_again() {
     eventually("the key is over at the server", || {
         (world.send(&Ask::get("/v1/models").key(&key)).status == 401).then_some(())
     });
+    // Both are in the log, with whose they were.
+    let log = world.show("/api/v1/audit/leaves?limit=1000");
+    for (action, user) in [("seat", &who), ("login", &who), ("logout", &who)] {
+        let leaves = log["data"].as_array().expect("a list");
+        let found = leaves.iter().find(|l| l["action"] == action).unwrap_or_else(|| panic!("no {action}: {log}"));
+        assert_eq!(found["key"], user["key_id"], "{found}");
+        assert_eq!(found["resource"], if action == "seat" { "developer" } else { "terminal" });
+    }
     // A file that others can read is not used.
     std::fs::write(&file, "{}").expect("written");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("changed");
