@@ -87,6 +87,36 @@ pub struct AuditReceipt {
     pub receipt: String,
 }
 
+/// The log compared with the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditBooks {
+    /// Whether every settled request has its leaf, and both say the same.
+    pub agrees: bool,
+    /// Requests that were settled.
+    pub records: u64,
+    /// Those whose leaf says the same.
+    pub same: u64,
+    /// Settled before there was a log.
+    pub older: u64,
+    pub without_leaf: u64,
+    pub without_record: u64,
+    pub different: u64,
+    /// The first twenty.
+    pub differences: Vec<AuditDifference>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditDifference {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<u64>,
+    /// `cost`, `tokens`, `decision`...; `leaf` or `record` where that is missing.
+    pub what: String,
+    pub log: String,
+    pub books: String,
+}
+
 /// What the commitments of one leaf take to be opened. With the receipt it proves to
 /// anybody that a body is the one: whoever may ask for it may hand it on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -28,8 +28,8 @@ pub use access::{
     SetProviderKey, Team, User, Whoami,
 };
 pub use audit::{
-    AddCosignature, AuditCheckpoint, AuditCommitment, AuditKey, AuditLeaf, AuditLog, AuditOpening,
-    AuditReceipt, AuditVerdict,
+    AddCosignature, AuditBooks, AuditCheckpoint, AuditCommitment, AuditDifference, AuditKey, AuditLeaf,
+    AuditLog, AuditOpening, AuditReceipt, AuditVerdict,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};

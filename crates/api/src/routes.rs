@@ -6,7 +6,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditCheckpoint, AuditKey, AuditLog,
+    AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
+    AuditKey, AuditLog,
     AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
     Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion,
     PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
@@ -59,6 +60,8 @@ pub enum Action {
     WriteTools,
     ReadAudit,
     Cosign,
+    /// The whole log beside the ledger.
+    ReconcileAudit,
     /// The salts of a leaf's commitments.
     OpenAudit,
     ReadElevations,
@@ -94,6 +97,7 @@ impl Action {
             Action::ReadAudit => "audit:read",
             Action::Cosign => "audit:cosign",
             Action::OpenAudit => "audit:open",
+            Action::ReconcileAudit => "audit:reconcile",
             Action::ReadElevations => "elevations:read",
             Action::AskElevation => "elevations:ask",
             Action::ApproveElevation => "elevations:approve",
@@ -219,6 +223,7 @@ pub const ROUTES: &[Route] = &[
         ..get("deny_approval", "/api/v1/approvals/{id}/deny", Action::WriteTools, "Refuse the values of a held call in its session", json::<Approval>()) },
     Route { method: Method::Post, request: json::<AnswerApproval>(),
         ..get("grant_approval", "/api/v1/approvals/{id}/grant", Action::WriteTools, "Endorse the values of a held call in its session", json::<Approval>()) },
+    get("reconcile", "/api/v1/audit/books", Action::ReconcileAudit, "Compare the whole log with the ledger: some seconds per million requests", json::<AuditBooks>()),
     Route { method: Method::Post, request: json::<AddCosignature>(), status: 201,
         ..get("cosign", "/api/v1/audit/cosignatures", Action::Cosign, "Add a witness's signature to a checkpoint", json::<AuditCheckpoint>()) },
     get("audit_key", "/api/v1/audit/key", Action::ReadAudit, "The public key of the audit log", json::<AuditKey>()),

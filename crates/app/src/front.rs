@@ -97,12 +97,15 @@ fn unknown(request: &Request, report: &Report) -> Response {
 
 /// Ready: takes requests and can answer them. Not while draining, nor before the
 /// models to preload are loaded, nor while one of them cannot be or an engine
-/// has work and computes nothing. `/livez` is about the process alone.
+/// has work and computes nothing, nor with a damaged audit log that is required. `/livez` is about the process alone.
 fn ready(front: &Front) -> Response {
     if front.worker.gateway.shutdown.is_draining() {
         return Response::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     let unready = |why: String| Response::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    if let Some(Err(report)) = front.worker.gateway.required_log.as_ref().map(|log| log.required()) {
+        return unready(format!("{}: {}", report.code.0, report.sentence()));
+    }
     match front.process.models.readiness() {
         Readiness::Ready => {}
         Readiness::Loading(which) => return unready(format!("loading models: {which}")),

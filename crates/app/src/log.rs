@@ -46,7 +46,8 @@ pub fn verify(args: &cli::AuditVerify, json: bool) -> ExitCode {
         };
         let key = args.key.as_deref().map_or_else(|| Ok(own.verifier().clone()), cli::public_key)?;
         let check = audit::check(&*store, &key).map_err(|e| e.report())?;
-        Ok(cli::print_check(&check, &key, args.key.is_some(), json))
+        let books = audit::reconcile(&*store).map_err(|e| e.report())?;
+        Ok(cli::print_check(&check, &control::audit::show_books(&books), &key, args.key.is_some(), json))
     };
     checked().unwrap_or_else(|failure| failure.print(json))
 }
@@ -54,7 +55,7 @@ pub fn verify(args: &cli::AuditVerify, json: bool) -> ExitCode {
 /// Signs a checkpoint each second in which something happened, until the drain.
 pub async fn run(log: Arc<Shared>, shutdown: Shutdown) -> Result<(), Error> {
     if let Some(error) = log.trouble() {
-        return Err(error);
+        return Err(error.clone());
     }
     while !shutdown.is_draining() {
         tokio::time::sleep(EVERY).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cli::{Attention, Role, Serve};
+use cli::{Attention, AuditDamage, Role, Serve};
 use control::{Host, Plane};
 use gateway::issuers::Issuers;
 use gateway::{Gateway, Worker};
@@ -125,6 +125,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         limits: Mutex::new(Limits::default()),
         store: Arc::clone(&store),
         keys,
+        required_log: (args.audit == AuditDamage::Require).then(|| Arc::clone(&audit)),
         meters: metrics,
         power,
         shutdown: shutdown.clone(),

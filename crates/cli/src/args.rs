@@ -174,6 +174,9 @@ pub struct Serve {
     /// Put no declared Policy in force: the way back when one of them locks everybody out.
     #[arg(long)]
     pub without_policies: bool,
+    /// When the audit log does not continue its last checkpoint: `warn` answers all the same and says so, `require` answers no request of the data plane.
+    #[arg(long, value_enum, default_value_t = AuditDamage::Warn, env = "BEDPLATE_AUDIT")]
+    pub audit: AuditDamage,
     /// Who keeps the master key. What each needs comes from the environment: see `bedplate help keys`.
     #[arg(long, value_enum, default_value_t = MasterKey::File)]
     pub master_key: MasterKey,
@@ -184,6 +187,12 @@ pub enum Attention {
     Auto,
     Flash,
     Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditDamage {
+    Warn,
+    Require,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

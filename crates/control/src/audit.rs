@@ -1,6 +1,6 @@
 //! The audit log: what was decided here, and what an auditor may read of it.
 
-use ::audit::{Hash, Leaf, Signature, Verifier};
+use ::audit::{Books, Difference, Hash, Leaf, Signature, Verifier};
 use base64ct::{Base64, Encoding};
 use policy::Principal;
 use report::Report;
@@ -66,6 +66,31 @@ fn receipt_of(plane: &Plane, call: &Call, index: u64) -> Outcome {
         return Err(none(format!("no leaf {index}")).into());
     }
     json(&api::AuditReceipt { leaf: show(index, &leaf), receipt: receipt.to_string() })
+}
+
+pub(crate) fn reconcile(plane: &Plane, _call: &Call) -> Outcome {
+    json(&show_books(&::audit::reconcile(&*plane.store).map_err(|e| e.report())?))
+}
+
+/// What was compared, in words.
+pub fn show_books(books: &Books) -> api::AuditBooks {
+    let difference = |d: &Difference| api::AuditDifference {
+        request_id: d.request.map(|id| id.to_string()),
+        leaf: d.leaf,
+        what: d.what.into(),
+        log: d.log.clone(),
+        books: d.books.clone(),
+    };
+    api::AuditBooks {
+        agrees: books.is_sound(),
+        records: books.records,
+        same: books.agree,
+        older: books.older,
+        without_leaf: books.without_leaf,
+        without_record: books.without_record,
+        different: books.differ,
+        differences: books.differences.iter().map(difference).collect(),
+    }
 }
 
 pub(crate) fn cosign(plane: &Plane, call: &Call) -> Outcome {

@@ -157,7 +157,8 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadRecords => &[ReadOwnRecords],
         // The whole log to an auditor, to others what their own records say too.
         Action::ReadAudit => &[ReadAudit, ReadOwnRecords],
-        Action::Cosign | Action::OpenAudit => &[ReadAudit],
+        // Over all teams' records, however little it says of each.
+        Action::Cosign | Action::OpenAudit | Action::ReconcileAudit => &[ReadAudit],
         // One's own are shown to whoever may ask; those of others to whoever reads who has access.
         Action::ReadElevations | Action::AskElevation => &[AskElevation],
         Action::ApproveElevation => &[ApproveElevation],
@@ -201,6 +202,7 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "list_approvals" => tools::approvals(plane, call),
         "deny_approval" => tools::deny(plane, call),
         "grant_approval" => tools::grant(plane, call),
+        "reconcile" => audit::reconcile(plane, call),
         "cosign" => audit::cosign(plane, call),
         "audit_key" => audit::key(plane, call),
         "list_leaves" => audit::leaves(plane, call),

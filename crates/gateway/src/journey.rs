@@ -29,6 +29,9 @@ impl From<Report> for Stop {
 /// Answers one request of the data plane.
 pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Response {
     let mut arrival = Arrival::new(&worker.gateway, surface, &request);
+    if let Some(Err(report)) = worker.gateway.required_log.as_ref().map(|log| log.required()) {
+        return headers::refusal(&worker.gateway, &arrival, &report);
+    }
     let result = match surface {
         Surface::Generate(_) => generate(&worker, &mut arrival, request).await,
         Surface::Embed | Surface::Rerank => embed::embed(&worker, &mut arrival, request).await,

@@ -63,6 +63,8 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     /// Where each team's key is, from which the commitments in its leaves are salted.
     pub keys: seal::KeyRing,
+    /// The log without which nothing is answered, where that is so (`serve --audit require`).
+    pub required_log: Option<Arc<audit::Shared>>,
     pub meters: observe::Metrics,
     /// As measured, where this machine counts its energy: what local engines are charged by.
     pub power: sensors::Power,

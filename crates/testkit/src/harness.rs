@@ -21,6 +21,8 @@ pub struct Start {
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub ready_within: Duration,
+    /// Whether [`Bedplate::start`] waits until it is ready.
+    pub waits: bool,
 }
 
 impl Start {
@@ -31,10 +33,16 @@ impl Start {
             arguments: Vec::new(),
             environment: Vec::new(),
             ready_within: Duration::from_secs(30),
+            waits: true,
         }
     }
     pub fn arg(mut self, argument: impl Into<String>) -> Start {
         self.arguments.push(argument.into());
+        self
+    }
+    /// It will listen and not be ready.
+    pub fn unready(mut self) -> Start {
+        self.waits = false;
         self
     }
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Start {
@@ -77,7 +85,7 @@ impl Bedplate {
         let mut server = Bedplate { child, address: nowhere, start, stdout, stderr };
         server.address = server.poll("said where it listens", |server| listening_on(&server.stdout()))?;
         // Who speaks TLS is asked by a test that knows its authority.
-        if !server.stdout().contains(" listening on https://") {
+        if server.start.waits && !server.stdout().contains(" listening on https://") {
             server.poll("was ready", |server| {
                 server.get("/readyz").is_ok_and(|(s, _)| s == 200).then_some(())
             })?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ::audit::tile::{Path as TilePath, WIDTH, unbundle};
 use ::audit::{Check, Checker, FullTile, Note, Receipt, Verified, Verifier, open};
-use api::AuditKey;
+use api::{AuditBooks, AuditKey};
 use report::Report;
 use serde::Serialize;
 
@@ -149,7 +149,9 @@ pub(super) fn server(server: &Server, args: &AuditVerify, json: bool) -> Result<
     check.tiles = tiles;
     check.problems_total += problems.len() as u64;
     check.problems.extend(problems);
-    Ok(print(&check, &key, given, json))
+    // The server compares: who may read the log may not read everybody's records.
+    let books: AuditBooks = server.get("/api/v1/audit/books")?;
+    Ok(print(&check, &books, &key, given, json))
 }
 
 fn same_tile(server: &Server, tile: &FullTile) -> Result<bool, Failure> {
@@ -161,6 +163,7 @@ fn same_tile(server: &Server, tile: &FullTile) -> Result<bool, Failure> {
 /// A check as it is printed.
 #[derive(Serialize)]
 struct Checked<'a> {
+    /// Log and ledger.
     sound: bool,
     origin: &'a str,
     key: String,
@@ -174,12 +177,15 @@ struct Checked<'a> {
     root: String,
     problems: &'a [String],
     problems_total: u64,
+    /// The log compared with the ledger.
+    books: &'a AuditBooks,
 }
 
 /// Prints what was checked; exit 0 when all of it held, 1 otherwise.
-pub fn print(check: &Check, key: &Verifier, key_given: bool, json: bool) -> ExitCode {
+pub fn print(check: &Check, books: &AuditBooks, key: &Verifier, key_given: bool, json: bool) -> ExitCode {
+    let sound = check.is_sound() && books.agrees;
     let checked = Checked {
-        sound: check.is_sound(),
+        sound,
         origin: key.name(),
         key: key.to_string(),
         key_given,
@@ -191,13 +197,14 @@ pub fn print(check: &Check, key: &Verifier, key_given: bool, json: bool) -> Exit
         root: check.root.to_string(),
         problems: &check.problems,
         problems_total: check.problems_total,
+        books,
     };
     show(json, &checked, |c| {
         let mut text = format!(
             "{}\n  log          {}\n  leaves       {} read, {} of requests, each in its one encoding\n  \
              full tiles   {}, each the hashes of what lies below\n  \
              checkpoints  {} signed by the log and with the right root\n",
-            if c.sound { "the log is sound" } else { "THE LOG IS NOT SOUND" },
+            if c.sound { "log and ledger are sound" } else { "LOG AND LEDGER ARE NOT SOUND" },
             c.origin,
             grouped(c.leaves),
             grouped(c.requests),
@@ -214,11 +221,70 @@ pub fn print(check: &Check, key: &Verifier, key_given: bool, json: bool) -> Exit
         for problem in c.problems {
             text.push_str(&format!("  problem      {problem}\n"));
         }
+        text.push_str(&books_of(c.books));
         let more = c.problems_total.saturating_sub(c.problems.len() as u64);
         if more > 0 {
             text.push_str(&format!("  problem      and {} more\n", grouped(more)));
         }
         text
     });
-    if check.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    if sound { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn books_of(books: &AuditBooks) -> String {
+    let mut text = format!(
+        "  ledger       {} requests, {} as their leaves say\n",
+        grouped(books.records),
+        grouped(books.same)
+    );
+    for (count, what) in [
+        (books.older, "settled before there was a log"),
+        (books.without_leaf, "without a leaf"),
+        (books.without_record, "leaves of requests that the ledger does not know"),
+        (books.different, "differ from their leaves"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("  ledger       {} {what}\n", grouped(count)));
+        }
+    }
+    for d in &books.differences {
+        let leaf = d.leaf.map_or_else(|| "no leaf".to_owned(), |n| format!("leaf {n}"));
+        let request = d.request_id.as_deref().unwrap_or("unknown");
+        text.push_str(&format!(
+            "  differs      request {request}, {leaf}: {} is \"{}\" in the log and \"{}\" in the books\n",
+            d.what, d.log, d.books
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_that_differ_are_told_with_counts_and_both_values() {
+        let books = AuditBooks {
+            agrees: false,
+            records: 1_200,
+            same: 1_199,
+            older: 0,
+            without_leaf: 0,
+            without_record: 0,
+            different: 1,
+            differences: vec![api::AuditDifference {
+                request_id: Some("019a".into()),
+                leaf: Some(7),
+                what: "cost".into(),
+                log: "0.2".into(),
+                books: "0.1".into(),
+            }],
+        };
+        expect_test::expect![[r#"
+              ledger       1,200 requests, 1,199 as their leaves say
+              ledger       1 differ from their leaves
+              differs      request 019a, leaf 7: cost is "0.2" in the log and "0.1" in the books
+        "#]]
+        .assert_eq(&books_of(&books));
+    }
 }
