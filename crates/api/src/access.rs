@@ -39,6 +39,13 @@ pub struct CreateUser {
     pub role: Option<Role>,
 }
 
+/// What a user may do when they sign in from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetUserRole {
+    pub role: Role,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     pub id: String,

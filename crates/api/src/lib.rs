@@ -25,7 +25,7 @@ mod tools;
 
 pub use access::{
     AskElevation, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation, Key, KeyVersion, Role, RotateKey,
-    SetProviderKey, Team, User, Whoami,
+    SetProviderKey, SetUserRole, Team, User, Whoami,
 };
 pub use audit::{
     AddCosignature, AuditBooks, AuditCheckpoint, AuditCommitment, AuditDifference, AuditKey, AuditLeaf,

@@ -11,7 +11,7 @@ use crate::{
     AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
     Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion,
     PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
-    SetProviderKey, SetToolKey, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
+    SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +292,10 @@ pub const ROUTES: &[Route] = &[
     get("list_users", "/api/v1/users", Action::ReadTeams, "Users, to whom keys can belong", json::<List<User>>()),
     Route { method: Method::Post, request: json::<CreateUser>(), status: 201,
         ..get("create_user", "/api/v1/users", Action::WriteTeams, "Create a user", json::<User>()) },
+    Route { method: Method::Delete,
+        ..get("remove_user_role", "/api/v1/users/{name}/role", Action::WriteTeams, "Take a user's role away: their groups say what they are", json::<User>()) },
+    Route { method: Method::Put, request: json::<SetUserRole>(),
+        ..get("set_user_role", "/api/v1/users/{name}/role", Action::WriteTeams, "Give a user another role to sign in with", json::<User>()) },
     get("whoami", "/api/v1/whoami", Action::ReadSelf, "Who asks, and what they may do now", json::<Whoami>()),
 ];
 

@@ -452,6 +452,14 @@ pub enum User {
         #[arg(long, value_enum)]
         role: Option<KeyRole>,
     },
+    /// Give a user another role to sign in with, whatever their groups say.
+    SetRole {
+        name: String,
+        #[arg(value_enum)]
+        role: KeyRole,
+    },
+    /// Take a user's role away: they are what their groups say.
+    ClearRole { name: String },
     /// List users and how many live keys each has.
     List,
 }

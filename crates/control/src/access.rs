@@ -1,12 +1,12 @@
-//! Teams, users and keys.
+//! Teams and keys.
 
 use policy::{NewKey, Principal};
 use report::Report;
-use store::{Change, Key, KeyVersion, Role, State, Team, User};
-use units::{KeyId, Micros, TeamId, UserId};
+use store::{Change, Key, KeyVersion, Role, State, Team};
+use units::{KeyId, Micros, TeamId};
 
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, missing};
+use crate::{Plane, missing, users};
 
 /// Names of teams, users and keys appear in ledger accounts and metric labels.
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), Report> {
@@ -94,44 +94,6 @@ pub(crate) fn create_team(plane: &Plane, call: &Call) -> Outcome {
     };
     plane.change(&[Change::PutTeam(team.clone())])?;
     json(&show_team(&plane.state()?, &team, call.now))
-}
-
-pub(crate) fn list_users(plane: &Plane, call: &Call) -> Outcome {
-    let state = plane.state()?;
-    let users: Vec<api::User> = state.users.iter().map(|u| show_user(&state, u, call.now)).collect();
-    json(&api::List::from(users))
-}
-
-pub(crate) fn create_user(plane: &Plane, call: &Call) -> Outcome {
-    let wanted: api::CreateUser = call.read()?;
-    check_user_name(&wanted.name)?;
-    let role = wanted.role.map(role);
-    if let Some(role) = role {
-        policy::can_appoint(&call.principal, role).map_err(|d| d.report())?;
-    }
-    let state = plane.state()?;
-    if state.users.iter().any(|u| u.name == wanted.name) {
-        return Err(Report::new("CT0004", format!("there is a user \"{}\" already", wanted.name)).into());
-    }
-    let id = UserId(runtime::new_id());
-    let user =
-        User { id, org: call.principal.org, name: wanted.name, role, subject: None, created: call.now };
-    plane.change(&[Change::PutUser(user.clone())])?;
-    json(&show_user(&plane.state()?, &user, call.now))
-}
-
-fn show_user(state: &State, user: &User, now: Micros) -> api::User {
-    let live = |k: &&Key| {
-        k.user == Some(user.id) && k.revoked.is_none() && k.expires.is_none_or(|expires| expires > now)
-    };
-    api::User {
-        id: user.id.to_string(),
-        name: user.name.clone(),
-        role: user.role.map(show_role),
-        subject: user.subject.clone(),
-        created: user.created.to_string(),
-        live_keys: state.keys.iter().filter(live).count() as u32,
-    }
 }
 
 pub(crate) fn list_keys(plane: &Plane, _call: &Call) -> Outcome {
@@ -247,17 +209,11 @@ pub(crate) fn revoke_key(plane: &Plane, call: &Call) -> Outcome {
             .hint("revoke it with another admin key, so that nobody locks themselves out")
             .into());
     }
-    // Not that of the only one who could undo it: nobody would get in again.
-    let admins =
-        |k: &&Key| k.role == Role::Admin && k.revoked.is_none() && k.expires.is_none_or(|e| e > call.now);
-    if admins(&&key) && state.keys.iter().filter(admins).count() == 1 {
-        return Err(Report::new("CT0004", "the last key of an admin cannot be revoked")
-            .hint("make another first: `bedplate key create NAME --team admin --role admin`")
-            .into());
-    }
     if key.revoked.is_none() {
         key.revoked = Some(call.now);
-        plane.change(&[Change::PutKey(key.clone())])?;
+        let change = Change::PutKey(key.clone());
+        users::keeps_an_admin(&state, &change, call.now)?;
+        plane.change(&[change])?;
     }
     json(&show_key(&state, &key))
 }

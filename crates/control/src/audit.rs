@@ -8,7 +8,7 @@ use store::{Entry, LEAVES_MAX};
 use units::{Micros, OrgId, RequestId, Usd};
 
 use crate::call::{Call, Outcome, Refusal, json};
-use crate::{Plane, openings};
+use crate::{Plane, access, openings};
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -166,6 +166,12 @@ fn event(who: &Principal, call: &Call, id: RequestId) -> Leaf {
         && let Some(name) = value["name"].as_str()
     {
         resource = name.to_owned();
+    }
+    // Which role is what the change is about, and one of our own words.
+    if call.route.name == "set_user_role"
+        && let Ok(wanted) = serde_json::from_slice::<api::SetUserRole>(&call.body)
+    {
+        resource = format!("{resource} as {}", access::role(wanted.role).name());
     }
     Leaf {
         time: call.now,

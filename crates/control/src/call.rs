@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use units::Micros;
 
 use crate::{
-    Plane, access, audit, declare, elevate, keyring, money, openings, policies, records, show, tools,
+    Plane, access, audit, declare, elevate, keyring, money, openings, policies, records, show, tools, users,
 };
 
 /// Manifests are the largest bodies here.
@@ -244,8 +244,10 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "set_tool_key" => tools::set_key(plane, call),
         "approve_tool" => tools::approve(plane, call),
         "quarantine_tool" => tools::quarantine(plane, call),
-        "list_users" => access::list_users(plane, call),
-        "create_user" => access::create_user(plane, call),
+        "list_users" => users::list(plane, call),
+        "create_user" => users::create(plane, call),
+        "remove_user_role" => users::remove_role(plane, call),
+        "set_user_role" => users::set_role(plane, call),
         name => {
             Err(Report::new("CT0005", format!("operation {name} is declared and not implemented")).into())
         }

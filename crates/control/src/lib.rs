@@ -22,6 +22,7 @@ mod seats;
 mod sessions;
 pub mod show;
 pub mod tools;
+mod users;
 
 use std::sync::Arc;
 

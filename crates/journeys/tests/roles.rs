@@ -172,8 +172,47 @@ fn trap_x3_no_way_leads_from_the_officers_key_to_the_admins() {
     let other = format!("/api/v1/keys/{}", id("admin", "people"));
     assert_eq!(ask("DELETE", &other, json!({})).status, 200);
     let last = ask("DELETE", &first, json!({}));
-    assert_eq!((last.status, last.body.contains("last key of an admin")), (409, true), "{}", last.body);
+    assert_eq!((last.status, last.body.contains("the last admin")), (409, true), "{}", last.body);
     world.show("/api/v1/keys");
+}
+
+#[test]
+fn trap_x3_a_users_role_is_changed_by_who_could_give_both_and_the_log_says_it() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(&binary);
+    let keys = keys(&world);
+    let officer = &keys[3].1;
+    let role = || {
+        let users = world.show("/api/v1/users");
+        let ada = users["data"].as_array().into_iter().flatten().find(|u| u["name"] == "ada@acme.example");
+        ada.expect("she is there")["role"].clone()
+    };
+    let user = |key: &str, words: &[&str]| {
+        let words: Vec<&str> = ["user"].iter().chain(words).copied().collect();
+        world.run_with(key, &words, "")
+    };
+    user(officer, &["set-role", "ada@acme.example", "auditor"]).exits(0);
+    assert_eq!(role(), "auditor");
+    // Neither up to what it is not itself, nor down from there.
+    assert!(user(officer, &["set-role", "ada@acme.example", "admin"]).exits(1).stderr.contains("ID0006"));
+    user(&world.admin, &["set-role", "ada@acme.example", "operator"]).exits(0);
+    for words in [&["set-role", "ada@acme.example", "auditor"][..], &["clear-role", "ada@acme.example"]] {
+        assert!(user(officer, words).exits(1).stderr.contains("ID0006"));
+    }
+    assert_eq!(role(), "operator");
+    user(&world.admin, &["clear-role", "ada@acme.example"]).exits(0);
+    assert!(role().is_null());
+    assert!(user(&world.admin, &["set-role", "nobody", "auditor"]).exits(1).stderr.contains("CT0003"));
+    let log = world.show("/api/v1/audit/leaves?limit=1000");
+    let said: Vec<&str> = log["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|l| l["action"] == "set_user_role" || l["action"] == "remove_user_role")
+        .filter_map(|l| l["resource"].as_str())
+        .collect();
+    assert_eq!(said[0], "ada@acme.example as auditor", "{said:?}");
+    assert!(said.contains(&"ada@acme.example as operator") && said.contains(&"ada@acme.example"), "{said:?}");
 }
 
 #[test]

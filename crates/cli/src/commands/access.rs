@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use api::{
     CreateKey, CreateTeam, CreateUser, CreatedKey, Key, List, Provider, Role, RotateKey, Secret,
-    SetProviderKey, Team, User,
+    SetProviderKey, SetUserRole, Team, User,
 };
 use report::Report;
 
@@ -131,6 +131,15 @@ pub(super) fn user(server: &Server, command: args::User, json: bool) -> Result<(
             let create = CreateUser { name, role: wanted.map(role) };
             let user: User = server.post("/api/v1/users", &create)?;
             show(json, &user, |user| format!("user {} ({})", user.name, user.id));
+        }
+        args::User::SetRole { name, role: wanted } => {
+            let set = SetUserRole { role: role(wanted) };
+            let user: User = server.put(&format!("/api/v1/users/{}/role", encode(&name)), &set)?;
+            show(json, &user, |u| format!("{} is {} from now on", u.name, u.role.map_or("-", role_name)));
+        }
+        args::User::ClearRole { name } => {
+            let user: User = server.delete(&format!("/api/v1/users/{}/role", encode(&name)))?;
+            show(json, &user, |u| format!("{} is what their groups say from now on", u.name));
         }
         args::User::List => {
             let users: List<User> = server.get("/api/v1/users")?;
