@@ -51,6 +51,18 @@ server.listen(0, '127.0.0.1', () => {
         }),
       },
     },
+    // As a token exchange would: a token about a person, given to the client that acts for them.
+    formats: {
+      customizers: {
+        jwt: (ctx, token, jwt) => {
+          const person = ctx.get('x-acts-for');
+          if (people[person]) {
+            Object.assign(jwt.payload, { ...people[person], sub: person, act: { sub: token.clientId } });
+          }
+          return jwt;
+        },
+      },
+    },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (_, id) => (people[id] ? { accountId: id, claims: () => ({ sub: id, ...people[id] }) } : undefined),
     cookies: { keys: ['only for tests'] },

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifest::{Document, PolicyEffect, Question, Spec};
-use policy::{
-    Act, Action, Actions, Declared, Effect, Facts, Object, PolicySet, Principal, Problem, Subject, World,
-};
+use policy::{Act, Action, Actions, Declared, Denied, Effect, Facts, Object, PolicySet, Principal, Problem, Subject, World};
 use report::Report;
 use store::{Judged, Record, State};
 use units::Labels;
@@ -103,7 +101,15 @@ pub(crate) fn allows(plane: &Plane, principal: &Principal, act: Act) -> Result<(
     let (team, key) = (&*principal.team_name, &*principal.key_name);
     let stranger = || Subject::service(team, key, principal.role.name(), principal.models.as_deref());
     let subject = world.key(team, key).unwrap_or_else(stranger);
-    let decision = policies.decide(&world, &subject, act, &Object::deployment(), &Facts::of_an_admin());
+    let (object, facts) = (Object::deployment(), Facts::of_an_admin());
+    let decision = match principal.acting_for {
+        None => policies.decide(&world, &subject, act, &object, &facts),
+        Some(user) => {
+            let unknown = || Denied::Actor { why: "policies know no such user" }.report();
+            let user = Subject::user(world.user_name(user).ok_or_else(unknown)?);
+            policies.decide_both(&world, &subject, &user, act, &object, &facts)
+        }
+    };
     if decision.allowed { Ok(()) } else { Err(policies.report(&decision, act, "this deployment")) }
 }
 

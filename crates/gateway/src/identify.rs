@@ -20,9 +20,25 @@ pub(crate) async fn identify(
     let from = runtime::clock::monotonic_us();
     let principal = who(worker, request, arrival.at).await?;
     policy::allows(&principal, arrival.surface.action()).map_err(|denied| denied.report())?;
+    known(worker, arrival, &principal)?;
     arrival.salts = Salts::of(&worker.gateway.keys, principal.team);
     arrival.step("identify", from, String::new());
     Ok(principal)
+}
+
+/// Policies decide for an agent and the user it acts for: they must know the
+/// user. Whoever came by a token just now may be newer than the arrival's
+/// snapshot.
+fn known(worker: &Worker, arrival: &mut Arrival, principal: &Principal) -> Result<(), Report> {
+    let Some(user) = principal.acting_for else { return Ok(()) };
+    if arrival.snapshot.world.user_name(user).is_none() {
+        arrival.snapshot = worker.gateway.snapshot.load_full();
+    }
+    if arrival.snapshot.world.user_name(user).is_none() {
+        let denied = Denied::Actor { why: "policies know no such user" };
+        return Err(denied.report());
+    }
+    Ok(())
 }
 
 /// Who sent a request, whatever it is for.

@@ -96,12 +96,20 @@ impl Issuers {
         let issuer = &self.config.issuers[index];
         let check = |keys: &KeySet| read.verify(issuer, keys, &self.config.resource, now);
         let claims = self.verified(client, index, now, check).await?;
-        let mut principal = match issuer.grant(&claims) {
+        let found = match issuer.grant(&claims) {
             // Nobody of the directory's groups: then a key that somebody made for this subject.
             None => gateway.snapshot.load().directory.subject(&claims.subject, None, now),
             Some(grant) => self.seated(gateway, &claims, grant, now).await?,
-        }
-        .map_err(|denied| denied.report())?;
+        };
+        let found = match &claims.actor {
+            None => found,
+            // The key is the actor's, made for it by hand: what it does is its own to pay.
+            Some(actor) => found.and_then(|person| {
+                let actor = gateway.snapshot.load().directory.subject(actor, None, now)?;
+                actor.on_behalf_of(&person)
+            }),
+        };
+        let mut principal = found.map_err(|denied| denied.report())?;
         principal.expires = Some(principal.expires.map_or(claims.expires, |at| at.min(claims.expires)));
         Ok(principal)
     }

@@ -257,6 +257,7 @@ role = "developer"
             subject: "s".into(),
             name: None,
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            actor: None,
             expires: units::Micros(0),
         }
     }

@@ -132,6 +132,9 @@ pub struct Claims {
     /// What the issuer calls them, by the claim that is declared for it.
     pub name: Option<String>,
     pub groups: Vec<String>,
+    /// Who acts for them, as `issuer#subject` (RFC 8693 4.1): the token was given to
+    /// software that does what this person may.
+    pub actor: Option<String>,
     pub expires: Micros,
 }
 
@@ -216,14 +219,11 @@ impl<'t> Unverified<'t> {
         if !self.audiences()?.contains(&audience) {
             return Err(Refused::Audience);
         }
-        let subject = string(&self.claims, "sub")?;
-        if subject.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(Refused::Claim("sub"));
-        }
         Ok(Claims {
-            subject: format!("{}#{subject}", issuer.url),
+            subject: subject(issuer, &self.claims)?,
             name: self.name(issuer)?,
             groups: self.groups(&issuer.groups_claim)?,
+            actor: self.actor(issuer)?,
             expires,
         })
     }
@@ -242,6 +242,10 @@ impl<'t> Unverified<'t> {
         now: Micros,
     ) -> Result<Claims, Refused> {
         let claims = self.verify(issuer, keys, client_id, now)?;
+        // Nobody signs in through somebody else's hands.
+        if claims.actor.is_some() {
+            return Err(Refused::Claim("act"));
+        }
         if nonce.is_some() && self.claims.get("nonce").and_then(Value::as_str) != nonce {
             return Err(Refused::Nonce);
         }
@@ -291,6 +295,21 @@ impl<'t> Unverified<'t> {
         }
     }
 
+    /// The outermost `act` alone: those inside it acted before and decide nothing
+    /// (RFC 8693 4.1). An issuer speaks for its own subjects; whom another's would
+    /// be is not for it to say.
+    fn actor(&self, issuer: &Issuer) -> Result<Option<String>, Refused> {
+        let act = match self.claims.get("act") {
+            None => return Ok(None),
+            Some(Value::Object(act)) => act,
+            Some(_) => return Err(Refused::Claim("act")),
+        };
+        if act.get("iss").is_some_and(|iss| iss.as_str() != Some(&issuer.url)) {
+            return Err(Refused::Claim("act"));
+        }
+        subject(issuer, act).map(Some).map_err(|_| Refused::Claim("act"))
+    }
+
     fn groups(&self, claim: &str) -> Result<Vec<String>, Refused> {
         match self.claims.get(claim) {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -305,6 +324,15 @@ impl<'t> Unverified<'t> {
 
 /// The year 9999: beyond it a time is a mistake, and sums stay far from overflow.
 const MAX_SECONDS: i64 = 253_402_300_799;
+
+/// Who `sub` is, among all issuers.
+fn subject(issuer: &Issuer, claims: &Map<String, Value>) -> Result<String, Refused> {
+    let subject = string(claims, "sub")?;
+    if subject.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Refused::Claim("sub"));
+    }
+    Ok(format!("{}#{subject}", issuer.url))
+}
 
 fn string<'c>(claims: &'c Map<String, Value>, claim: &'static str) -> Result<&'c str, Refused> {
     match claims.get(claim) {

@@ -50,7 +50,12 @@ impl Issuer {
     }
     /// A token of the robot, for an audience.
     fn robot(&self, audience: &str) -> String {
+        self.robot_for("", audience)
+    }
+    /// One about a person, in which the robot acts for them.
+    fn robot_for(&self, person: &str, audience: &str) -> String {
         let ask = Ask::new("POST", "/token")
+            .header("x-acts-for", person)
             .header("content-type", "application/x-www-form-urlencoded")
             // robot:a+secret+of+the+robot+alone
             .header("authorization", "Basic cm9ib3Q6YStzZWNyZXQrb2YrdGhlK3JvYm90K2Fsb25l");
@@ -201,6 +206,41 @@ fn a_token_of_a_declared_issuer_is_a_key_and_any_other_is_nothing() {
     assert_eq!(status(&token), (401, "ID0004".into()));
     assert!(!world.server.stderr().contains(&token[..30]), "trap X4: no token in the log");
     world.is_sound();
+}
+
+#[test]
+fn a_token_that_names_an_actor_may_do_what_both_may_and_the_actor_pays() {
+    let (Some(binary), Some(issuer)) = (binary(), Issuer::start()) else { return };
+    let world = issuer.world(&binary);
+    let provider = Provider::start();
+    world.provider("scripted", "openai", &provider.url(), &["echo", "other"]);
+    let chat = |token: &str, model: &str| {
+        let answer = world.send(&world.chat(token, model, false));
+        (answer.status, answer.header("bedplate-error").unwrap_or_default().to_owned(), answer)
+    };
+    // Bob is a developer by his groups; the robot has no key yet.
+    let for_bob = issuer.robot_for("bob", RESOURCE);
+    assert_eq!(chat(&for_bob, "echo").1, "ID0009");
+    world.create("/api/v1/teams", &json!({"name": "robots"}));
+    let subject = format!("{}#robot", issuer.url);
+    world.run(&["key", "create", "robot", "--team", "robots", "--subject", &subject, "--model", "echo"]).exits(0);
+    let (status, _, answer) = chat(&for_bob, "echo");
+    assert_eq!(status, 200, "{answer:?}");
+    let record = world.record_of(&answer);
+    assert_eq!((&record["key"], &record["team"]), (&json!("robots/robot"), &json!("robots")), "the robot pays");
+    assert_eq!(record["policy"]["on_behalf_of"], "bob@acme.example", "{record}");
+    // Not what the robot may not, nor what the person may not: Ada is an operator, who runs no models.
+    assert_eq!(chat(&for_bob, "other").1, "ID0005");
+    assert_eq!(chat(&issuer.robot_for("ada", RESOURCE), "echo").1, "ID0006");
+    assert_eq!(chat(&issuer.robot(RESOURCE), "echo").0, 200, "for itself it may");
+    // A policy about the person binds what acts for them.
+    world.apply(
+        "apiVersion: bedplate/v1\nkind: Policy\nmetadata: { name: no-bob }\nspec:\n  \
+         description: Nothing for bob.\n  effect: forbid\n  cedar: |\n    \
+         forbid (principal == User::\"bob@acme.example\", action == Action::\"invoke\", resource);\n",
+    );
+    assert_eq!(chat(&for_bob, "echo").1, "PO0001");
+    assert_eq!(chat(&issuer.robot(RESOURCE), "echo").0, 200);
 }
 
 #[test]

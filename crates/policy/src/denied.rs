@@ -37,6 +37,10 @@ pub enum Denied {
     NoSeat {
         many: bool,
     },
+    /// A token lets software act for somebody whom it cannot act for here.
+    Actor {
+        why: &'static str,
+    },
     /// An elevation that cannot be asked for, approved or ended like this.
     Elevation {
         why: &'static str,
@@ -102,6 +106,9 @@ impl Denied {
                     .because("two teams have a key with this subject, and nobody says which of them pays")
                     .hint("`bedplate key list` shows them; revoke all but one")
             }
+            Denied::Actor { why } => Report::new("PO0005", "the key does not act for whom the token says")
+                .because(*why)
+                .hint("`bedplate key list` shows the keys, and `bedplate user list` the users"),
             Denied::Elevation { why } => Report::new("ID0014", "the elevation cannot go on like this")
                 .because(*why)
                 .hint("`bedplate break-glass list` shows where each stands"),

@@ -40,6 +40,42 @@ pub struct Principal {
     pub expires: Option<Micros>,
 }
 
+impl Principal {
+    /// The same, acting for somebody because a token says so (RFC 8693 4.1). What
+    /// it may do is what both may, with the models of both, for as long as both;
+    /// whose key it is, and who pays, stays.
+    ///
+    /// # Errors
+    /// [`Denied::Actor`].
+    pub fn on_behalf_of(self, user: &Principal) -> Result<Principal, Denied> {
+        let not = |why| Err(Denied::Actor { why });
+        if user.user.is_none() {
+            return not("whom it names has a key here, and is no user");
+        }
+        if user.acting_for.is_some() {
+            return not("whom it names acts for somebody else");
+        }
+        if self.acting_for.is_some() && self.acting_for != user.user {
+            return not("its key is bound to another user");
+        }
+        if self.org != user.org {
+            return not("they are of different orgs");
+        }
+        let models = match (self.models, &user.models) {
+            (Some(own), Some(theirs)) => Some(own.iter().filter(|m| theirs.contains(m)).cloned().collect()),
+            (own, theirs) => own.or_else(|| theirs.clone()),
+        };
+        Ok(Principal {
+            user: user.user,
+            acting_for: user.user,
+            actions: self.actions.both(user.actions),
+            models,
+            expires: earlier(self.expires, user.expires),
+            ..self
+        })
+    }
+}
+
 /// Limits per minute; `None`: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Rates {

@@ -100,6 +100,36 @@ fn rs256() -> Value {
 }
 
 #[test]
+fn who_acts_is_read_from_the_outermost_actor_or_the_token_is_nothing() {
+    let signer = Signer::new();
+    let actor = |act: Value| check(&signer, &signer.sign(&rs256(), &with("act", act))).map(|c| c.actor);
+    let agent = Some(format!("{THEM}#agent"));
+    assert_eq!(actor(json!("ABSENT")), Ok(None));
+    assert_eq!(actor(json!({"sub": "agent"})), Ok(agent.clone()));
+    // Who acted before, and what else is said, decide nothing.
+    let chain = json!({"sub": "agent", "iss": THEM, "act": {"sub": "admin"}, "groups": ["admins"]});
+    assert_eq!(actor(chain), Ok(agent));
+    for wrong in [
+        json!(null),
+        json!("agent"),
+        json!([{"sub": "agent"}]),
+        json!({}),
+        json!({"sub": 7}),
+        json!({"sub": ""}),
+        json!({"sub": "a b"}),
+        json!({"sub": "agent", "iss": "https://elsewhere.example"}),
+        json!({"sub": "agent", "iss": 7}),
+    ] {
+        assert_eq!(actor(wrong.clone()), Err(Refused::Claim("act")), "{wrong}");
+    }
+    // Through such a token nobody signs in.
+    let token = signer.sign(&rs256(), &with("act", json!({"sub": "agent"})));
+    let keys = KeySet::parse(signer.keys().to_string().as_bytes()).expect("a set");
+    let read = Unverified::read(&token).expect("a token");
+    assert_eq!(read.verify_sign_in(&issuer(), &keys, US, None, NOW), Err(Refused::Claim("act")));
+}
+
+#[test]
 fn a_good_token_of_each_kind_says_who_it_is() {
     let signer = Signer::new();
     for header in [

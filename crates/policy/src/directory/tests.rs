@@ -193,3 +193,43 @@ fn an_elevation_adds_rights_until_it_ends_by_itself() {
     assert_eq!((later.actions, later.elevated), (Actions::of(Role::Inference), None));
     assert_eq!(later.expires, None, "the key itself goes on");
 }
+
+#[test]
+fn whom_a_token_lets_act_for_somebody_may_do_what_both_may() {
+    let (agent_text, agent) = minted(1);
+    let (ada_text, ada) = minted(2);
+    let (other_text, other) = minted(3);
+    let user = |n: u8| User {
+        id: UserId(id(n)),
+        org: OrgId(id(1)),
+        name: format!("user {n}"),
+        role: None,
+        subject: None,
+        created: Micros(0),
+    };
+    let models = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
+    let agent = Key { models: models(&["small", "large"]), role: Role::Viewer, ..key(3, agent) };
+    let ada = Key {
+        models: models(&["large", "huge"]),
+        role: Role::Developer,
+        user: Some(UserId(id(6))),
+        expires: Some(Micros(NOW.0 + 5)),
+        ..key(4, ada)
+    };
+    let bound = Key { role: Role::Agent, user: Some(UserId(id(7))), ..key(5, other) };
+    let state = State { users: vec![user(6), user(7)], ..state(vec![agent, ada, bound]) };
+    let directory = Directory::new(&state, &pepper());
+    let who = |text: &str| directory.identify(text, NOW).unwrap();
+    let both = who(&agent_text).on_behalf_of(&who(&ada_text)).unwrap();
+    assert_eq!((both.key, both.acting_for, both.user), (KeyId(id(3)), Some(UserId(id(6))), Some(UserId(id(6)))));
+    assert_eq!(both.actions, Actions::of(Role::Viewer).both(Actions::of(Role::Developer)));
+    assert!(!both.actions.has(crate::Action::ReadRecords), "ada may not");
+    assert_eq!(both.expires, Some(Micros(NOW.0 + 5)));
+    let may = |model: &str| crate::may_use(&both, model).is_ok();
+    assert_eq!((may("small"), may("large"), may("huge")), (false, true, false));
+    // Another's agent, nobody's key, and an agent's agent.
+    for (actor, user) in [(&other_text, &ada_text), (&ada_text, &agent_text), (&agent_text, &other_text)] {
+        let refused = who(actor).on_behalf_of(&who(user));
+        assert_eq!(refused.map_err(|d| d.report().code.0), Err("PO0005"));
+    }
+}
