@@ -26,7 +26,7 @@ pub struct Front {
     pub sign_ins: Arc<SignIns>,
     pub throttle: Arc<Throttle>,
     pub refusals: Arc<Refusals>,
-    /// Whether browsers come by TLS, so that cookies go no other way.
+    /// Whether the listener speaks TLS, so that cookies go no other way.
     pub is_tls: bool,
     pub engine_metrics: EngineMetrics,
     pub has_gateway: bool,

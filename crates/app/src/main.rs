@@ -9,6 +9,7 @@ mod energy;
 mod engines;
 mod front;
 mod host;
+mod identities;
 mod keys;
 mod labels;
 mod listen;

@@ -153,7 +153,9 @@ fn session_cookie(front: &Front, session: &str) -> String {
 
 /// Where browsers come by TLS, the cookie goes no other way.
 fn secure(front: &Front) -> &'static str {
-    if front.is_tls { "; Secure" } else { "" }
+    let issuers = front.worker.gateway.issuers.load_full();
+    let is_tls = front.is_tls || issuers.as_ref().is_some_and(|i| i.config.is_tls());
+    if is_tls { "; Secure" } else { "" }
 }
 
 /// To the identity provider. The cookie of the attempt is lax, because it comes
@@ -213,7 +215,8 @@ async fn finish(front: &Front, request: &Request) -> Response {
 fn same_site(front: &Front, request: &Request) -> Result<(), Report> {
     let Some(origin) = request.header(header::ORIGIN) else { return Ok(()) };
     let host = request.header(header::HOST).unwrap_or_default();
-    let declared = front.worker.gateway.issuers.as_ref().map(|i| i.config.origin());
+    let issuers = front.worker.gateway.issuers.load_full();
+    let declared = issuers.as_ref().map(|i| i.config.origin());
     let ours = match declared {
         Some(declared) => origin == declared,
         None => origin

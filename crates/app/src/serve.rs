@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use cli::{Attention, AuditDamage, Role, Serve};
 use control::{Host, Plane};
-use gateway::issuers::Issuers;
 use gateway::{Gateway, Worker};
 use ledger::Book;
 use net::server::{Config, Server};
@@ -23,8 +22,8 @@ use units::{KeyId, OrgId, TeamId};
 
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
-use crate::signin::Registrar;
-use crate::{backends, energy, engines, listen, log};
+use crate::identities::File;
+use crate::{backends, energy, engines, identities, listen, log};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -48,7 +47,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         Err(failure) => return Err(vec![Report::new("CL0010", failure.to_string())]),
     };
     let tls = listen::tls(&args).map_err(|r| vec![r])?;
-    let identities = identities(&args).map_err(|r| vec![r])?;
+    let identities = args.identity.as_deref().map(File::open).transpose().map_err(|r| vec![r])?;
     let (keys, store) = backends::open(&data, args.master_key).map_err(|r| vec![r])?;
     let pepper = || Pepper::new(*keys.key(Purpose::Pepper).expose());
     let first = first_start(&*store, &pepper()).map_err(|r| vec![r])?;
@@ -130,21 +129,29 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         power,
         shutdown: shutdown.clone(),
         tools: gateway::tools::Tools::default(),
-        issuers: identities.map(|config| Issuers::new(config, Arc::new(Registrar(Arc::clone(&plane))))),
+        issuers: ArcSwapOption::empty(),
     });
     // A model's file may have changed between the assembly and this line.
     let _ = process.gateway.set(Arc::clone(&gateway));
     let _ = process.reload();
+    let identities = match identities {
+        None => None,
+        Some((file, config)) => {
+            identities::begin(&gateway, &plane, &file, config).map_err(|r| vec![r])?;
+            Some(file)
+        }
+    };
 
     let config = Config { tls: tls.clone(), ..Config::new(args.listen) };
     let server = Server::bind(config).map_err(|e| vec![listen::report(&args, &e)])?;
     let address = server.address();
     let (pages, sign_ins) = (Arc::default(), Arc::default());
     let (throttle, refusals) = (Arc::default(), Arc::default());
-    let is_tls = tls.is_some() || gateway.issuers.as_ref().is_some_and(|i| i.config.is_tls());
+    let is_tls = tls.is_some();
     let (has_gateway, has_control, has_console) =
         (has(Role::Gateway), has(Role::Control), has(Role::Console));
     let models = process.models.clone();
+    let watched = identities.map(|file| (file, Arc::clone(&gateway), Arc::clone(&plane)));
     let running = server.start(shutdown.clone(), move |_| {
         let front = Front {
             worker: Worker {
@@ -169,6 +176,9 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if let Some(tls) = tls.clone() {
         signals.block_on(async { listen::watch(tls) });
     }
+    if let Some((file, gateway, plane)) = watched {
+        signals.block_on(async { identities::watch(file, gateway, plane) });
+    }
     announce(&listen::url(address, tls.is_some()), &data, first.as_deref());
 
     signals.block_on(async {
@@ -191,16 +201,6 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();
     closed.map_err(|e| vec![e.report()])
-}
-
-/// The identity providers that the operator believes.
-fn identities(args: &Serve) -> Result<Option<identity::Config>, Report> {
-    let Some(file) = &args.identity else { return Ok(None) };
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|e| {
-        Report::new("CL0014", "the identity file cannot be used").at(&name).because(e.to_string())
-    })?;
-    identity::Config::parse(&text, &name).map(Some)
 }
 
 /// A new data directory gets an org, a team and an admin key, whose text is returned once.

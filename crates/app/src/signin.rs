@@ -5,7 +5,7 @@
 //! device's code never leave it, and a terminal needs to know one address only.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use control::Visitor;
 use gateway::issuers::{Issuers, post_form};
@@ -61,13 +61,24 @@ fn failed(why: impl Into<String>) -> Report {
         .hint("begin again; an admin sees the reason in the server's log")
 }
 
-/// The provider that people sign in by.
-fn provider(front: &Front) -> Result<(&Issuers, usize, &Issuer, &str), Report> {
-    let issuers = front.worker.gateway.issuers.as_ref();
-    let found = issuers.and_then(|all| {
-        let index = all.config.sign_in()?;
-        let issuer = &all.config.issuers[index];
-        Some((all, index, issuer, issuer.client_id.as_deref()?))
+/// The provider that people sign in by, as it is declared now.
+struct Provider {
+    issuers: Arc<Issuers>,
+    index: usize,
+}
+
+impl Provider {
+    fn parts(&self) -> (&Issuers, usize, &Issuer, &str) {
+        let issuer = &self.issuers.config.issuers[self.index];
+        // Who people sign in by is found by having one.
+        (&self.issuers, self.index, issuer, issuer.client_id.as_deref().unwrap_or_default())
+    }
+}
+
+fn provider(front: &Front) -> Result<Provider, Report> {
+    let found = front.worker.gateway.issuers.load_full().and_then(|issuers| {
+        let index = issuers.config.sign_in()?;
+        Some(Provider { issuers, index })
     });
     found.ok_or_else(|| {
         failed("no identity provider is declared that people sign in by")
@@ -81,7 +92,8 @@ pub fn is_offered(front: &Front) -> bool {
 
 /// Begins one in a browser: where to send it, and the state for its cookie.
 pub async fn begin(front: &Front, now: Micros) -> Result<(String, String), Report> {
-    let (issuers, index, issuer, _) = provider(front)?;
+    let provider = provider(front)?;
+    let (issuers, index, issuer, _) = provider.parts();
     let (metadata, _) = issuers.known(&front.worker.client, index, now, false).await?;
     let attempt = Attempt::new(&runtime::random::bytes());
     let callback = console::path::SIGNED_IN;
@@ -102,7 +114,8 @@ pub async fn finish(
     cookie: Option<&str>,
     now: Micros,
 ) -> Result<Principal, Report> {
-    let (issuers, index, issuer, client_id) = provider(front)?;
+    let provider = provider(front)?;
+    let (issuers, index, issuer, client_id) = provider.parts();
     let pairs: Vec<(String, String)> = query
         .split('&')
         .take(16)
@@ -142,7 +155,8 @@ pub async fn finish(
 
 /// Begins one in a terminal.
 pub async fn begin_device(front: &Front, now: Micros) -> Result<Shown, Report> {
-    let (issuers, index, issuer, client_id) = provider(front)?;
+    let provider = provider(front)?;
+    let (issuers, index, issuer, client_id) = provider.parts();
     let (metadata, _) = issuers.known(&front.worker.client, index, now, false).await?;
     let endpoint = metadata.device.as_deref().ok_or_else(|| failed("the provider has no device flow"))?;
     let form = with_secret(issuer, &[("client_id", client_id), ("scope", &issuer.scopes.join(" "))])?;
@@ -166,7 +180,8 @@ pub async fn begin_device(front: &Front, now: Micros) -> Result<Shown, Report> {
 
 /// Asks whether a terminal's person is done, no more often than the provider allows.
 pub async fn poll_device(front: &Front, id: &str, now: Micros) -> Result<Polled, Report> {
-    let (issuers, index, issuer, client_id) = provider(front)?;
+    let provider = provider(front)?;
+    let (issuers, index, issuer, client_id) = provider.parts();
     let (code, interval) = {
         let mut waiting = lock(&front.sign_ins.terminals);
         let gone = || failed("it was begun too long ago, or is done");
@@ -218,7 +233,8 @@ async fn person(
     nonce: Option<&str>,
     now: Micros,
 ) -> Result<Principal, Report> {
-    let (issuers, index, issuer, client_id) = provider(front)?;
+    let provider = provider(front)?;
+    let (issuers, index, issuer, client_id) = provider.parts();
     let read = Unverified::read(&tokens.id_token).map_err(|r| failed(r.to_string()))?;
     let check = |keys: &identity::KeySet| read.verify_sign_in(issuer, keys, client_id, nonce, now);
     let claims: Claims = issuers.verified(&front.worker.client, index, now, check).await?;
@@ -259,7 +275,7 @@ fn make_room<T>(under_way: &mut HashMap<String, T>, now: Micros, until: impl Fn(
 }
 
 /// Gives the visitors of the data plane their keys.
-pub struct Registrar(pub std::sync::Arc<control::Plane>);
+pub struct Registrar(pub Arc<control::Plane>);
 
 impl gateway::issuers::Seats for Registrar {
     fn seat(&self, person: &gateway::issuers::Person, now: Micros) -> Result<(), Report> {

@@ -138,7 +138,7 @@ pub struct Serve {
     /// Speak plain HTTP to other machines too: behind a proxy on a network that nobody else is on.
     #[arg(long, env = "BEDPLATE_INSECURE_PLAIN_HTTP", conflicts_with = "tls_cert")]
     pub insecure_plain_http: bool,
-    /// Identity providers: whose tokens are believed, by which people sign in, and who is what because of their groups.
+    /// Identity providers: whose tokens are believed, by which people sign in, and who is what because of their groups; read again when it changes and on SIGHUP.
     #[arg(long, value_name = "FILE", env = "BEDPLATE_IDENTITY")]
     pub identity: Option<PathBuf>,
     /// The data directory [default: $BEDPLATE_HOME, else ~/.local/share/bedplate].

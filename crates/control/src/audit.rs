@@ -114,16 +114,23 @@ pub(crate) fn decided(plane: &Plane, call: &Call) -> Result<(), Refusal> {
     note(plane, leaf).map_err(Refusal::from)
 }
 
-/// The same for manifests that the operator of the host has applied at the start,
-/// who is nobody's key: the platform's salts commit to their text.
-pub(crate) fn configured(plane: &Plane, text: &str, org: OrgId, now: Micros) -> Result<(), Report> {
+/// The same for what the operator of the host changes, who is nobody's key: the
+/// platform's salts commit to its text.
+pub(crate) fn configured(
+    plane: &Plane,
+    action: &str,
+    from: &str,
+    text: &str,
+    org: Option<OrgId>,
+    now: Micros,
+) -> Result<(), Report> {
     let id = RequestId(runtime::new_id());
     let (request, salts) = openings::committed(&plane.keys, None, id, text.as_bytes())?;
     let leaf = Leaf {
         time: now,
-        org: Some(org),
-        action: "apply".into(),
-        resource: "serve --config".into(),
+        org,
+        action: action.into(),
+        resource: from.into(),
         decision: "allow: the operator of the host".into(),
         request,
         salts,

@@ -54,7 +54,7 @@ impl Plane {
             if !compare(self, &self.state()?, text, false)?.0.changed() {
                 return Ok(false);
             }
-            audit::configured(self, text, org, now)?;
+            audit::configured(self, "apply", "serve --config", text, Some(org), now)?;
             Ok(apply_text(self, text, false, None, org, now)?.0.changed())
         };
         applied().map_err(|refusal| refusal.0)

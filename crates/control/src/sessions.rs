@@ -47,6 +47,15 @@ impl Plane {
         self.store.append(Entry::Leaf(leaf(Some(who), "logout", door, "allow".into(), now).encode()), Box::new(|_| {}));
     }
 
+    /// Writes down that the operator of the host has put a text in force, such as the
+    /// file of identity providers, and waits until that is durable. For a blocking thread.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn host_changed(&self, action: &str, from: &str, text: &str, now: Micros) -> Result<(), Report> {
+        audit::configured(self, action, from, text, None, now)
+    }
+
     /// Writes down that a sign-in was refused; `more` is how many others were since
     /// the last that was written. Nobody waits for it.
     pub fn sign_in_refused(&self, door: Door, why: &Report, more: u64, now: Micros) {

@@ -55,7 +55,8 @@ pub async fn who(worker: &Worker, request: &Request, now: Micros) -> Result<Prin
     let Worker { gateway, client } = worker;
     let found = match (presented(request), &request.spiffe_id) {
         (Some(token), _) if identity::looks_like_a_token(token) => {
-            let Some(issuers) = &gateway.issuers else { return Err(identity::Refused::Issuer.report()) };
+            let issuers = gateway.issuers.load_full();
+            let Some(issuers) = issuers else { return Err(identity::Refused::Issuer.report()) };
             return issuers.bearer(gateway, client, token, now).await;
         }
         (Some(key), _) => gateway.snapshot.load().directory.identify(key, now),

@@ -1,5 +1,8 @@
 //! Identity providers at work: their keys fetched and kept, their tokens
 //! believed, and the key found that a token stands for.
+//!
+//! What is declared of them is immutable: another file is another [`Issuers`],
+//! which goes on with the keys of those that stay as they were.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -49,7 +52,7 @@ pub trait Seats: Send + Sync {
 /// The declared providers.
 pub struct Issuers {
     pub config: Config,
-    kept: Vec<Kept>,
+    kept: Vec<Arc<Kept>>,
     seats: Arc<dyn Seats>,
 }
 
@@ -74,8 +77,18 @@ struct Known {
 
 impl Issuers {
     pub fn new(config: Config, seats: Arc<dyn Seats>) -> Issuers {
-        let kept = config.issuers.iter().map(|_| Kept::default()).collect();
+        let kept = config.issuers.iter().map(|_| Arc::default()).collect();
         Issuers { config, kept, seats }
+    }
+
+    /// What is declared now, in their place.
+    pub fn renewed(&self, config: Config) -> Issuers {
+        let kept = |issuer: &Issuer| {
+            let before = self.config.issuers.iter().position(|before| before == issuer);
+            before.map_or_else(Arc::default, |at| Arc::clone(&self.kept[at]))
+        };
+        let kept = config.issuers.iter().map(kept).collect();
+        Issuers { config, kept, seats: Arc::clone(&self.seats) }
     }
 
     /// Who sends this bearer token.
@@ -306,6 +319,32 @@ mod tests {
 
     fn at(seconds: i64) -> Micros {
         Micros(seconds * 1_000_000)
+    }
+
+    struct Nobody;
+
+    impl Seats for Nobody {
+        fn seat(&self, _: &Person, _: Micros) -> Result<(), Report> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn another_file_keeps_what_is_known_of_the_issuers_that_stay() {
+        let config = |issuers: &[(&str, &str)]| {
+            let mut text = "resource = \"https://us\"\n".to_owned();
+            for (url, algorithm) in issuers {
+                text.push_str(&format!("[[issuer]]\nurl = \"{url}\"\nalgorithms = [\"{algorithm}\"]\n"));
+            }
+            Config::parse(&text, "f").expect("a config")
+        };
+        let before = Issuers::new(config(&[("https://a", "RS256"), ("https://b", "RS256")]), Arc::new(Nobody));
+        for kept in &before.kept {
+            kept.remember(Ok(parts()), at(1000)).expect("known");
+        }
+        let after = before.renewed(config(&[("https://c", "RS256"), ("https://b", "RS256"), ("https://a", "ES256")]));
+        let known: Vec<bool> = after.kept.iter().map(|kept| kept.usable(at(1001), false).is_some()).collect();
+        assert_eq!(known, [false, true, false], "one that is declared otherwise begins anew");
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod upstream;
 
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ledger::Book;
 use policy::Limits;
 use runtime::Shutdown;
@@ -70,7 +70,7 @@ pub struct Gateway {
     pub power: sensors::Power,
     pub shutdown: Shutdown,
     /// The identity providers whose tokens are believed.
-    pub issuers: Option<issuers::Issuers>,
+    pub issuers: ArcSwapOption<issuers::Issuers>,
     /// Sessions, held calls and what upstreams said of their tools.
     pub tools: tools::Tools,
 }

@@ -209,6 +209,38 @@ fn a_token_of_a_declared_issuer_is_a_key_and_any_other_is_nothing() {
 }
 
 #[test]
+fn another_identity_file_is_believed_without_a_restart_and_a_broken_one_changes_nothing() {
+    let (Some(binary), Some(issuer)) = (binary(), Issuer::start()) else { return };
+    let folder = journeys::Folder::new();
+    let file = folder.path().join("identity.toml");
+    let nobody = format!("resource = \"{RESOURCE}\"\n");
+    let declare = |text: &str| std::fs::write(&file, text).expect("written");
+    declare(&nobody);
+    let world = Setup::new(&binary).arg(&format!("--identity={}", file.display())).begin();
+    let subject = format!("{}#robot", issuer.url);
+    world.run(&["key", "create", "robot", "--team", "admin", "--subject", &subject]).exits(0);
+    let token = issuer.robot(RESOURCE);
+    let status = || world.send(&Ask::get("/v1/models").key(&token)).status;
+    assert_eq!(status(), 401, "its issuer is not declared");
+    let one = format!("{nobody}[[issuer]]\nurl = \"{}\"\nalgorithms = [\"RS256\"]\ninside = true\n", issuer.url);
+    declare(&one);
+    world.server.signal("HUP").expect("it is ours");
+    eventually("the issuer is believed", || (status() == 200).then_some(()));
+    declare("resource = ");
+    world.server.signal("HUP").expect("it is ours");
+    eventually("it is told", || world.server.stderr().contains("identity.kept").then_some(()));
+    assert_eq!(status(), 200, "what was declared stays");
+    declare(&nobody);
+    world.server.signal("HUP").expect("it is ours");
+    eventually("the issuer is believed no more", || (status() == 401).then_some(()));
+    let log = world.show("/api/v1/audit/leaves?limit=1000");
+    let leaves = log["data"].as_array().expect("a list");
+    let changes = leaves.iter().filter(|l| l["action"] == "identity" && l["resource"] == "serve --identity");
+    assert_eq!(changes.count(), 3, "the start, and what came into force: {log}");
+    world.is_sound();
+}
+
+#[test]
 fn a_token_that_names_an_actor_may_do_what_both_may_and_the_actor_pays() {
     let (Some(binary), Some(issuer)) = (binary(), Issuer::start()) else { return };
     let world = issuer.world(&binary);
