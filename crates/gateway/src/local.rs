@@ -5,6 +5,8 @@ use dialects::Dialect;
 use engine::Caller;
 use engine_process::Generation;
 use report::Report;
+use ring::digest::{Context, SHA256};
+use units::{Labels, TeamId};
 
 use crate::account::{Account, Admitted};
 use crate::models::Lease;
@@ -25,13 +27,24 @@ pub(crate) async fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32)
     Ok(Reply::Engine(generation, engine))
 }
 
-/// Teams take turns, and reuse only what they computed themselves (TRAPS X9).
+/// Teams take turns, and reuse only what they computed themselves on data with the
+/// same labels (TRAPS X9).
 fn caller(admitted: &Admitted) -> Caller {
     let team = u128::from_be_bytes(*admitted.principal.team.0.as_bytes());
     // What nobody may wait for any more is not computed.
     let total_us = i64::from(admitted.route.deadlines.total_ms) * 1_000;
     let deadline = Some(admitted.at.plus_us(total_us));
-    Caller { tenant: team, scope: team, weight: 1, deadline, ..Caller::default() }
+    Caller { tenant: team, scope: scope(admitted.principal.team, &admitted.labels), weight: 1, deadline, ..Caller::default() }
+}
+
+/// What was computed is found again within a scope only. By SHA-256, since a client
+/// has a say in its labels: none may lead into another's scope.
+fn scope(team: TeamId, labels: &Labels) -> u128 {
+    let mut context = Context::new(&SHA256);
+    context.update(team.0.as_bytes());
+    context.update(labels.to_string().as_bytes());
+    let digest = context.finish();
+    u128::from_be_bytes(digest.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
 }
 
 /// A full queue or a failed engine may be answered elsewhere; a request that
@@ -92,5 +105,28 @@ pub(crate) fn meter(account: &mut Account, event: &Event) {
         Event::Usage(usage) => live.usage = Some(usage.clone()),
         Event::Tier(tier) => live.tier = Some(tier.clone()),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use units::Uuid7;
+
+    use super::*;
+
+    #[test]
+    fn trap_x9_a_scope_is_a_teams_and_its_labels() {
+        let of = |team: u8, labels: &str| {
+            scope(TeamId(Uuid7::from_bytes([team; 16])), &labels.parse().expect("labels"))
+        };
+        let labels = ["public anywhere user", "internal anywhere user", "internal eu user", "internal eu untrusted"];
+        let mut scopes = BTreeSet::new();
+        for team in [1, 2] {
+            scopes.extend(labels.map(|labels| of(team, labels)));
+        }
+        assert_eq!(scopes.len(), 8);
+        assert_eq!(of(1, labels[0]), of(1, labels[0]), "what is computed is found again");
     }
 }
