@@ -1,9 +1,9 @@
-//! Bytes of a leaf: what is accepted of this version has exactly one encoding.
+//! Bytes of a leaf: what is accepted of a known version has exactly one encoding.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(leaf) = audit::Leaf::decode(data) {
         // A newer version may carry what this one does not write.
-        assert!(leaf.encode() == data || data.get(2) != Some(&1));
+        assert!(leaf.encode() == data || data.get(2).is_some_and(|version| *version > 2));
     }
 });

@@ -7,11 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog,
-    AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam, CreateUser, CreatedKey, Elevation,
-    Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion,
-    PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey, RotateKeyRing,
-    SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
+    CreateUser, CreatedKey, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
+    PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey,
+    RotateKeyRing, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool,
+    ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -170,7 +170,9 @@ fn compare(leaf: &[u8], one: &Settlement) -> Option<(&'static str, String, Strin
     ]
     .into_iter()
     .find(|(_, log, books)| log != books)
-    .or_else(|| posted.map(|pico| ("postings", usd(log.cost_pico), format!("{pico} pico-dollars of expense"))))
+    .or_else(|| {
+        posted.map(|pico| ("postings", usd(log.cost_pico), format!("{pico} pico-dollars of expense")))
+    })
 }
 
 /// Leaves by number, most of them one after the other.

@@ -143,13 +143,7 @@ pub(crate) fn configured(
 
 /// Writes down that a principal was refused an operation that changes something.
 /// Nobody waits for it.
-pub(crate) fn refused(
-    plane: &Plane,
-    who: &Principal,
-    route: &api::Route,
-    resource: String,
-    now: Micros,
-) {
+pub(crate) fn refused(plane: &Plane, who: &Principal, route: &api::Route, resource: String, now: Micros) {
     let leaf = Leaf {
         time: now,
         org: Some(who.org),

@@ -85,8 +85,9 @@ pub(crate) fn open(plane: &Plane, call: &Call) -> Outcome {
 
 /// What a leaf's salts are derived from, and whose that is.
 fn salt_key(keys: &KeyRing, store: &dyn Store, leaf: &Leaf) -> Result<(String, SaltKey), Report> {
-    let gone =
-        |why: &str| Report::new("AU0008", "the commitments cannot be opened any more").because(why.to_owned());
+    let gone = |why: &str| {
+        Report::new("AU0008", "the commitments cannot be opened any more").because(why.to_owned())
+    };
     match (leaf.salts, leaf.team) {
         (0, _) => {
             let secret = store.secret(DEPLOYMENT_SALTS).map_err(|e| e.report())?;

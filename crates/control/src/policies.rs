@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifest::{Document, PolicyEffect, Question, Spec};
-use policy::{Act, Action, Actions, Declared, Denied, Effect, Facts, Object, PolicySet, Principal, Problem, Subject, World};
+use policy::{
+    Act, Action, Actions, Declared, Denied, Effect, Facts, Object, PolicySet, Principal, Problem, Subject,
+    World,
+};
 use report::Report;
 use store::{Judged, Record, State};
 use units::Labels;

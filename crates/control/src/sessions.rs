@@ -44,7 +44,10 @@ impl Plane {
     /// Writes down that somebody ends a session. Nobody waits for it: it is over
     /// whatever the disk says.
     pub fn signed_out(&self, who: &Principal, door: Door, now: Micros) {
-        self.store.append(Entry::Leaf(leaf(Some(who), "logout", door, "allow".into(), now).encode()), Box::new(|_| {}));
+        self.store.append(
+            Entry::Leaf(leaf(Some(who), "logout", door, "allow".into(), now).encode()),
+            Box::new(|_| {}),
+        );
     }
 
     /// Writes down that the operator of the host has put a text in force, such as the

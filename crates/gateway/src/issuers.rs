@@ -338,11 +338,13 @@ mod tests {
             }
             Config::parse(&text, "f").expect("a config")
         };
-        let before = Issuers::new(config(&[("https://a", "RS256"), ("https://b", "RS256")]), Arc::new(Nobody));
+        let before =
+            Issuers::new(config(&[("https://a", "RS256"), ("https://b", "RS256")]), Arc::new(Nobody));
         for kept in &before.kept {
             kept.remember(Ok(parts()), at(1000)).expect("known");
         }
-        let after = before.renewed(config(&[("https://c", "RS256"), ("https://b", "RS256"), ("https://a", "ES256")]));
+        let after =
+            before.renewed(config(&[("https://c", "RS256"), ("https://b", "RS256"), ("https://a", "ES256")]));
         let known: Vec<bool> = after.kept.iter().map(|kept| kept.usable(at(1001), false).is_some()).collect();
         assert_eq!(known, [false, true, false], "one that is declared otherwise begins anew");
     }

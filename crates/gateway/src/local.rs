@@ -34,7 +34,13 @@ fn caller(admitted: &Admitted) -> Caller {
     // What nobody may wait for any more is not computed.
     let total_us = i64::from(admitted.route.deadlines.total_ms) * 1_000;
     let deadline = Some(admitted.at.plus_us(total_us));
-    Caller { tenant: team, scope: scope(admitted.principal.team, &admitted.labels), weight: 1, deadline, ..Caller::default() }
+    Caller {
+        tenant: team,
+        scope: scope(admitted.principal.team, &admitted.labels),
+        weight: 1,
+        deadline,
+        ..Caller::default()
+    }
 }
 
 /// What was computed is found again within a scope only. By SHA-256, since a client
@@ -121,7 +127,8 @@ mod tests {
         let of = |team: u8, labels: &str| {
             scope(TeamId(Uuid7::from_bytes([team; 16])), &labels.parse().expect("labels"))
         };
-        let labels = ["public anywhere user", "internal anywhere user", "internal eu user", "internal eu untrusted"];
+        let labels =
+            ["public anywhere user", "internal anywhere user", "internal eu user", "internal eu untrusted"];
         let mut scopes = BTreeSet::new();
         for team in [1, 2] {
             scopes.extend(labels.map(|labels| of(team, labels)));

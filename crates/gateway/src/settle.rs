@@ -103,7 +103,8 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
     });
     meters::settled(&gateway.meters, &record, &account.principal.team_name, account.first_byte_us);
     let (done, durable) = oneshot::channel();
-    account.evidence.response = account.response.take().filter(|c| c.bytes() > 0).map(audit::Commitment::finish);
+    account.evidence.response =
+        account.response.take().filter(|c| c.bytes() > 0).map(audit::Commitment::finish);
     let leaf = Some(leaf::of(&record, &account.principal, account.evidence));
     let entry = Entry::Settle { record: Arc::clone(&record), postings, leaf };
     gateway.store.append(

@@ -240,7 +240,8 @@ fn commitments_open_for_an_auditor_until_the_team_is_erased_and_its_receipts_sti
         ids.push(id(&answer));
         let (asked, said) = (file("asked", &body), file("said", &answer.body));
         let open = |key: &str, request: &str, response: &str| {
-            let words = ["audit", "open", &id(&answer), "--request", request, "--response", response, "--json"];
+            let words =
+                ["audit", "open", &id(&answer), "--request", request, "--response", response, "--json"];
             world.run_with(key, &words, "")
         };
         let opened = open(&auditor, &asked, &said).exits(0).json();
@@ -308,7 +309,10 @@ fn who_signs_in_at_the_console_and_who_is_refused_has_a_leaf() {
     let guess = format!("bp-{}", "0".repeat(49));
     assert_eq!(world.send(&form("/login", format!("key={guess}"))).status, 401);
     let refused = eventually("the refusal has a leaf", || leaves_of(&world, "login").into_iter().nth(1));
-    assert_eq!((&refused["decision"], &refused["outcome"]), (&json!("deny: ID0002"), &json!("refused ID0002")));
+    assert_eq!(
+        (&refused["decision"], &refused["outcome"]),
+        (&json!("deny: ID0002"), &json!("refused ID0002"))
+    );
     assert!(refused.get("key").is_none() && !refused.to_string().contains(&guess[..8]), "{refused}");
 }
 
@@ -342,7 +346,10 @@ fn what_serve_config_changes_has_a_leaf_and_a_start_that_changes_nothing_has_non
     let index = applied[1]["index"].to_string();
     let words = ["audit", "open", &index, "--request", text.to_str().expect("a plain path"), "--json"];
     let opened = world.run(&words).exits(0).json();
-    assert_eq!((&opened["salted_by"], &opened["commitments"][0]["matches"]), (&json!("platform"), &json!(true)));
+    assert_eq!(
+        (&opened["salted_by"], &opened["commitments"][0]["matches"]),
+        (&json!("platform"), &json!(true))
+    );
     assert_eq!(world.run(&["audit", "verify", "--json"]).exits(0).json()["sound"], true);
 }
 

@@ -222,7 +222,8 @@ fn another_identity_file_is_believed_without_a_restart_and_a_broken_one_changes_
     let token = issuer.robot(RESOURCE);
     let status = || world.send(&Ask::get("/v1/models").key(&token)).status;
     assert_eq!(status(), 401, "its issuer is not declared");
-    let one = format!("{nobody}[[issuer]]\nurl = \"{}\"\nalgorithms = [\"RS256\"]\ninside = true\n", issuer.url);
+    let one =
+        format!("{nobody}[[issuer]]\nurl = \"{}\"\nalgorithms = [\"RS256\"]\ninside = true\n", issuer.url);
     declare(&one);
     world.server.signal("HUP").expect("it is ours");
     eventually("the issuer is believed", || (status() == 200).then_some(()));
@@ -255,11 +256,17 @@ fn a_token_that_names_an_actor_may_do_what_both_may_and_the_actor_pays() {
     assert_eq!(chat(&for_bob, "echo").1, "ID0009");
     world.create("/api/v1/teams", &json!({"name": "robots"}));
     let subject = format!("{}#robot", issuer.url);
-    world.run(&["key", "create", "robot", "--team", "robots", "--subject", &subject, "--model", "echo"]).exits(0);
+    world
+        .run(&["key", "create", "robot", "--team", "robots", "--subject", &subject, "--model", "echo"])
+        .exits(0);
     let (status, _, answer) = chat(&for_bob, "echo");
     assert_eq!(status, 200, "{answer:?}");
     let record = world.record_of(&answer);
-    assert_eq!((&record["key"], &record["team"]), (&json!("robots/robot"), &json!("robots")), "the robot pays");
+    assert_eq!(
+        (&record["key"], &record["team"]),
+        (&json!("robots/robot"), &json!("robots")),
+        "the robot pays"
+    );
     assert_eq!(record["policy"]["on_behalf_of"], "bob@acme.example", "{record}");
     // Not what the robot may not, nor what the person may not: Ada is an operator, who runs no models.
     assert_eq!(chat(&for_bob, "other").1, "ID0005");
@@ -425,7 +432,8 @@ fn a_person_signs_in_with_a_terminal_and_out_again() {
     let log = world.show("/api/v1/audit/leaves?limit=1000");
     for (action, user) in [("seat", &who), ("login", &who), ("logout", &who)] {
         let leaves = log["data"].as_array().expect("a list");
-        let found = leaves.iter().find(|l| l["action"] == action).unwrap_or_else(|| panic!("no {action}: {log}"));
+        let found =
+            leaves.iter().find(|l| l["action"] == action).unwrap_or_else(|| panic!("no {action}: {log}"));
         assert_eq!(found["key"], user["key_id"], "{found}");
         assert_eq!(found["resource"], if action == "seat" { "developer" } else { "terminal" });
     }

@@ -228,7 +228,8 @@ impl KeyRing {
     pub fn provide(&self, teams: impl Iterator<Item = TeamId>, purpose: Purpose) -> Result<(), Error> {
         let lacks = |state: &State, team: &TeamId| {
             let has = |keys: &Keys| keys.data.iter().any(|k| *k.purpose == *purpose.name());
-            !state.ring.gone.contains_key(team) && !state.ring.owners.get(&Owner::Team(*team)).is_some_and(has)
+            !state.ring.gone.contains_key(team)
+                && !state.ring.owners.get(&Owner::Team(*team)).is_some_and(has)
         };
         let state = self.state();
         let wanted: Vec<TeamId> = teams.filter(|team| lacks(&state, team)).collect();
@@ -409,7 +410,6 @@ impl TenantKeys {
         let aad = bound(Owner::Team(self.team), purpose, place);
         envelope::unseal(&self.key(purpose)?, &aad, sealed).ok_or(Error::Sealed)
     }
-
 }
 
 fn bound(owner: Owner, purpose: Purpose, place: &Binding<'_>) -> Vec<u8> {

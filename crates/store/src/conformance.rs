@@ -29,7 +29,10 @@ const CASES: &[Case] = &[
     ("a hold opens and its settle closes it", books::a_hold_opens_and_its_settle_closes_it),
     ("a hold after its settle stays closed", books::a_hold_after_its_settle_stays_closed),
     ("unbalanced postings are refused alone", books::unbalanced_postings_are_refused_alone),
-    ("settlements are read in parts with their leaves", books::settlements_are_read_in_parts_with_their_leaves),
+    (
+        "settlements are read in parts with their leaves",
+        books::settlements_are_read_in_parts_with_their_leaves,
+    ),
     ("totals equal the sum of the records", books::totals_equal_the_sum_of_the_records),
     ("totals are selected by day, team and key", books::totals_are_selected),
     ("absurd quantities neither fail nor wrap", books::absurd_quantities_neither_fail_nor_wrap),

@@ -31,7 +31,14 @@ fn key(n: u8, role: Role, user: Option<&User>) -> Key {
 }
 
 fn ada(role: Option<Role>) -> User {
-    User { id: UserId(id(9)), org: OrgId(id(1)), name: "ada".into(), role, subject: Some("https://a#1".into()), created: NOW }
+    User {
+        id: UserId(id(9)),
+        org: OrgId(id(1)),
+        name: "ada".into(),
+        role,
+        subject: Some("https://a#1".into()),
+        created: NOW,
+    }
 }
 
 fn state(changes: impl IntoIterator<Item = Change>) -> State {
@@ -77,7 +84,8 @@ fn the_last_admin_is_never_taken_away() {
         assert_eq!(refused(&two, &demoted(None)), stays);
     }
     // Where the groups make her one, an admin's word is not needed for it.
-    let by_groups = state([Change::PutUser(ada(None)), Change::PutKey(key(3, Role::Admin, Some(&ada(None))))]);
+    let by_groups =
+        state([Change::PutUser(ada(None)), Change::PutKey(key(3, Role::Admin, Some(&ada(None))))]);
     assert!(!refused(&by_groups, &demoted(None)) && refused(&by_groups, &demoted(Some(Role::Developer))));
 }
 

@@ -221,7 +221,10 @@ fn whom_a_token_lets_act_for_somebody_may_do_what_both_may() {
     let directory = Directory::new(&state, &pepper());
     let who = |text: &str| directory.identify(text, NOW).unwrap();
     let both = who(&agent_text).on_behalf_of(&who(&ada_text)).unwrap();
-    assert_eq!((both.key, both.acting_for, both.user), (KeyId(id(3)), Some(UserId(id(6))), Some(UserId(id(6)))));
+    assert_eq!(
+        (both.key, both.acting_for, both.user),
+        (KeyId(id(3)), Some(UserId(id(6))), Some(UserId(id(6))))
+    );
     assert_eq!(both.actions, Actions::of(Role::Viewer).both(Actions::of(Role::Developer)));
     assert!(!both.actions.has(crate::Action::ReadRecords), "ada may not");
     assert_eq!(both.expires, Some(Micros(NOW.0 + 5)));

@@ -36,7 +36,8 @@ struct Bound {
 
 pub(super) fn run(server: &Server, args: &AuditOpen, json: bool) -> Result<ExitCode, Failure> {
     let leaf = requests::named(server, &args.leaf)?;
-    let opening: AuditOpening = server.post(&format!("/api/v1/audit/openings/{}", encode(&leaf)), &json!({}))?;
+    let opening: AuditOpening =
+        server.post(&format!("/api/v1/audit/openings/{}", encode(&leaf)), &json!({}))?;
     let mut commitments = Vec::new();
     for (part, file) in [("request", &args.request), ("response", &args.response)] {
         match (opening.commitments.iter().find(|c| c.part == part), file) {
@@ -89,10 +90,8 @@ fn without_cost(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn text_of(opened: &Opened) -> String {
-    let mut text = format!(
-        "leaf {} of request {}, salted by {}\n",
-        opened.leaf, opened.request_id, opened.salted_by
-    );
+    let mut text =
+        format!("leaf {} of request {}, salted by {}\n", opened.leaf, opened.request_id, opened.salted_by);
     for bound in &opened.commitments {
         let verdict = match bound.matches {
             None => "no file was given to compare",
