@@ -64,7 +64,7 @@ fn read(path: &Path) -> Result<String, Report> {
 ///
 /// # Errors
 /// When the leaf cannot be written: then nobody new is believed.
-pub fn put(gateway: &Gateway, plane: &Arc<Plane>, config: Config, text: &str) -> Result<(), Report> {
+fn put(gateway: &Gateway, plane: &Arc<Plane>, config: Config, text: &str) -> Result<(), Report> {
     plane.host_changed("identity", "serve --identity", text, runtime::clock::now())?;
     let before = gateway.issuers.load_full();
     let issuers = match before {
@@ -107,14 +107,20 @@ pub fn watch(mut file: File, gateway: Arc<Gateway>, plane: Arc<Plane>) {
 
 fn look(file: &mut File, gateway: &Gateway, plane: &Arc<Plane>) {
     let Some(looked) = file.look() else { return };
-    let put = looked.and_then(|config| {
-        let issuers = config.issuers.len();
-        put(gateway, plane, config, &file.text).map(|()| issuers)
-    });
-    match put {
-        Ok(issuers) => observe::info!("identity.reloaded", issuers = issuers as u64),
+    let kept = |report: Report| {
+        observe::warn!("identity.kept", code = report.code.0, why = report.sentence().as_str());
+    };
+    let config = match looked {
+        Ok(config) => config,
+        Err(report) => return kept(report),
+    };
+    let issuers = config.issuers.len();
+    match put(gateway, plane, config, &file.text) {
+        Ok(()) => observe::info!("identity.reloaded", issuers = issuers as u64),
         Err(report) => {
-            observe::warn!("identity.kept", code = report.code.0, why = report.sentence().as_str());
+            // The disk may be full: the same text is tried again.
+            file.text.clear();
+            kept(report);
         }
     }
 }
