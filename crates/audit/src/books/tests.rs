@@ -78,7 +78,8 @@ fn a_leaf_whose_record_is_gone_is_found() {
 
 #[test]
 fn every_figure_that_differs_is_told_with_both_values() {
-    let changes: [(&str, fn(&mut Record)); 9] = [
+    type Changed = fn(&mut Record);
+    let changes: [(&str, Changed); 9] = [
         ("cost", |r| r.cost = Usd::from_pico(r.cost.pico() - 1)),
         ("tokens", |r| r.attempts[0].usage.0[0] += 1),
         ("decision", |r| r.decision = "admitted: by nobody".into()),
