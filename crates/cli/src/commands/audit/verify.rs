@@ -281,10 +281,11 @@ mod tests {
             }],
         };
         expect_test::expect![[r#"
+            LOG AND LEDGER ARE NOT SOUND
               ledger       1,200 requests, 1,199 as their leaves say
               ledger       1 differ from their leaves
               differs      request 019a, leaf 7: cost is "0.2" in the log and "0.1" in the books
         "#]]
-        .assert_eq(&books_of(&books));
+        .assert_eq(&format!("LOG AND LEDGER ARE NOT SOUND\n{}", books_of(&books)));
     }
 }
