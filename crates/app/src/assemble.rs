@@ -144,6 +144,8 @@ fn feature(
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));
                 offered.map(|team| team.id).collect()
             }),
+            tools: declared.tools.iter().map(|name| name.as_str().into()).collect(),
+            rounds_max: declared.max_rounds,
         })),
         ..Route::clone(route)
     };

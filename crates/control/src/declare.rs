@@ -158,6 +158,7 @@ fn known(state: &State, current: &[Document]) -> Known {
     Known {
         catalog: dialects::providers::all().iter().map(|p| p.name.clone()).collect(),
         guards: named(Kind::Guard),
+        tools: manifest::callable(current),
         providers: named(Kind::Provider),
         // The built-in model is declared by the server itself.
         models: named(Kind::Model).into_iter().chain(["bedplate-guide".into()]).collect(),

@@ -24,6 +24,7 @@ use units::{AttemptId, Labels, Micros, RequestId, Usd};
 use crate::judge::Findings;
 use crate::label;
 use crate::leaf::{Evidence, Salts};
+use crate::rounds::Rounds;
 use crate::settle::{self, Settled};
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
 
@@ -100,10 +101,13 @@ impl Arrival {
     }
 }
 
+/// The conversation of all clients that name none.
+const UNNAMED: &str = "default";
+
 /// A short name, or one for all that say nothing.
 fn session(request: &Request) -> Box<str> {
     let named = request.header("bedplate-session").filter(|s| (1..=128).contains(&s.len()));
-    named.unwrap_or("default").into()
+    named.unwrap_or(UNNAMED).into()
 }
 
 fn push_step(steps: &mut Vec<Step>, origin: u64, name: &'static str, from: u64, note: String) {
@@ -151,8 +155,11 @@ pub(crate) struct Account {
     pub attempts: Vec<Attempt>,
     /// A guess of the prompt's tokens, for targets that report none.
     pub input_tokens: u64,
-    /// The first covers one attempt; an attempt that was billed and failed takes another.
+    /// Together they cover what was billed so far and the next attempt at its worst.
     pub holds: Vec<Hold>,
+    /// What one attempt may cost; with each round of a loop its prompt grows.
+    /// `None`: it has no price.
+    pub worst: Option<Usd>,
     pub ticket: Option<Ticket>,
     pub live: Option<Live>,
     /// When the first byte of an answer was ready for the client, after `received_us`.
@@ -167,6 +174,8 @@ pub(crate) struct Account {
     pub session: Box<str>,
     /// The gate of calls in the answer, for tools that the client runs.
     pub watch: Option<Box<toolgate::Watch>>,
+    /// The loop of a feature whose tools are called here.
+    pub rounds: Option<Box<Rounds>>,
     /// A guard allows no target outside of this process.
     pub local_only: bool,
     /// Counts the request as in flight until its account ends.
@@ -214,9 +223,14 @@ impl Account {
         }
     }
 
+    /// Whether the client says which conversation this belongs to.
+    pub fn is_named(&self) -> bool {
+        &*self.session != UNNAMED
+    }
+
     /// Whether somebody reads the answer on its way, so that it has to be canonical.
     pub fn is_read(&self) -> bool {
-        self.guard.is_some() || self.watch.is_some()
+        self.guard.is_some() || self.watch.is_some() || self.rounds.is_some()
     }
 
     /// Begins an attempt. The one before must have ended.
@@ -271,21 +285,32 @@ impl Account {
         self.attempts.push(attempt);
     }
 
-    /// Reserves the worst case again, when what has been billed so far may need
-    /// the hold that the next attempt counts on.
-    pub fn hold_again(&mut self) -> Result<(), Report> {
-        let billed = self.attempts.last().is_some_and(|a| a.cost > Usd::ZERO);
-        let Some(first) = self.holds.first().filter(|_| billed) else { return Ok(()) };
+    /// Reserves what is missing for one more attempt at its worst, beside what
+    /// was billed so far.
+    ///
+    /// # Errors
+    /// LG0202 and its kin: no budget has that much left.
+    pub fn cover(&mut self) -> Result<(), Report> {
+        let Some(worst) = self.worst else { return Ok(()) };
+        let billed = Usd::sum(self.attempts.iter().map(|a| a.cost).chain([worst]));
+        let held = Usd::sum(self.holds.iter().map(|h| h.amount));
+        let missing = Usd::from_wide(billed - held).unwrap_or(Usd::MAX);
+        if missing <= Usd::ZERO {
+            return Ok(());
+        }
         let ask = Ask {
             request: self.id,
             org: self.principal.org,
             team: self.principal.team,
             key: self.principal.key,
-            amount: Some(first.amount),
+            amount: Some(missing),
             now: self.at,
         };
         let hold = self.gateway.book().hold(&ask).map_err(|refusal| refusal.report())?;
         self.holds.push(hold);
+        if self.hold_journaled {
+            self.journal();
+        }
         Ok(())
     }
 
@@ -311,13 +336,15 @@ impl Account {
 
     /// Writes the hold to disk once the request has taken long enough for a crash to matter.
     pub fn journal_hold(&mut self) {
-        if self.hold_journaled {
-            return;
+        let lasted = runtime::clock::monotonic_us().saturating_sub(self.received_us);
+        if !self.hold_journaled && lasted >= HOLD_JOURNAL_US {
+            self.journal();
         }
-        let Some(hold) = self.holds.first() else { return };
-        if runtime::clock::monotonic_us().saturating_sub(self.received_us) < HOLD_JOURNAL_US {
-            return;
-        }
+    }
+
+    /// Writes all that is held to disk, in the place of what was written before.
+    pub fn journal(&mut self) {
+        let held = Usd::sum(self.holds.iter().map(|h| h.amount));
         self.hold_journaled = true;
         let row = HoldRow {
             request: self.id,
@@ -325,10 +352,26 @@ impl Account {
             key: self.principal.key,
             budgets: Vec::new(),
             model: self.model.clone(),
-            amount: hold.amount,
+            amount: Usd::from_wide(held).unwrap_or(Usd::MAX),
             at: self.at,
         };
         self.gateway.store.append(Entry::Hold(row), Box::new(|_| {}));
+    }
+
+    /// What all attempts that answered used, as the client is told: one sum,
+    /// however often a model was asked.
+    pub fn used(&self) -> Usage {
+        let mut sum = Usage::default();
+        let answered = self.attempts.iter().filter(|a| a.outcome == AttemptOutcome::Ok);
+        for attempt in answered {
+            if attempt.estimated {
+                sum.source = chat::UsageSource::Estimated;
+            }
+            for axis in chat::Axis::ALL {
+                sum.set(axis, sum.get(axis).saturating_add(attempt.usage.get(axis)));
+            }
+        }
+        sum
     }
 }
 

@@ -9,14 +9,14 @@ use ledger::Ask;
 use policy::Principal;
 use report::Report;
 use store::{Entry, Outcome, Record};
-use units::{Labels, Usd};
+use units::{Labels, Micros, Usd};
 
 use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
 use crate::judge::{Findings, Question};
 use crate::label;
 use crate::leaf;
-use crate::{Feature, Gateway, Place, Route};
+use crate::{Feature, Gateway, Place, Route, Snapshot, Surface};
 
 /// What a request may take, before anything is known of its answer.
 #[derive(Clone)]
@@ -57,6 +57,20 @@ impl Worst {
             ..self.clone()
         }
     }
+}
+
+/// Reserves what the request may cost as it is now: `added` bytes of text more
+/// than its client and its feature's prompt brought.
+///
+/// # Errors
+/// As [`Account::cover`].
+pub(crate) fn cover_grown(account: &mut Account, asked: &Asked, added: u64) -> Result<(), Report> {
+    let mut worst = Worst::of(asked).with(account.route.feature.as_deref());
+    worst.input_tokens = worst.input_tokens.saturating_add(added / 3);
+    worst.input_tokens_max = worst.input_tokens_max.saturating_add(added);
+    account.input_tokens = worst.input_tokens;
+    account.worst = worst_cost(&account.snapshot, account.surface, account.at, &account.route, &worst);
+    account.cover()
 }
 
 pub(crate) fn admit(
@@ -106,6 +120,7 @@ pub(crate) fn admit_worst(
                 denied: None,
                 attempts: Vec::with_capacity(1),
                 input_tokens: worst.input_tokens,
+                worst: Some(hold.amount),
                 holds: vec![hold],
                 ticket: Some(ticket),
                 live: None,
@@ -115,6 +130,7 @@ pub(crate) fn admit_worst(
                 guard: None,
                 session: arrival.session.clone(),
                 watch: None,
+                rounds: None,
                 local_only: false,
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });
@@ -162,7 +178,7 @@ fn decide(
         org: principal.org,
         team: principal.team,
         key: principal.key,
-        amount: worst_cost(arrival, &route, worst),
+        amount: worst_cost(&arrival.snapshot, arrival.surface, arrival.at, &route, worst),
         now: arrival.at,
     };
     let hold = gateway.book().hold(&ask);
@@ -181,15 +197,12 @@ fn decide(
     }
 }
 
-/// Asks the policy set, and notes what it said. `true`: a spent budget alone
-/// forbids it; the ledger then tells which, with its numbers.
-fn judge(
-    gateway: &Gateway,
-    arrival: &mut Arrival,
-    principal: &Principal,
-    route: &Route,
-    labels: &Labels,
-) -> Result<bool, Report> {
+/// Settles the user that an agent acts for: the one whom its key belongs to, or
+/// the one whom it names.
+///
+/// # Errors
+/// PO0005 for a user that there is not, or that the key does not act for.
+pub(crate) fn settle_user(arrival: &mut Arrival, principal: &Principal) -> Result<(), Report> {
     let bound = principal.acting_for.and_then(|id| arrival.snapshot.world.user_name(id));
     if let Some(user) = &arrival.on_behalf_of {
         let known = arrival.snapshot.world.knows_user(user);
@@ -201,6 +214,19 @@ fn judge(
     }
     let bound = bound.map(str::to_owned);
     arrival.on_behalf_of = arrival.on_behalf_of.take().or(bound);
+    Ok(())
+}
+
+/// Asks the policy set, and notes what it said. `true`: a spent budget alone
+/// forbids it; the ledger then tells which, with its numbers.
+fn judge(
+    gateway: &Gateway,
+    arrival: &mut Arrival,
+    principal: &Principal,
+    route: &Route,
+    labels: &Labels,
+) -> Result<bool, Report> {
+    settle_user(arrival, principal)?;
     let budget_left = gateway.book().left(principal.org, principal.team, principal.key, arrival.at);
     let (judged, verdict) = Question {
         snapshot: &arrival.snapshot,
@@ -250,17 +276,23 @@ pub(crate) fn find_route(
 
 /// The dearest of the route's targets, since a fallback may end at any of them;
 /// `None` when one has no price.
-fn worst_cost(arrival: &Arrival, route: &Route, worst: &Worst) -> Option<Usd> {
+fn worst_cost(
+    snapshot: &Snapshot,
+    surface: Surface,
+    at: Micros,
+    route: &Route,
+    worst: &Worst,
+) -> Option<Usd> {
     route.targets.iter().try_fold(Usd::ZERO, |dearest, target| {
-        let output = match arrival.surface {
+        let output = match surface {
             surface if surface.encodes() => 0,
             _ => worst.output_tokens.unwrap_or(target.output_tokens_max).min(target.output_tokens_max.max(1)),
         };
         let cost = match &target.place {
-            Place::Remote(_) => arrival.snapshot.prices.worst_case(
+            Place::Remote(_) => snapshot.prices.worst_case(
                 &target.sku,
                 &worst.tier,
-                arrival.at,
+                at,
                 worst.input_tokens_max,
                 output,
                 worst.n,

@@ -82,12 +82,11 @@ impl Asked {
     ///
     /// # Errors
     /// As [`Asked::decoded`].
-    pub fn rewrite(&mut self, edit: impl FnOnce(&mut chat::Request)) -> Result<(), Report> {
+    pub fn rewrite<T>(&mut self, edit: impl FnOnce(&mut chat::Request) -> T) -> Result<T, Report> {
         self.decoded()?;
         let decoded = self.decoded.get_mut().expect("decoded a line above");
-        edit(&mut decoded.request);
         self.rewritten = true;
-        Ok(())
+        Ok(edit(&mut decoded.request))
     }
 
     /// Whether a target of the client's dialect gets the client's bytes.

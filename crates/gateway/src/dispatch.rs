@@ -41,7 +41,7 @@ async fn run(worker: &Worker, prepared: &mut Prepared, plan: &Plan) -> Result<Re
             };
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
-        if let Err(refused) = prepared.admitted.hold_again() {
+        if let Err(refused) = prepared.admitted.cover() {
             last = Some(Trouble::final_(refused));
             break;
         }

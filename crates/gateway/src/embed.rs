@@ -28,7 +28,7 @@ pub(crate) async fn embed(
     };
     let admitted = admit::admit_worst(&worker.gateway, arrival, principal, worst)?;
     let screened = screen::screen(worker, admitted, asked).await?;
-    let mut prepared = prepare::prepare(screened)?;
+    let mut prepared = prepare::prepare(worker, screened).await?;
     let mut plan = plan::plan(&mut prepared);
     // The engine answers here and providers in dispatch; a route may hold both.
     let route = prepared.admitted.route.clone();
@@ -67,7 +67,7 @@ pub(crate) async fn embed(
         }
     }
     let reply = dispatch::dispatch(worker, &mut prepared, &plan).await;
-    answer(prepared, reply).await
+    answer(worker, prepared, reply).await
 }
 
 async fn compute(
@@ -108,13 +108,13 @@ async fn compute(
     Ok(dialects::openai::embeddings::encode_response(&response, request.base64))
 }
 
-async fn answer(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
+async fn answer(worker: &Worker, prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
     match reply {
         Ok(Reply::Engine(..)) | Ok(Reply::Frames { .. }) => {
             let report =
                 Report::new("UP0004", "the target answered a request for vectors or scores with text");
             Err(Stop::Failed(prepared.admitted, report))
         }
-        reply => stream::stream(prepared, reply).await,
+        reply => stream::stream(worker, prepared, reply).await,
     }
 }

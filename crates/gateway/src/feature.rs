@@ -16,6 +16,11 @@ pub struct Feature {
     pub canary: Option<Arc<str>>,
     /// Who may use it; `None`: whose key may use the name.
     pub teams: Option<Vec<TeamId>>,
+    /// What its model may call, and Bedplate calls for it: `server` for all that
+    /// a server offers, `server__tool` for one.
+    pub tools: Vec<Box<str>>,
+    /// How often the model is asked for one answer, at most.
+    pub rounds_max: u32,
 }
 
 impl Feature {

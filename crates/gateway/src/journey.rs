@@ -51,8 +51,8 @@ async fn generate(worker: &Worker, arrival: &mut Arrival, request: Request) -> R
     let asked = decode::decode(arrival, request).await?;
     let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
     let screened = screen::screen(worker, admitted, asked).await?;
-    let mut prepared = prepare::prepare(screened)?;
+    let mut prepared = prepare::prepare(worker, screened).await?;
     let plan = plan::plan(&mut prepared);
     let reply = dispatch::dispatch(worker, &mut prepared, &plan).await;
-    stream::stream(prepared, reply).await
+    stream::stream(worker, prepared, reply).await
 }

@@ -30,6 +30,51 @@ pub(crate) struct Question<'a> {
     pub budget_left: Option<Usd>,
 }
 
+/// On whose behalf the policy set is asked.
+pub(crate) struct Asker<'a> {
+    pub snapshot: &'a Snapshot,
+    pub principal: &'a Principal,
+    pub on_behalf_of: Option<&'a str>,
+}
+
+impl Asker<'_> {
+    /// The decision, and what the record keeps of it.
+    pub fn ask(&self, act: Act, object: &Object, facts: &Facts<'_>) -> (Decision, Judged) {
+        let decision = self.decide(act, object, facts);
+        let judged = Judged {
+            allowed: decision.allowed,
+            hash: *self.snapshot.policies.hash(),
+            determining: decision.determining.iter().map(ToString::to_string).collect(),
+            action: act.name().into(),
+            purpose: facts.purpose.into(),
+            on_behalf_of: self.on_behalf_of.map(str::to_owned),
+            budget_left: facts.budget_left,
+            injection_score: facts.injection_score,
+            pii_types: facts.pii_types.to_vec(),
+            region: None,
+        };
+        (decision, judged)
+    }
+
+    fn decide(&self, act: Act, object: &Object, facts: &Facts<'_>) -> Decision {
+        let (policies, world) = (&self.snapshot.policies, &self.snapshot.world);
+        let (team, key) = (&*self.principal.team_name, &*self.principal.key_name);
+        let models = self.principal.models.as_deref();
+        let role = self.principal.role.name();
+        // A principal that no key stands for any more is asked as what it was.
+        let own = || Subject::service(team, key, role, models);
+        let Some(user) = self.on_behalf_of else {
+            return policies.decide(world, &world.key(team, key).unwrap_or_else(own), act, object, facts);
+        };
+        let agent = match self.principal.acting_for {
+            Some(_) => world.key(team, key),
+            None => None,
+        };
+        let agent = agent.unwrap_or_else(|| Subject::agent(team, key, role, models));
+        policies.decide_both(world, &agent, &Subject::user(user), act, object, facts)
+    }
+}
+
 impl Question<'_> {
     /// The decision, as the record keeps it and, if it is no, as the client is told.
     pub fn ask(&self) -> (Judged, Result<(), Report>) {
@@ -42,39 +87,11 @@ impl Question<'_> {
             on_behalf_of: self.on_behalf_of,
             ..Facts::of(self.labels, purpose)
         };
-        let decision = self.decide(act, &facts);
-        let judged = Judged {
-            allowed: decision.allowed,
-            hash: *self.snapshot.policies.hash(),
-            determining: decision.determining.iter().map(ToString::to_string).collect(),
-            action: act.name().into(),
-            purpose: purpose.name().into(),
-            on_behalf_of: self.on_behalf_of.map(str::to_owned),
-            budget_left: self.budget_left,
-            injection_score: self.findings.injection_score,
-            pii_types: self.findings.pii_types.clone(),
-            region: None,
-        };
-        if decision.allowed { (judged, Ok(())) } else { (judged, Err(self.refusal(&decision, act))) }
-    }
-
-    fn decide(&self, act: Act, facts: &Facts<'_>) -> Decision {
-        let (policies, world) = (&self.snapshot.policies, &self.snapshot.world);
-        let (team, key) = (&*self.principal.team_name, &*self.principal.key_name);
-        let model = Object::model(&self.route.name);
-        let models = self.principal.models.as_deref();
-        let role = self.principal.role.name();
-        // A principal that no key stands for any more is asked as what it was.
-        let own = || Subject::service(team, key, role, models);
-        let Some(user) = self.on_behalf_of else {
-            return policies.decide(world, &world.key(team, key).unwrap_or_else(own), act, &model, facts);
-        };
-        let agent = match self.principal.acting_for {
-            Some(_) => world.key(team, key),
-            None => None,
-        };
-        let agent = agent.unwrap_or_else(|| Subject::agent(team, key, role, models));
-        policies.decide_both(world, &agent, &Subject::user(user), act, &model, facts)
+        let Question { snapshot, principal, on_behalf_of, .. } = *self;
+        let asker = Asker { snapshot, principal, on_behalf_of };
+        let (decision, judged) = asker.ask(act, &Object::model(&self.route.name), &facts);
+        let verdict = if decision.allowed { Ok(()) } else { Err(self.refusal(&decision, act)) };
+        (judged, verdict)
     }
 
     fn refusal(&self, decision: &Decision, act: Act) -> Report {

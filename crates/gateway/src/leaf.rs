@@ -73,11 +73,14 @@ impl Evidence {
             version: versions.join(", "),
             verdict: format!("{side}: {found}"),
         });
-        let coverage = Coverage { scanned: verdict.scanned, sent: verdict.released };
-        match part {
-            Part::Request => self.request_coverage = Some(coverage),
-            Part::Response => self.response_coverage = Some(coverage),
-        }
+        let covered = match part {
+            Part::Request => &mut self.request_coverage,
+            Part::Response => &mut self.response_coverage,
+        };
+        // What a loop added to its request was looked at by itself.
+        let covered = covered.get_or_insert(Coverage { scanned: 0, sent: 0 });
+        covered.scanned = covered.scanned.saturating_add(verdict.scanned);
+        covered.sent = covered.sent.saturating_add(verdict.released);
     }
 }
 

@@ -31,6 +31,7 @@ mod plan;
 mod prepare;
 mod reply;
 mod rerank;
+mod rounds;
 mod screen;
 mod settle;
 mod snapshot;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use guards::{Screening, Shield, Vault};
+use guards::{Screening, Shield, StreamGuard, Vault};
 use net::client::{Origin, Reach, Request, Timeouts};
 use policy::{Place, PlaceKind, Purpose};
 use report::Report;
@@ -43,12 +43,65 @@ pub(crate) async fn screen(
         Surface::Rerank => pairs(&shield, &mut asked),
         _ => conversation(&shield, &mut asked),
     };
-    let mut screening = match read {
-        Ok(screening) => screening,
-        Err(report) => return Err(Stop::Failed(admitted, report)),
+    let heeded = match read {
+        Ok(screening) => heed(worker, &mut admitted, screening, from).await,
+        Err(report) => Err(report),
     };
+    match heeded {
+        Ok(vault) => Ok(Screened { admitted, asked, vault }),
+        Err(report) => Err(Stop::Failed(admitted, report)),
+    }
+}
+
+/// The same for what a loop has added to the request: its messages from the
+/// `from`th on, the model's own turn and what tools answered.
+///
+/// # Errors
+/// GD0001, as for what a client sends.
+pub(crate) async fn screen_grown(
+    worker: &Worker,
+    admitted: &mut Admitted,
+    asked: &mut Asked,
+    from: usize,
+) -> Result<(), Report> {
+    let shield = admitted.route.shield.clone().unwrap_or_default();
+    let vault = admitted.guard.as_mut().map(|guard| guard.take_vault()).unwrap_or_default();
+    let vault = match shield.looks_at_input() {
+        true => {
+            let began = runtime::clock::monotonic_us();
+            // Without values there is no nonce yet either.
+            let vault = if vault.is_empty() { Vault::new(nonce()) } else { vault };
+            let screening = asked.rewrite(|request| shield.screen_from(request, from, vault))?;
+            heed(worker, admitted, screening, began).await?
+        }
+        false => vault,
+    };
+    match &mut admitted.guard {
+        Some(guard) => guard.again(&shield, vault),
+        None => admitted.guard = output_guard(&shield, vault, asked),
+    }
+    Ok(())
+}
+
+/// Who reads the answer; `None`: nobody has to.
+pub(crate) fn output_guard(shield: &Shield, vault: Vault, asked: &Asked) -> Option<Box<StreamGuard>> {
+    if !shield.looks_at_output() && vault.is_empty() {
+        return None;
+    }
+    let logprobs = asked.decoded().is_ok_and(|d| d.request.logprobs.is_some());
+    Some(Box::new(StreamGuard::new(shield, vault, logprobs)))
+}
+
+/// What was found is acted upon: remote detectors asked, labels raised, the
+/// verdict noted. What is left are the values to put back.
+async fn heed(
+    worker: &Worker,
+    admitted: &mut Admitted,
+    mut screening: Screening,
+    from: u64,
+) -> Result<Vault, Report> {
     for need in std::mem::take(&mut screening.needs) {
-        let score = ask(worker, &admitted, &need).await;
+        let score = ask(worker, admitted, &need).await;
         screening.answered(&need, score);
     }
     admitted.local_only |= screening.local_only;
@@ -69,8 +122,8 @@ pub(crate) async fn screen(
     admitted.step("screen", from, screening.verdict.summary());
     admitted.verdicts.push(screening.verdict);
     match refusal {
-        Some(report) => Err(Stop::Failed(admitted, report)),
-        None => Ok(Screened { admitted, asked, vault: screening.vault }),
+        Some(report) => Err(report),
+        None => Ok(screening.vault),
     }
 }
 

@@ -43,7 +43,7 @@ impl Settled {
 pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Settled {
     let from = runtime::clock::monotonic_us();
     let gateway = Arc::clone(&account.gateway);
-    // Each is below nine million dollars, and there are at most eight.
+    // Each is below nine million dollars.
     let cost = Usd::from_wide(Usd::sum(account.attempts.iter().map(|a| a.cost))).unwrap_or(Usd::MAX);
     let tokens = account.attempts.iter().flat_map(|a| a.usage.0).fold(0u64, u64::saturating_add);
     let held = Usd::from_wide(Usd::sum(account.holds.iter().map(|h| h.amount))).unwrap_or(Usd::MAX);

@@ -19,40 +19,38 @@ use store::{AttemptOutcome, Outcome};
 use tokio::time::{Duration, Sleep, timeout};
 
 use crate::account::{Account, Admitted, overdue};
+use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::Reply;
-use crate::{headers, local, screen};
+use crate::rounds::{self, Next};
+use crate::{Worker, headers, local, screen};
 
-pub(crate) async fn stream(prepared: Prepared, reply: Result<Reply, Report>) -> Result<Response, Stop> {
-    let Prepared { admitted, asked } = prepared;
-    let client = asked.dialect;
+pub(crate) async fn stream(
+    worker: &Worker,
+    prepared: Prepared,
+    reply: Result<Reply, Report>,
+) -> Result<Response, Stop> {
+    let client = prepared.asked.dialect;
+    let splices = |wire| wire == client && !prepared.admitted.is_read();
     match reply {
-        Err(report) => Err(Stop::Failed(admitted, report)),
-        // A guard or the gate reads the canonical answer: nothing is spliced past it.
-        Ok(Reply::Whole { wire, body, dropped }) if wire == client && !admitted.is_read() => {
-            same(admitted, wire, body, dropped).await
+        Err(report) => Err(Stop::Failed(prepared.admitted, report)),
+        // A guard, the gate or a loop reads the canonical answer: nothing is spliced past it.
+        Ok(Reply::Whole { wire, body, dropped }) if splices(wire) => {
+            same(prepared.admitted, wire, body, dropped).await
         }
-        Ok(Reply::Whole { wire, body, dropped }) => translated(admitted, client, wire, &body, dropped).await,
-        Ok(Reply::Engine(generation, lease)) if !admitted.stream => {
-            computed(admitted, client, generation, lease, &asked.unheard()).await
-        }
-        Ok(Reply::Frames { wire, response, first, stripped, dropped })
-            if wire == client && !admitted.is_read() =>
-        {
+        Ok(Reply::Frames { wire, response, first, stripped, dropped }) if splices(wire) => {
+            let admitted = prepared.admitted;
             let response_head = headers::begin(&admitted, &dropped);
             let splice = Splice { response, next: Some(first), tee: Tee::new(wire, stripped) };
             Ok(response_head.with(ResponseBody::write(move |sink| splice.run(admitted, client, sink))))
         }
-        Ok(Reply::Frames { wire, response, first, dropped, .. }) => {
-            let events = Events::Wire { response, next: Some(first), decoder: StreamDecoder::new(wire) };
-            Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
-        }
-        Ok(Reply::Engine(generation, lease)) => {
-            let (events, dropped) = (Events::Engine(generation, lease), asked.unheard());
-            Ok(canonical(admitted, client, asked.envelope.include_usage, events, &dropped))
-        }
+        Ok(reply) if prepared.admitted.stream => match Events::of(reply, &prepared.asked) {
+            Ok((events, dropped)) => Ok(canonical(worker.clone(), prepared, events, &dropped)),
+            Err(report) => Err(Stop::Failed(prepared.admitted, report)),
+        },
+        Ok(reply) => whole(worker, prepared, reply).await,
     }
 }
 
@@ -66,7 +64,7 @@ async fn same(
     let from = runtime::clock::monotonic_us();
     let seen = dialects::usage_of(wire, &body);
     if let Some(words) = seen.failed {
-        return Err(failed_within(admitted, words));
+        return Err(Stop::Failed(admitted, failed_within(words)));
     }
     // Only looked at when no end was found: what is not JSON is no answer.
     if !seen.finished
@@ -86,80 +84,75 @@ async fn same(
 }
 
 /// An error in the body of an answer whose status says success.
-fn failed_within(admitted: Admitted, (kind, message): (String, String)) -> Stop {
-    let report = Report::new("UP0001", "the provider answered with an error under a status of success")
-        .because(format!("{kind}: {message}"));
-    Stop::Failed(admitted, report)
+fn failed_within((kind, message): (String, String)) -> Report {
+    Report::new("UP0001", "the provider answered with an error under a status of success")
+        .because(format!("{kind}: {message}"))
 }
 
-async fn translated(
-    mut admitted: Admitted,
-    client: Dialect,
-    wire: Dialect,
-    body: &[u8],
-    dropped: Vec<String>,
-) -> Result<Response, Stop> {
-    match dialects::decode_response(wire, body) {
-        Ok(chat::Response { failed: Some(words), .. }) => Err(failed_within(admitted, words)),
-        Ok(answer) => {
-            let answer = metered(&mut admitted, answer);
-            whole(admitted, client, answer, &dropped).await
+/// A whole answer as events, metered, and the parameters that its target was not told.
+async fn read(
+    account: &mut Account,
+    reply: Reply,
+    asked: &Asked,
+) -> Result<(Vec<Event>, Vec<String>), Report> {
+    match reply {
+        Reply::Whole { wire, body, dropped } => {
+            let mut answer = dialects::decode_response(wire, &body).map_err(Report::from)?;
+            if let Some(words) = answer.failed.take() {
+                return Err(failed_within(words));
+            }
+            let events = answer.into_events();
+            events.iter().for_each(|event| local::meter(account, event));
+            Ok((events, dropped))
         }
-        Err(error) => {
-            let report = Report::from(error);
-            admitted.end(AttemptOutcome::Failed(report.code.0.into()));
-            Err(Stop::Failed(admitted, report))
+        Reply::Engine(generation, lease) => {
+            let answer = local::fold(account, generation).await;
+            drop(lease);
+            match &answer.failed {
+                Some((kind, message)) => Err(local::failure(kind, message)),
+                None => Ok((answer.into_events(), asked.unheard())),
+            }
         }
-    }
-}
-
-/// Runs a whole answer past the meter.
-fn metered(account: &mut Account, answer: chat::Response) -> chat::Response {
-    let mut folded = chat::Response::default();
-    for event in answer.into_events() {
-        local::meter(account, &event);
-        folded.push(event);
-    }
-    folded
-}
-
-async fn computed(
-    mut admitted: Admitted,
-    client: Dialect,
-    generation: Generation,
-    lease: Lease,
-    dropped: &[String],
-) -> Result<Response, Stop> {
-    let answer = local::fold(&mut admitted, generation).await;
-    drop(lease);
-    if let Some((kind, message)) = &answer.failed {
-        let report = local::failure(kind, message);
-        admitted.end(AttemptOutcome::Failed(report.code.0.into()));
-        return Err(Stop::Failed(admitted, report));
-    }
-    whole(admitted, client, answer, dropped).await
-}
-
-async fn whole(
-    mut admitted: Admitted,
-    client: Dialect,
-    mut answer: chat::Response,
-    dropped: &[String],
-) -> Result<Response, Stop> {
-    if let Some(guard) = &mut admitted.guard {
-        answer = guard.whole(answer);
-        if let Some(report) = ended(guard) {
-            return Err(Stop::Failed(admitted, report));
+        Reply::Frames { .. } => {
+            Err(Report::new("UP0004", "the target answered with a stream that nobody asked for"))
         }
     }
-    if let Some(watch) = &mut admitted.watch {
-        answer = watch.whole(answer);
-    }
+}
+
+/// A whole answer in the client's dialect, written from canonical events: of one
+/// reply, or of as many as a loop takes.
+async fn whole(worker: &Worker, mut prepared: Prepared, mut reply: Reply) -> Result<Response, Stop> {
+    let client = prepared.asked.dialect;
+    let mut answer = chat::Response::default();
+    let mut dropped = None;
+    let last = loop {
+        let (events, untold) = match read(&mut prepared.admitted, reply, &prepared.asked).await {
+            Ok(read) => read,
+            Err(report) => return Err(Stop::Failed(prepared.admitted, report)),
+        };
+        // What a later round leaves out is nothing that the client wrote.
+        dropped.get_or_insert(untold);
+        let admitted = &mut prepared.admitted;
+        guarded(admitted, events, true).into_iter().for_each(|event| answer.push(event));
+        if let Some(report) = admitted.guard.as_deref().and_then(ended) {
+            return Err(Stop::Failed(prepared.admitted, report));
+        }
+        if admitted.rounds.is_none() {
+            break Vec::new();
+        }
+        match rounds::go_on(worker, &mut prepared).await {
+            Ok(Next::Ask(next)) => reply = next,
+            Ok(Next::Over(last)) => break watched(&mut prepared.admitted, last),
+            Err(report) => return Err(Stop::Failed(prepared.admitted, report)),
+        }
+    };
+    last.into_iter().for_each(|event| answer.push(event));
+    let admitted = prepared.admitted;
     answer.id = headers::answer_id(client, admitted.id);
     answer.model.clone_from(&admitted.model);
     answer.created = admitted.at.seconds();
     let body = dialects::encode_response(client, &answer);
-    finish(admitted, body, dropped).await
+    finish(admitted, body, &dropped.unwrap_or_default()).await
 }
 
 pub(crate) async fn finish(
@@ -258,6 +251,11 @@ struct Last {
 }
 
 impl Last {
+    /// An answer that ends here, of which the client has not been told why.
+    fn broken(buffer: BytesMut, report: Report) -> Last {
+        Last { out: parts(buffer), error: Some((report, false)) }
+    }
+
     /// Settles, waits until that is durable, then sends the rest.
     async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
         let id = admitted.id.to_string();
@@ -269,11 +267,13 @@ impl Last {
             }
             Some((report, _)) => {
                 let code = report.code.0.to_string();
-                admitted.live().note = report.sentence();
-                // A guard's word says nothing about the target's health.
-                if report.blame == report::Blame::Upstream {
-                    let target = admitted.live().target.clone();
-                    target.breaker().fail(runtime::clock::now(), None);
+                // Between the rounds of a loop, none is under way.
+                if let Some(live) = &mut admitted.live {
+                    live.note = report.sentence();
+                    // A guard's word says nothing about the target's health.
+                    if report.blame == report::Blame::Upstream {
+                        live.target.breaker().fail(runtime::clock::now(), None);
+                    }
                 }
                 admitted.end(AttemptOutcome::Failed(code.clone()));
                 Outcome::Failed(code)
@@ -334,6 +334,20 @@ enum Pulled {
 }
 
 impl Events {
+    /// Those of a reply, and the parameters that its target was not told.
+    fn of(reply: Reply, asked: &Asked) -> Result<(Events, Vec<String>), Report> {
+        match reply {
+            Reply::Frames { wire, response, first, dropped, .. } => {
+                let decoder = StreamDecoder::new(wire);
+                Ok((Events::Wire { response, next: Some(first), decoder }, dropped))
+            }
+            Reply::Engine(generation, lease) => Ok((Events::Engine(generation, lease), asked.unheard())),
+            Reply::Whole { .. } => {
+                Err(Report::new("UP0004", "the target answered a request for a stream with one piece"))
+            }
+        }
+    }
+
     async fn pull(&mut self, account: &mut Account, overdue: Pin<&mut Sleep>) -> Pulled {
         match self {
             Events::Wire { response, next, decoder } => {
@@ -363,42 +377,64 @@ impl Events {
 }
 
 /// The events that may go to the client: guards first, so that the gate decides
-/// about the arguments that the client would get.
-fn guarded(account: &mut Account, mut batch: Vec<Event>, is_last: bool) -> Vec<Event> {
+/// about the arguments that the client, or a tool of ours, would get. `is_end`:
+/// the target has said everything.
+fn guarded(account: &mut Account, mut batch: Vec<Event>, is_end: bool) -> Vec<Event> {
+    if let Some(rounds) = &mut account.rounds {
+        batch = batch.into_iter().filter_map(|event| rounds.hear(event)).collect();
+    }
     if let Some(guard) = &mut account.guard {
         let mut out = Vec::with_capacity(batch.len());
         for event in batch {
             guard.push(event, &mut out);
         }
-        if is_last {
-            guard.finish(&mut out);
-        }
         batch = out;
     }
+    batch = sifted(account, batch);
+    if is_end && let Some(guard) = &mut account.guard {
+        let mut rest = Vec::new();
+        match &account.rounds {
+            Some(rounds) if !rounds.is_last() => guard.rest(&mut rest),
+            _ => {
+                guard.finish(&mut rest);
+            }
+        }
+        batch.extend(sifted(account, rest));
+    }
+    watched(account, batch)
+}
+
+/// Without the calls that are made here.
+fn sifted(account: &mut Account, batch: Vec<Event>) -> Vec<Event> {
+    let Some(rounds) = &mut account.rounds else { return batch };
+    let mut out = Vec::with_capacity(batch.len());
+    batch.into_iter().for_each(|event| rounds.sift(event, &mut out));
+    out
+}
+
+/// Without the calls that the gate of the client's tools stops.
+fn watched(account: &mut Account, batch: Vec<Event>) -> Vec<Event> {
     let Some(watch) = &mut account.watch else { return batch };
     let mut out = Vec::with_capacity(batch.len());
     batch.into_iter().for_each(|event| watch.push(event, &mut out));
     out
 }
 
-/// A stream in the client's dialect, written from canonical events.
-fn canonical(
-    admitted: Admitted,
-    client: Dialect,
-    include_usage: bool,
-    events: Events,
-    dropped: &[String],
-) -> Response {
-    let head = headers::begin(&admitted, dropped);
+/// A stream in the client's dialect, written from canonical events: of one
+/// reply, or of as many as a loop takes.
+fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[String]) -> Response {
+    let client = prepared.asked.dialect;
+    let admitted = &prepared.admitted;
+    let head = headers::begin(admitted, dropped);
     let options = StreamOptions {
         id: headers::answer_id(client, admitted.id),
         model: admitted.model.clone(),
         created: admitted.at.seconds(),
-        include_usage,
+        include_usage: prepared.asked.envelope.include_usage,
         input_tokens: admitted.input_tokens,
     };
     head.with(ResponseBody::write(move |mut sink| async move {
-        let mut admitted = admitted;
+        let mut prepared = prepared;
         let mut encoder = StreamEncoder::new(client, options);
         let mut buffer = BytesMut::with_capacity(1024);
         let mut failed = None;
@@ -407,12 +443,13 @@ fn canonical(
         let mut overdue = pin!(overdue());
         let mut source = Some(events);
         let (ending, broken) = loop {
+            let admitted = &mut prepared.admitted;
             let Some(events) = &mut source else { break (Ending::Failed, None) };
-            let (batch, end) = match events.pull(&mut admitted, overdue.as_mut()).await {
+            let (batch, end) = match events.pull(admitted, overdue.as_mut()).await {
                 Pulled::Some(batch) => (batch, None),
                 Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
             };
-            for event in guarded(&mut admitted, batch, end.is_some()) {
+            for event in guarded(admitted, batch, end.is_some()) {
                 match &event {
                     Event::Failed { kind, message, .. } if matches!(events, Events::Engine(..)) => {
                         ours = Some(local::failure(kind, message));
@@ -426,18 +463,44 @@ fn canonical(
             if let Some(report) = admitted.guard.as_deref().and_then(ended) {
                 // Dropped at once: the target stops computing what nobody may read.
                 drop(source.take());
-                let out = if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] };
-                return Last { out, error: Some((report, false)) }.send(admitted, client, sink).await;
+                return Last::broken(buffer, report).send(prepared.admitted, client, sink).await;
             }
-            if !buffer.is_empty() && end.is_none() {
+            let is_over = failed.is_some() || ours.is_some() || admitted.rounds.is_none();
+            match end {
+                Some((Ending::Complete, _)) if !is_over => {}
+                Some(end) => break end,
+                None if buffer.is_empty() => continue,
+                None => {}
+            }
+            // What was said before calls is read while they are made.
+            if !buffer.is_empty() {
                 admitted.journal_hold();
                 admitted.sent(&buffer);
                 sink.send(buffer.split().freeze()).await;
             }
-            if let Some(end) = end {
-                break end;
+            if end.is_none() {
+                continue;
+            }
+            // The connection is free, and the model in memory, before a tool is called.
+            drop(source.take());
+            match rounds::go_on(&worker, &mut prepared).await {
+                Ok(Next::Ask(reply)) => match Events::of(reply, &prepared.asked) {
+                    Ok((events, _)) => source = Some(events),
+                    Err(report) => {
+                        return Last::broken(buffer, report).send(prepared.admitted, client, sink).await;
+                    }
+                },
+                Ok(Next::Over(last)) => {
+                    let last = watched(&mut prepared.admitted, last);
+                    last.iter().for_each(|event| encoder.push(event, &mut buffer));
+                    break (Ending::Complete, None);
+                }
+                Err(report) => {
+                    return Last::broken(buffer, report).send(prepared.admitted, client, sink).await;
+                }
             }
         };
+        let admitted = prepared.admitted;
         let ending = if failed.is_some() { Ending::Failed } else { ending };
         if ending == Ending::Complete && ours.is_none() {
             encoder.finish(&mut buffer);
@@ -447,7 +510,10 @@ fn canonical(
             *report = report.clone().because(why);
         }
         let error = ours.map(|report| (report, false)).or(error);
-        let out = if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] };
-        Last { out, error }.send(admitted, client, sink).await
+        Last { out: parts(buffer), error }.send(admitted, client, sink).await
     }))
+}
+
+fn parts(buffer: BytesMut) -> Vec<Bytes> {
+    if buffer.is_empty() { Vec::new() } else { vec![buffer.freeze()] }
 }

@@ -107,6 +107,11 @@ impl Hold {
         self.trim(watches);
     }
 
+    /// The machines after the first `watches` are others from now on.
+    pub fn forget_beyond(&mut self, watches: usize) {
+        self.threads.truncate(watches);
+    }
+
     /// The end of the text: what was waiting is decided.
     pub fn finish(&mut self, watches: &[Watch], give: &mut dyn FnMut(Piece<'_>)) {
         self.end(watches);

@@ -4,7 +4,7 @@
 //! their results, tools, names. What is inline and no text (images) is neither
 //! scanned nor counted.
 
-use chat::{Image, Part, Request, Role};
+use chat::{Image, Message, Part, Request, Role};
 
 use crate::injection;
 use crate::lane::{Exchange, Lane};
@@ -46,15 +46,9 @@ impl Shield {
     /// Reads a request and changes what must be. `nonce`: random bits for its
     /// placeholders.
     pub fn screen(&self, request: &mut Request, nonce: u64) -> Screening {
-        let mut reader = Reader::new(self, nonce);
+        let mut reader = Reader::new(self, Vault::new(nonce));
         for (at, message) in request.messages.iter_mut().enumerate() {
-            let heard = matches!(message.role, Role::User | Role::Tool);
-            for part in &mut message.parts {
-                reader.part(part, at, heard);
-            }
-            if let Some(name) = &mut message.name {
-                reader.text(name, Place::Message(at), false);
-            }
+            reader.message(message, at);
         }
         for (at, tool) in request.tools.iter_mut().enumerate() {
             reader.text(&mut tool.name, Place::Tool(at), false);
@@ -69,10 +63,24 @@ impl Shield {
         reader.end()
     }
 
+    /// Reads what a conversation that was screened has grown by: its messages from
+    /// `from` on. `vault`: what was replaced before; the same value gets the same
+    /// placeholder. A limit on the whole counts all of it.
+    pub fn screen_from(&self, request: &mut Request, from: usize, vault: Vault) -> Screening {
+        let from = from.min(request.messages.len());
+        let (before, grown) = request.messages.split_at_mut(from);
+        let mut reader = Reader::new(self, vault);
+        reader.characters = before.iter().flat_map(|message| &message.parts).map(characters).sum();
+        for (at, message) in grown.iter_mut().enumerate() {
+            reader.message(message, from + at);
+        }
+        reader.end()
+    }
+
     /// The same for texts that are no conversation: inputs of embeddings, or
     /// fields that have no canonical meaning.
     pub fn screen_texts<'t>(&self, texts: impl IntoIterator<Item = &'t mut String>, nonce: u64) -> Screening {
-        let mut reader = Reader::new(self, nonce);
+        let mut reader = Reader::new(self, Vault::new(nonce));
         for (at, text) in texts.into_iter().enumerate() {
             reader.text(text, Place::Message(at), true);
         }
@@ -89,16 +97,20 @@ struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    fn new(shield: &'s Shield, nonce: u64) -> Reader<'s> {
+    fn new(shield: &'s Shield, vault: Vault) -> Reader<'s> {
         let verdict = Verdict { guards: shield.names.clone(), ..Verdict::default() };
-        let out = Screening {
-            verdict,
-            vault: Vault::new(nonce),
-            changed: false,
-            local_only: false,
-            needs: Vec::new(),
-        };
+        let out = Screening { verdict, vault, changed: false, local_only: false, needs: Vec::new() };
         Reader { side: &shield.input, out, characters: 0, strays: false, heard: String::new() }
+    }
+
+    fn message(&mut self, message: &mut Message, at: usize) {
+        let heard = matches!(message.role, Role::User | Role::Tool);
+        for part in &mut message.parts {
+            self.part(part, at, heard);
+        }
+        if let Some(name) = &mut message.name {
+            self.text(name, Place::Message(at), false);
+        }
     }
 
     /// `heard`: whether the injection sensor listens: to users and tools, not to
@@ -212,6 +224,19 @@ impl<'s> Reader<'s> {
             .collect();
         self.out.local_only = self.out.verdict.findings.iter().any(|f| f.action == Action::RouteLocal);
         self.out
+    }
+}
+
+/// Of a part that was read before, as [`Reader::part`] counts them.
+fn characters(part: &Part) -> u64 {
+    let count = |text: &str| text.chars().count() as u64;
+    match part {
+        Part::Text(text) | Part::Refusal(text) => count(text),
+        Part::Image(Image::Url { url, .. }) if !url.starts_with("data:") => count(url),
+        Part::Image(_) => 0,
+        Part::ToolCall { name, .. } => count(name),
+        Part::ToolResult { parts, .. } => parts.iter().map(characters).sum(),
+        Part::Reasoning { text, .. } => count(text),
     }
 }
 

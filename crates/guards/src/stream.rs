@@ -89,6 +89,49 @@ impl StreamGuard {
         }
     }
 
+    /// The model has ended a turn and is about to be asked again: what was held
+    /// back is decided. A match may go on in its next one, so half a secret is
+    /// masked; the arguments of a call are whole.
+    pub fn rest(&mut self, out: &mut Vec<Event>) {
+        for ((choice, speech), lane) in &mut self.lanes {
+            if self.blocked {
+                return;
+            }
+            let mut given = String::new();
+            let mut exchange = Exchange::Restore(&self.vault);
+            match speech {
+                Speech::Call(_) => lane.finish(&self.watches, &mut exchange, &mut self.verdict, &mut given),
+                _ => lane.pause(&self.watches, &mut exchange, &mut self.verdict, &mut given),
+            }
+            self.blocked |= lane.hold.is_blocked();
+            give(*choice, *speech, given, out);
+        }
+        let choices: Vec<u32> = self.speaking.keys().copied().collect();
+        choices.into_iter().for_each(|choice| self.tell(choice, out));
+    }
+
+    /// What was replaced, for what goes to the model next. It comes back with
+    /// [`StreamGuard::again`]; until then nothing is put back.
+    pub fn take_vault(&mut self) -> Vault {
+        std::mem::take(&mut self.vault)
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// After [`StreamGuard::rest`]: the next turn goes on in the same answer. What
+    /// was found and counted so far counts on.
+    pub fn again(&mut self, shield: &Shield, vault: Vault) {
+        let kept = shield.output.watches.len();
+        self.watches.clone_from(&shield.output.watches);
+        self.watches.extend(vault.watch());
+        self.vault = vault;
+        self.lanes.retain(|(_, speech), _| !matches!(speech, Speech::Call(_)));
+        // What followed placeholders did so with a machine that is no more.
+        self.lanes.values_mut().for_each(|lane| lane.hold.forget_beyond(kept));
+    }
+
     /// Takes an event; what may go to the client is appended to `out`. After a
     /// block nothing comes out, and the caller stops the target.
     pub fn push(&mut self, event: Event, out: &mut Vec<Event>) -> &Verdict {

@@ -7,6 +7,7 @@ use report::Report;
 use crate::document::{Document, Kind, Spec};
 use crate::kinds::budget::Scope;
 use crate::kinds::model::Place;
+use crate::kinds::tool::ToolUpstream;
 use crate::read::nearest;
 
 /// The names that exist beside the documents being checked.
@@ -20,6 +21,8 @@ pub struct Known {
     pub features: BTreeSet<String>,
     pub teams: BTreeSet<String>,
     pub guards: BTreeSet<String>,
+    /// What Bedplate can call, as [`callable`] names it.
+    pub tools: BTreeSet<String>,
     /// Ids, and `team/name`.
     pub keys: BTreeSet<String>,
     pub orgs: BTreeSet<String>,
@@ -45,6 +48,7 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
     // A team's catalogue has models and features alike.
     let offered = &models | &with(Kind::Feature, &known.features);
     let guards = with(Kind::Guard, &known.guards);
+    let tools: BTreeSet<String> = known.tools.iter().cloned().chain(callable(documents)).collect();
     let mut problems = Vec::new();
     for document in documents {
         match &document.spec {
@@ -82,6 +86,13 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                     let path = format!("spec.guards[{index}]");
                     problems.extend(missing(document, &path, "guard", name, &guards));
                 }
+                for (index, name) in feature.tools.iter().enumerate() {
+                    let any = name.split_once(JOINT).map(|(server, _)| format!("{server}{JOINT}*"));
+                    if any.is_none_or(|any| !tools.contains(&any)) {
+                        let path = format!("spec.tools[{index}]");
+                        problems.extend(missing(document, &path, "tool", name, &tools));
+                    }
+                }
                 for (index, team) in feature.teams.iter().flatten().enumerate() {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", team, &teams));
                 }
@@ -108,6 +119,31 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
     }
     problems.extend(names_given_twice(documents));
     problems
+}
+
+/// Between a server and its tool, in the name of both.
+const JOINT: &str = "__";
+
+/// The tools that Bedplate itself can call: `server` for all of one, `server__tool`
+/// for each that is declared, `server__*` where others are offered too.
+pub fn callable(documents: &[Document]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for document in documents {
+        let Spec::Tool(tool) = &document.spec else { continue };
+        if tool.upstream == ToolUpstream::Client {
+            continue;
+        }
+        names.insert(document.name.clone());
+        names.extend(tool.tools.keys().map(|name| format!("{}{JOINT}{name}", document.name)));
+        // A function that nothing is declared of has its server's name.
+        if tool.tools.is_empty() && matches!(tool.upstream, ToolUpstream::Function { .. }) {
+            names.insert(format!("{0}{JOINT}{0}", document.name));
+        }
+        if tool.others {
+            names.insert(format!("{}{JOINT}*", document.name));
+        }
+    }
+    names
 }
 
 fn missing(

@@ -19,7 +19,7 @@ mod kinds;
 mod read;
 mod yaml;
 
-pub use check::{Known, check};
+pub use check::{Known, callable, check};
 pub use diff::{Action, FieldChange, Plan, Step, diff};
 pub use document::{Document, Kind, Spec, parse};
 pub use kinds::budget::{Budget, BudgetKind, Period, Scope};

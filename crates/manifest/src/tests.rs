@@ -154,6 +154,49 @@ fn a_feature_names_a_model_and_teams_that_exist() {
 }
 
 #[test]
+fn a_features_tools_are_ones_that_bedplate_can_call() {
+    check_errors(
+        &in_spec("Feature", "  model: fast\n  tools: [ Office, office__ ]\n  maxRounds: 99\n"),
+        expect![[r#"
+            error[MF0009]: `spec.tools[0]` is "Office"
+              --> x.yaml:6:12
+              because: it must be the name of an object
+            error[MF0009]: `spec.tools[1]` is "office__"
+              --> x.yaml:6:20
+              because: it must be the name of an object
+            error[MF0009]: `spec.maxRounds` is "99"
+              --> x.yaml:7:14
+              because: it must be a whole number from 1 to 32"#]],
+    );
+    let tools = "apiVersion: bedplate/v1\nkind: Tool\nmetadata: { name: office }\nspec:\n  \
+        mcp: { url: https://office.example.com/mcp }\n  tools: { send: { effect: egress } }\n---\n\
+        apiVersion: bedplate/v1\nkind: Tool\nmetadata: { name: open }\nspec:\n  \
+        mcp: { url: https://open.example.com/mcp }\n  others: true\n---\n\
+        apiVersion: bedplate/v1\nkind: Tool\nmetadata: { name: own }\nspec: { client: true }\n---\n";
+    let with = |names: &str| {
+        let feature = in_spec("Feature", &format!("  model: meta/llama-fast\n  tools: [ {names} ]\n"));
+        format!("{GOOD}---\n{tools}{feature}")
+    };
+    check_errors(&with("office, office__send, open__whatever"), expect![""]);
+    check_errors(
+        &with("office__sent, own, nobody"),
+        expect![[r#"
+        error[MF0031]: Feature "n" names tool "office__sent"
+          --> x.yaml:67
+          because: no tool has that name
+        hint: did you mean "office__send"? `bedplate tool list` shows all 4
+        error[MF0031]: Feature "n" names tool "own"
+          --> x.yaml:67
+          because: no tool has that name
+        hint: `bedplate tool list` shows all 4
+        error[MF0031]: Feature "n" names tool "nobody"
+          --> x.yaml:67
+          because: no tool has that name
+        hint: `bedplate tool list` shows all 4"#]],
+    );
+}
+
+#[test]
 fn kinds_of_later_versions_say_so() {
     check_errors(
         "apiVersion: bedplate/v1\nkind: Rollout\nmetadata: { name: a }\n",

@@ -151,6 +151,7 @@ pub const CODES: &[Entry] = &[
     e("TG0008", C::Forbidden, Client, "the tool loop ended before its answer"),
     e("TG0009", C::NotFound, Client, "no call waits for that approval"),
     e("TG0010", C::Invalid, Us, "a tool server is declared that cannot be used"),
+    e("TG0011", C::Invalid, Client, "the request brings a tool that the feature has"),
     e("UP0001", C::BadUpstream, Upstream, "the provider refused the request"),
     e("UP0002", C::BadUpstream, Upstream, "the provider could not be reached"),
     e("UP0003", C::Timeout, Upstream, "the provider did not answer in time"),

@@ -70,6 +70,12 @@ impl History {
     /// id named; a result without a call is untrusted.
     pub fn read(messages: &[Message], declared: &Declarations) -> History {
         let mut history = History::default();
+        history.follow(messages, declared);
+        history
+    }
+
+    /// Follows a conversation that comes after what was read so far.
+    pub fn follow(&mut self, messages: &[Message], declared: &Declarations) {
         let mut calls: BTreeMap<&str, &str> = BTreeMap::new();
         for message in messages {
             for part in &message.parts {
@@ -81,23 +87,22 @@ impl History {
                         let name = calls.get(id.as_str()).copied().unwrap_or_default();
                         for part in parts {
                             if let Part::Text(text) = part {
-                                history.result(name, text, declared);
+                                self.result(name, text, declared);
                             }
                         }
                     }
                     Part::Text(text) => match message.role {
-                        Role::System => history.system(text),
-                        Role::User => history.user(text),
-                        Role::Tool => history.retrieved(text),
+                        Role::System => self.system(text),
+                        Role::User => self.user(text),
+                        Role::Tool => self.retrieved(text),
                         // What the model says is not a source: it may repeat anything.
                         Role::Assistant => {}
                     },
                     Part::Image(_) | Part::Reasoning { .. } | Part::Refusal(_) => {}
                 }
             }
-            history.messages += 1;
+            self.messages += 1;
         }
-        history
     }
 
     /// A history that sees what tools answered and not what the user said, as a
@@ -131,8 +136,8 @@ impl History {
         self.spans.push(Span { origin, text: text.to_owned(), trust: Trust::Untrusted, named: None });
     }
 
-    /// What a tool answered.
-    pub fn result(&mut self, name: &str, text: &str, declared: &Declarations) {
+    /// What a tool answered. `true`: its owner vouches for every field of it.
+    pub fn result(&mut self, name: &str, text: &str, declared: &Declarations) -> bool {
         let unknown = Tool::default();
         let tool = declared.get(name).unwrap_or(&unknown);
         self.sensitivity = self.sensitivity.max(tool.sensitivity);
@@ -144,10 +149,12 @@ impl History {
         }
         let leaves = tree::leaves(text);
         let named = self.pointed_at(tool, &leaves);
+        let mut vouched = true;
         let mut lists: BTreeMap<&[String], Vec<String>> = BTreeMap::new();
         for leaf in &leaves {
             let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
             let trust = tool.trust(&path);
+            vouched &= trust == Trust::Trusted;
             if trust == Trust::Listed {
                 lists.entry(&leaf.path).or_default().push(words(&leaf.text));
             }
@@ -164,6 +171,7 @@ impl History {
         }
         self.lists.extend(lists.into_values());
         self.remember_private(name, tool, &leaves);
+        vouched
     }
 
     /// The next result belongs to the next message.

@@ -25,6 +25,7 @@ mod flow;
 mod history;
 mod links;
 mod pin;
+mod round;
 mod tree;
 mod value;
 mod watch;
@@ -34,6 +35,7 @@ pub use decide::{Decision, Finding, Verdict, Why, decide};
 pub use declare::{Declarations, Effect, Field, Kind, Named, Target, Tool, Trust};
 pub use history::{History, Origin, Source, Span};
 pub use pin::{Definition, Digest, canonical};
+pub use round::{Call, Round, Turn};
 pub use value::normal;
 pub use watch::{Told, Watch};
 

@@ -41,7 +41,9 @@ fn office() -> Declarations {
 fn after(said: &str, results: &[(&str, &str)]) -> History {
     let mut history = History::default();
     history.user(said);
-    results.iter().for_each(|(name, text)| history.result(name, text, &office()));
+    for (name, text) in results {
+        history.result(name, text, &office());
+    }
     history
 }
 

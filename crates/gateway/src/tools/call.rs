@@ -1,4 +1,4 @@
-//! What one call goes through: grant, rate, pin, gate, upstream, record.
+//! What one call goes through: grant, rate, pin, policy, gate, upstream, record.
 //!
 //! The order is that of trust: nothing is asked of an upstream for a caller who
 //! was not granted it, and nothing is sent to it that the gate did not pass.
@@ -11,14 +11,16 @@ use net::{HeaderValue, header};
 use policy::Principal;
 use report::Report;
 use serde_json::{Map, Value, json};
-use store::{Attempt, AttemptOutcome, Entry, Outcome, Record, Rejected, UsageRow};
+use store::{Attempt, AttemptOutcome, Entry, Judged, Outcome, Record, Rejected, UsageRow};
 use tokio::sync::oneshot;
-use toolgate::{Decision, Verdict};
+use toolgate::{Decision, Digest, History, Verdict};
 use units::{AttemptId, Integrity, Labels, Micros, RequestId, Usd};
 
 use super::catalog::{self, Standing};
 use super::held::Held;
+use super::permit::permit;
 use super::{ToolPlace, ToolServer, http};
+use crate::judge::Findings;
 use crate::{Snapshot, Worker};
 
 /// A call that somebody proposes.
@@ -30,11 +32,23 @@ pub(crate) struct Proposed<'a> {
     pub session: &'a str,
     /// The name that clients see.
     pub name: &'a str,
-    pub arguments: Map<String, Value>,
-    /// The user's words, where the caller passes them on.
-    pub said: &'a [String],
+    /// `None`: what the model wrote is no JSON object.
+    pub arguments: Option<Map<String, Value>>,
+    pub ground: Ground<'a>,
+    /// The user that an agent acts for.
+    pub on_behalf_of: Option<&'a str>,
+    /// What guards found in what the model has read.
+    pub findings: Findings,
     /// What it is for, in the record: `mcp`, `tool`.
     pub surface: &'static str,
+}
+
+/// What the gate holds a call against.
+pub(crate) enum Ground<'a> {
+    /// What the session has read, and the user's words, where the caller passes them on.
+    Session { said: &'a [String] },
+    /// The whole conversation of this request, and what is known of its data.
+    Conversation { request: RequestId, history: &'a History, labels: &'a Labels },
 }
 
 /// Why a call was not made.
@@ -59,6 +73,7 @@ impl Refused {
 }
 
 /// What the record keeps of it.
+#[derive(Default)]
 struct Note {
     decision: String,
     provider: String,
@@ -67,6 +82,7 @@ struct Note {
     bytes: u64,
     rejected: Vec<Rejected>,
     labels: Labels,
+    judged: Option<Judged>,
 }
 
 /// Makes the call, or says why not; either is in the record before it returns.
@@ -75,23 +91,56 @@ pub(crate) async fn call(
     snapshot: &Snapshot,
     proposed: Proposed<'_>,
 ) -> Result<CallResult, Refused> {
+    let note =
+        Note { provider: "tools".into(), tool: proposed.name.chars().take(130).collect(), ..Note::default() };
     let began = runtime::clock::monotonic_us();
-    let mut note = Note {
-        decision: String::new(),
-        provider: "tools".into(),
-        tool: proposed.name.chars().take(130).collect(),
-        started: None,
-        bytes: 0,
-        rejected: Vec::new(),
-        labels: Labels::default(),
-    };
-    let done = attempt(worker, snapshot, &proposed, &mut note).await;
-    let durable = record(worker, snapshot, &proposed, note, done.as_ref().err().map(Refused::report), began);
-    match durable.await {
+    let mut open = Open { worker, snapshot, proposed: &proposed, began, note: Some(note) };
+    let done = open.attempt().await;
+    let end = done.as_ref().map_or_else(|refused| End::Refused(refused.report()), |_| End::Made);
+    match open.close(&end).await {
         Ok(Ok(())) => done,
         // An answer whose record is lost is withheld, as everywhere.
         Ok(Err(error)) => Err(unrecorded(&error.to_string()).into()),
         Err(_) => Err(unrecorded("the store stopped").into()),
+    }
+}
+
+/// A call that is not in the record yet. It ends there, once: with what came of
+/// it, or as abandoned when its caller has left meanwhile.
+struct Open<'a> {
+    worker: &'a Worker,
+    snapshot: &'a Snapshot,
+    proposed: &'a Proposed<'a>,
+    /// Monotonic.
+    began: u64,
+    note: Option<Note>,
+}
+
+/// How a call ended.
+enum End<'a> {
+    Made,
+    Refused(&'a Report),
+    Abandoned,
+}
+
+impl Open<'_> {
+    async fn attempt(&mut self) -> Result<CallResult, Refused> {
+        let note = self.note.as_mut().expect("only close takes the note, and it is not called yet");
+        attempt(self.worker, self.snapshot, self.proposed, note).await
+    }
+
+    fn close(mut self, end: &End<'_>) -> oneshot::Receiver<Result<(), store::Error>> {
+        let note = self.note.take().expect("a call is closed once: close takes it by value");
+        record(self.worker, self.snapshot, self.proposed, note, end, self.began)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(note) = self.note.take() {
+            // Nobody is left to wait for its durability; the writer queue keeps it.
+            drop(record(self.worker, self.snapshot, self.proposed, note, &End::Abandoned, self.began));
+        }
     }
 }
 
@@ -106,7 +155,9 @@ async fn attempt(
     note: &mut Note,
 ) -> Result<CallResult, Refused> {
     let gateway = &worker.gateway;
-    if gateway.shutdown.is_draining() {
+    // What a request calls for its model was let in with it.
+    let is_request = matches!(proposed.ground, Ground::Session { .. });
+    if is_request && gateway.shutdown.is_draining() {
         return Err(Report::new("GW0006", "the server is shutting down")
             .retry(report::Retry::After(1))
             .into());
@@ -114,21 +165,22 @@ async fn attempt(
     let (server, tool) = snapshot.tools.find(proposed.principal, proposed.name)?;
     note.provider = server.name.to_string();
     note.tool.clone_from(&tool);
-    let ticket = gateway.limits().admit(proposed.principal, 0, proposed.at).map_err(|d| d.report())?;
-    gateway.limits().true_up(ticket, 0);
-    approved(worker, server, &tool).await?;
-    let arguments = Value::Object(proposed.arguments.clone()).to_string();
+    if is_request {
+        let ticket = gateway.limits().admit(proposed.principal, 0, proposed.at).map_err(|d| d.report())?;
+        gateway.limits().true_up(ticket, 0);
+    }
+    let digest = approved(worker, server, &tool).await?;
     let session = super::sessions::full(proposed.principal.key, proposed.session);
-    let decision = gateway.tools.sessions().decide(
-        &session,
-        &snapshot.tools.declared,
-        proposed.name,
-        &arguments,
-        proposed.said,
-        proposed.at,
-    );
-    note.decision = sentence(&decision);
     note.labels = labels(worker, snapshot, proposed, &session);
+    let (judged, permitted) = permit(gateway, snapshot, proposed, &note.labels, digest);
+    note.judged = Some(judged);
+    permitted?;
+    let Some(arguments) = proposed.arguments.clone() else {
+        let what = format!("the arguments of the call of {:.130} are not a JSON object", proposed.name);
+        return Err(Report::new("TG0004", what).into());
+    };
+    let decision = decide(worker, snapshot, proposed, &arguments, &session);
+    note.decision = sentence(&decision);
     note.rejected = decision
         .findings
         .iter()
@@ -138,29 +190,54 @@ async fn attempt(
         return Err(hold(worker, proposed, &session, &decision));
     }
     note.started = Some((runtime::clock::now(), runtime::clock::monotonic_us()));
-    let result = upstream(worker, server, &note.labels, &tool, proposed.arguments.clone()).await?;
+    let result = upstream(worker, server, &note.labels, &tool, arguments).await?;
     note.bytes = result.text.len() as u64;
     if result.disarmed > 0 {
         note.decision.push_str(&format!("; took {} hidden characters out of the result", result.disarmed));
     }
-    let now = runtime::clock::now();
-    gateway.tools.sessions().read(&session, &snapshot.tools.declared, proposed.name, &result.text, now);
+    if is_request {
+        let now = runtime::clock::now();
+        gateway.tools.sessions().read(&session, &snapshot.tools.declared, proposed.name, &result.text, now);
+    }
     Ok(result)
 }
 
-/// What is known of the arguments: the team's word, and what the session has
-/// read, which the model may repeat in words of its own.
+/// The gate's word.
+fn decide(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    proposed: &Proposed<'_>,
+    arguments: &Map<String, Value>,
+    session: &str,
+) -> Decision {
+    let (declared, name, now) = (&snapshot.tools.declared, proposed.name, proposed.at);
+    let arguments = Value::Object(arguments.clone()).to_string();
+    let mut sessions = worker.gateway.tools.sessions();
+    match &proposed.ground {
+        Ground::Session { said } => sessions.decide(session, declared, name, &arguments, said, now),
+        Ground::Conversation { history, .. } => {
+            let approvals = sessions.approvals(session, now);
+            toolgate::decide(history, declared, name, &arguments, &approvals, now)
+        }
+    }
+}
+
+/// What is known of the arguments: the team's word, and what the session or the
+/// conversation has read, which the model may repeat in words of its own.
 fn labels(worker: &Worker, snapshot: &Snapshot, proposed: &Proposed<'_>, session: &str) -> Labels {
-    let sensitivity = worker.gateway.tools.sessions().sensitivity(session);
-    let read = Labels { sensitivity, integrity: Integrity::User, ..Labels::default() };
+    if let Ground::Conversation { labels, .. } = proposed.ground {
+        return labels.clone();
+    }
+    let asks = Labels { integrity: Integrity::User, ..Labels::default() };
+    let read = asks.join(&worker.gateway.tools.sessions().labels(session));
     match snapshot.team_labels.get(&proposed.principal.team) {
         Some(team) => read.join(team),
         None => read,
     }
 }
 
-/// Whether the tool is what a person approved.
-async fn approved(worker: &Worker, server: &Arc<ToolServer>, tool: &str) -> Result<(), Report> {
+/// That the tool is what a person approved: its definition's digest.
+async fn approved(worker: &Worker, server: &Arc<ToolServer>, tool: &str) -> Result<Digest, Report> {
     let seen = catalog::seen(&worker.client, &worker.gateway.tools, server).await?;
     let Some(found) = seen.tools.get(tool) else {
         return Err(Report::new(
@@ -170,7 +247,7 @@ async fn approved(worker: &Worker, server: &Arc<ToolServer>, tool: &str) -> Resu
     };
     let standing = catalog::standing(server, tool, found.digest);
     if standing == Standing::Approved {
-        return Ok(());
+        return Ok(found.digest);
     }
     let because = match standing {
         Standing::New => "nobody has approved its definition yet",
@@ -261,9 +338,14 @@ fn record(
     snapshot: &Snapshot,
     proposed: &Proposed<'_>,
     note: Note,
-    refused: Option<&Report>,
+    end: &End<'_>,
     began: u64,
 ) -> oneshot::Receiver<Result<(), store::Error>> {
+    let refused = match end {
+        End::Refused(report) => Some(*report),
+        End::Made | End::Abandoned => None,
+    };
+    let is_abandoned = matches!(end, End::Abandoned);
     let code = refused.map(|r| r.code.0.to_owned());
     let mut attempts = Vec::new();
     if let Some((started, from)) = note.started {
@@ -275,8 +357,12 @@ fn record(
             started,
             first_byte_us: None,
             duration_us: runtime::clock::monotonic_us().saturating_sub(from),
-            outcome: code.clone().map_or(AttemptOutcome::Ok, AttemptOutcome::Failed),
-            status: if refused.is_none() { 200 } else { 502 },
+            outcome: match &code {
+                Some(code) => AttemptOutcome::Failed(code.clone()),
+                None if is_abandoned => AttemptOutcome::Cancelled,
+                None => AttemptOutcome::Ok,
+            },
+            status: if is_abandoned { 499 } else { refused.map_or(200, |_| 502) },
             usage: UsageRow::default(),
             estimated: false,
             unreconciled: false,
@@ -289,14 +375,18 @@ fn record(
         });
     }
     let outcome = match (code, attempts.is_empty()) {
+        (None, _) if is_abandoned => Outcome::Abandoned,
         (None, _) => Outcome::Completed,
         (Some(code), true) => Outcome::Refused(code),
         (Some(code), false) => Outcome::Failed(code),
     };
-    let decision = match refused {
+    let mut decision = match refused {
         Some(report) if note.decision.is_empty() => report.what.clone(),
         _ => note.decision,
     };
+    if let Ground::Conversation { request, .. } = proposed.ground {
+        decision.push_str(&format!("; for request {request}"));
+    }
     let record = Record {
         id: proposed.id,
         at: proposed.at,
@@ -306,10 +396,10 @@ fn record(
         model: format!("{}/{}", note.provider, note.tool),
         end_user: None,
         stream: false,
-        request_bytes: Value::Object(proposed.arguments.clone()).to_string().len() as u64,
+        request_bytes: proposed.arguments.clone().map_or(0, |a| Value::Object(a).to_string().len() as u64),
         response_bytes: note.bytes,
         outcome,
-        status: refused.map_or(200, Report::status),
+        status: if is_abandoned { 499 } else { refused.map_or(200, Report::status) },
         generation: snapshot.generation,
         decision,
         held: Usd::ZERO,
@@ -319,7 +409,7 @@ fn record(
         attempts,
         rejected: note.rejected,
         labels: note.labels,
-        judged: None,
+        judged: note.judged,
     };
     let (done, durable) = oneshot::channel();
     let leaf = Some(crate::leaf::of_tool_call(&record, proposed.principal));

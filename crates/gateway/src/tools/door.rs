@@ -14,10 +14,11 @@ use policy::{Action, Principal};
 use report::Report;
 use serde_json::{Map, Value, json};
 
-use super::call::{self, Proposed, Refused};
+use super::call::{self, Ground, Proposed, Refused};
 use super::{JOINT, catalog};
 use crate::account::Arrival;
-use crate::{Surface, Worker, identify};
+use crate::judge::Findings;
+use crate::{Surface, Worker, admit, identify};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -37,6 +38,7 @@ pub(crate) async fn answer(
     at_home(&request)?;
     let principal = identify::identify(worker, arrival, &request).await?;
     policy::allows(&principal, Action::Infer).map_err(|d| d.report())?;
+    admit::settle_user(arrival, &principal)?;
     let session = match request.header(SESSION) {
         Some(name) => {
             let name = name.to_owned();
@@ -213,8 +215,10 @@ impl Visit<'_> {
             principal: &self.principal,
             session,
             name: &name,
-            arguments,
-            said: &said,
+            arguments: Some(arguments),
+            ground: Ground::Session { said: &said },
+            on_behalf_of: self.arrival.on_behalf_of.as_deref(),
+            findings: Findings::default(),
             surface: Surface::Mcp.name(),
         };
         match call::call(self.worker, &self.arrival.snapshot, proposed).await {

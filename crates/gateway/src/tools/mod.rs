@@ -1,8 +1,9 @@
 //! Tools: Bedplate between those who call tools and those who run them.
 //!
 //! [`door`] is the MCP server at `/mcp`; [`call`] is what a call goes through,
-//! whoever proposed it: grant, pin, gate, upstream, record. A tool is offered
-//! only while its definition is the one that a person approved (TRAPS X5).
+//! whoever proposed it: grant, pin, policy, gate, upstream, record. [`offer`] is what
+//! the model of a feature may call, [`run`] what becomes of its calls. A tool is
+//! offered only while its definition is the one that a person approved (TRAPS X5).
 //!
 //! What is kept here is in memory and bounded, and its loss fails safe: without
 //! a session a client begins a new one, without an approval a person is asked
@@ -14,6 +15,9 @@ mod child;
 pub(crate) mod door;
 mod held;
 mod http;
+pub(crate) mod offer;
+mod permit;
+pub(crate) mod run;
 mod sessions;
 pub(crate) mod watch;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use toolgate::{Approvals, Decision, Declarations, Endorsement, History, decide};
-use units::{KeyId, Micros, Sensitivity};
+use units::{Integrity, KeyId, Labels, Micros, Sensitivity};
 
 use super::held::Held;
 
@@ -12,6 +12,8 @@ struct Session {
     history: History,
     /// Bytes of results that it holds.
     bytes: usize,
+    /// What is known of everything that was read in it.
+    labels: Labels,
     approvals: Approvals,
     touched: Micros,
 }
@@ -58,6 +60,7 @@ impl Sessions {
         let session = self.open.entry(session.to_owned()).or_insert_with(|| Session {
             history: History::of_results(),
             bytes: 0,
+            labels: Labels::default(),
             approvals: Approvals::default(),
             touched: now,
         });
@@ -89,13 +92,23 @@ impl Sessions {
     /// What a tool answered in it.
     pub fn read(&mut self, session: &str, declared: &Declarations, name: &str, text: &str, now: Micros) {
         let session = self.open(session, now);
+        let sensitivity = declared.get(name).map(|tool| tool.sensitivity).unwrap_or_default();
         if session.bytes.saturating_add(text.len()) > BYTES_MAX {
             session.history.close();
+            session.labels = session.labels.join(&read(sensitivity, false));
             return;
         }
         session.bytes += text.len();
-        session.history.result(name, text, declared);
+        let vouched = session.history.result(name, text, declared);
         session.history.turn();
+        session.labels = session.labels.join(&read(sensitivity, vouched));
+    }
+
+    /// What its tools answered so far, for a conversation that goes on after it.
+    pub fn history(&mut self, session: &str, now: Micros) -> History {
+        let mut history = self.open(session, now).history.clone();
+        history.close();
+        history
     }
 
     /// What was endorsed in it.
@@ -103,9 +116,9 @@ impl Sessions {
         self.open(session, now).approvals.clone()
     }
 
-    /// The most sensitive thing that it has read.
-    pub fn sensitivity(&self, session: &str) -> Sensitivity {
-        self.open.get(session).map(|s| s.history.sensitivity()).unwrap_or_default()
+    /// What is known of everything that it has read.
+    pub fn labels(&self, session: &str) -> Labels {
+        self.open.get(session).map(|s| s.labels.clone()).unwrap_or_default()
     }
 
     pub fn endorse(&mut self, held: &Held, granted: bool, until: Micros) {
@@ -115,6 +128,13 @@ impl Sessions {
             session.approvals.insert(role, value, Endorsement { granted, until });
         }
     }
+}
+
+/// What a result makes of the data: as sensitive as its owner declares, and
+/// untrusted unless the owner vouches for every field of it.
+pub(super) fn read(sensitivity: Sensitivity, vouched: bool) -> Labels {
+    let integrity = if vouched { Integrity::Trusted } else { Integrity::Untrusted };
+    Labels { sensitivity, integrity, ..Labels::default() }
 }
 
 /// The name under which a session of a key is kept: nobody enters another's.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use chat::{Message, Part};
 use toolgate::{Decision, Declarations, Effect, Finding, History, Verdict, Watch};
 
 use super::sessions::full;
@@ -30,7 +31,9 @@ pub(crate) fn watch(account: &Account, request: &chat::Request) -> Option<Box<Wa
     if !request.tools.iter().any(|tool| acts(&tool.name)) {
         return None;
     }
-    let history = History::read(&request.messages, &declared);
+    let mut known = account.snapshot.tools.declared.clone();
+    declared.iter().for_each(|(name, tool)| known.insert(name, tool.clone()));
+    let history = history(account, &request.messages, &known);
     let session = full(account.principal.key, &account.session);
     let approvals = account.gateway.tools.sessions().approvals(&session, account.at);
     let gateway = Arc::clone(&account.gateway);
@@ -46,6 +49,45 @@ pub(crate) fn watch(account: &Account, request: &chat::Request) -> Option<Box<Wa
         format!("[TG0002: the call of {name} waits for approval {}: {why}]", held.id)
     };
     Some(Box::new(Watch::new(history, Arc::new(declared), approvals, at, Box::new(told))))
+}
+
+/// What the model has read, as the gate sees it: with the values that guards
+/// replaced, because a tool is given those and not their placeholders. Of a
+/// conversation that the client names, what tools answered before belongs to it.
+pub(crate) fn history(account: &Account, messages: &[Message], declared: &Declarations) -> History {
+    let mut history = match account.is_named() {
+        true => account
+            .gateway
+            .tools
+            .sessions()
+            .history(&full(account.principal.key, &account.session), account.at),
+        false => History::default(),
+    };
+    match account.guard.as_deref().map(guards::StreamGuard::vault).filter(|vault| !vault.is_empty()) {
+        None => history.follow(messages, declared),
+        Some(vault) => {
+            let restore = vault.restorer();
+            let whole = |message: &Message| {
+                let parts = message.parts.iter().map(|part| restored(part, &restore)).collect();
+                Message { parts, ..message.clone() }
+            };
+            let messages: Vec<Message> = messages.iter().map(whole).collect();
+            history.follow(&messages, declared);
+        }
+    }
+    history
+}
+
+fn restored(part: &Part, restore: &dyn Fn(&str) -> String) -> Part {
+    match part {
+        Part::Text(text) => Part::Text(restore(text)),
+        Part::ToolResult { id, parts, is_error } => Part::ToolResult {
+            id: id.clone(),
+            parts: parts.iter().map(|part| restored(part, restore)).collect(),
+            is_error: *is_error,
+        },
+        other => other.clone(),
+    }
 }
 
 /// What a watch decided, in one line for the record.

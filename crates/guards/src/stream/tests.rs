@@ -311,6 +311,53 @@ fn an_answer_over_its_length_or_in_other_letters_is_ended() {
     assert_eq!(texts(&run(&shield, &[cyrillic], MAKE[0]))[0], "");
 }
 
+#[test]
+fn trap_s7_what_two_turns_of_one_answer_say_together_is_found() {
+    let shield = shield(Action::Mask);
+    let mut guard = StreamGuard::new(&shield, Vault::default(), false);
+    let (mut out, text) = (Vec::new(), |text: &str| Event::Text { choice: 0, text: text.into() });
+    let (first, rest) = KNOWN.split_at(16);
+    guard.push(text(&format!("it is {first}")), &mut out);
+    guard.rest(&mut out);
+    let vault = guard.take_vault();
+    guard.again(&shield, vault);
+    guard.push(text(&format!("{rest} indeed")), &mut out);
+    guard.finish(&mut out);
+    assert_eq!(texts(&out)[0], "it is [secret] indeed");
+}
+
+#[test]
+fn what_a_conversation_grows_by_gets_the_placeholders_it_has() {
+    let shield = shield(Action::Tokenise);
+    let mut request = chat::Request::new("m");
+    request.messages.push(chat::Message::text(chat::Role::User, "write to ann@mail.example.org"));
+    let first = shield.screen(&mut request, 7);
+    let said = |request: &chat::Request, at: usize| match &request.messages[at].parts[0] {
+        chat::Part::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    let asked = said(&request, 0);
+    let placeholder = asked.strip_prefix("write to ").expect("the words stay").to_owned();
+    assert_eq!(first.vault.restorer()(&asked), "write to ann@mail.example.org");
+
+    let mut guard = StreamGuard::new(&shield, first.vault, false);
+    let grown = "from ann@mail.example.org and bob@mail.example.org";
+    request.messages.push(chat::Message::text(chat::Role::Tool, grown));
+    let next = shield.screen_from(&mut request, 1, guard.take_vault());
+    assert_eq!(said(&request, 0), asked);
+    let told = said(&request, 1);
+    assert!(told.starts_with(&format!("from {placeholder} and EMAIL_")), "{told}");
+    assert_eq!(next.verdict.findings.len(), 2);
+    assert_eq!(next.verdict.findings[0].place, crate::Place::Message(1));
+
+    // What is put back in the next turn is of both.
+    guard.again(&shield, next.vault);
+    let mut out = Vec::new();
+    guard.push(Event::Text { choice: 0, text: told }, &mut out);
+    guard.finish(&mut out);
+    assert_eq!(texts(&out)[0], grown);
+}
+
 fn noise() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "4111 1111 1111 1111",

@@ -5,11 +5,19 @@ use units::Labels;
 
 use crate::document::{model_name, object_name};
 use crate::kinds::labels;
+use crate::kinds::tool::tool_name;
 use crate::read::{Fields, long_text};
 use crate::yaml::clip;
 
 /// Longest system prompt: 32 KiB are about 8,000 tokens, paid with every request.
 const PROMPT_BYTES_MAX: usize = 32 << 10;
+
+/// Rounds of a tool loop unless the manifest says otherwise: enough for a handful
+/// of calls that need each other's results.
+const ROUNDS: u64 = 8;
+/// Each round pays for the whole prompt again: with 32 of them the last costs
+/// more than the first dozen.
+const ROUNDS_MAX: u64 = 32;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
@@ -23,6 +31,11 @@ pub struct Feature {
     pub teams: Option<Vec<String>>,
     /// Guards by name, beside those of its model and those that are default.
     pub guards: Vec<String>,
+    /// What its model may call, and Bedplate calls for it: `server` for all that a
+    /// `Tool` offers, `server__tool` for one. Nothing is granted by it.
+    pub tools: Vec<String>,
+    /// How often the model is asked for one answer, at most.
+    pub max_rounds: u32,
 }
 
 pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
@@ -46,5 +59,15 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
     let teams = fields.has("teams").then(|| fields.names("teams", 64, object_name));
     let _ = fields.take("teams");
     let guards = fields.names("guards", 16, object_name);
-    Some(Feature { model: model?, prompt, labels, teams, guards })
+    let tools = fields.names("tools", 64, tool_reference);
+    let max_rounds = fields.number("maxRounds", 1, ROUNDS_MAX).unwrap_or(ROUNDS) as u32;
+    Some(Feature { model: model?, prompt, labels, teams, guards, tools, max_rounds })
+}
+
+/// `server` or `server__tool`.
+fn tool_reference(name: &str) -> bool {
+    match name.split_once("__") {
+        Some((server, tool)) => object_name(server) && tool_name(tool),
+        None => object_name(name),
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::openai::{Answer, count, limit_text, text_of, tokens};
+use super::openai::{Answer, count, limit_text, step, text_of, tokens};
 use super::schema;
 
 pub(super) fn input_tokens(request: &Value) -> u64 {
@@ -43,6 +43,16 @@ pub(super) fn think(request: &Value) -> Answer {
     }
     limit_text(&mut answer, request["max_tokens"].as_u64());
     answer
+}
+
+/// As [`super::openai::act`].
+pub(super) fn act(request: &Value, answer: &mut Answer, calls: u32) {
+    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let blocks = messages.iter().filter_map(|m| m["content"].as_array()).flatten();
+    let done = blocks.filter(|block| block["type"] == "tool_result").count();
+    let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |tool: &Value| (tool["name"].clone(), tool["input_schema"].clone());
+    step(answer, done, calls, &tools.iter().map(of).collect::<Vec<_>>());
 }
 
 fn stop_reason(answer: &Answer) -> &'static str {

@@ -18,6 +18,9 @@ pub enum Behaviour {
     Normal,
     /// `reasoning`: as `Normal`, with reasoning content before the answer.
     Reasoning,
+    /// `agent:2`: calls its tools in their order, one in each answer, until it has
+    /// the results of N calls; then as `Normal`.
+    Agent(u32),
     /// `chunks:64`: a stream of exactly N content chunks.
     Chunks(u32),
     /// `drip:1000`: the stream's bytes one by one, with a pause of N ms.
@@ -83,6 +86,7 @@ impl Behaviour {
         let or = |default: u32| n.unwrap_or(default);
         match name {
             "reasoning" => B::Reasoning,
+            "agent" => B::Agent(or(2)),
             "chunks" => B::Chunks(or(64)),
             "drip" => B::Drip(or(1000)),
             "paced" => B::Paced(or(100)),
@@ -179,6 +183,7 @@ pub(super) fn perform(
             let mut answer = openai::think(json);
             match behaviour {
                 B::Reasoning => answer.reasoning = Some("let me think".to_owned()),
+                B::Agent(calls) => openai::act(json, &mut answer, calls),
                 B::Chunks(n) => answer.text = (0..n).map(|i| format!("t{i} ")).collect(),
                 _ => {}
             }
@@ -224,6 +229,7 @@ fn messages(
     let mut answer = anthropic::think(json);
     match behaviour {
         Behaviour::Reasoning => answer.reasoning = Some("let me think".to_owned()),
+        Behaviour::Agent(calls) => anthropic::act(json, &mut answer, calls),
         Behaviour::Chunks(n) => answer.text = (0..n).map(|i| format!("t{i} ")).collect(),
         _ => {}
     }

@@ -75,6 +75,25 @@ pub(super) fn think(request: &Value) -> Answer {
     answer
 }
 
+/// One more call, while there are fewer results than that.
+pub(super) fn act(request: &Value, answer: &mut Answer, calls: u32) {
+    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let done = messages.iter().filter(|m| m["role"] == "tool").count();
+    let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |tool: &Value| (tool["function"]["name"].clone(), tool["function"]["parameters"].clone());
+    step(answer, done, calls, &tools.iter().map(of).collect::<Vec<_>>());
+}
+
+/// Calls the next of these tools (name and schema), saying which step it is.
+pub(super) fn step(answer: &mut Answer, done: usize, calls: u32, tools: &[(Value, Value)]) {
+    if done >= calls as usize || tools.is_empty() {
+        return;
+    }
+    let (name, schema) = &tools[done % tools.len()];
+    answer.tools = vec![(name.as_str().unwrap_or_default().to_owned(), schema::instance(schema))];
+    answer.text = format!("step {}", done + 1);
+}
+
 pub(super) fn limit_text(answer: &mut Answer, limit: Option<u64>) {
     if let Some(limit) = limit
         && count(&answer.text) > limit
@@ -133,7 +152,9 @@ pub(super) fn chat(request: &Value, answer: &Answer, id: &str) -> Value {
             json!({"id": call_id(id, i), "type": "function",
                 "function": {"name": name, "arguments": arguments.to_string()}})
         };
-        message["content"] = Value::Null;
+        if answer.text.is_empty() {
+            message["content"] = Value::Null;
+        }
         message["tool_calls"] = answer.tools.iter().enumerate().map(call).collect();
     }
     let n = request["n"].as_u64().unwrap_or(1);
