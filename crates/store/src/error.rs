@@ -20,6 +20,13 @@ pub enum Error {
     Exists { kind: &'static str, name: String },
     #[error("no {kind} \"{name}\"")]
     Missing { kind: &'static str, name: String },
+    /// What was asked for cannot be stored: the reason, for whoever asked.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the vectors are of index generation {given}, and generation {live} is searched")]
+    Stale { given: u32, live: u32 },
+    #[error("{missing} chunks have no vector in index generation {generation}")]
+    Incomplete { generation: u32, missing: u64 },
     #[error("the store is closed")]
     Closed,
     #[error("storage failed: {0}")]
@@ -42,6 +49,11 @@ impl Error {
             Error::Missing { .. } => ("ST0008", "list what there is, and check the name"),
             Error::Closed => ("ST0009", "the server is stopping: send the request to another, or try again"),
             Error::Io(_) => ("ST0010", "run `bedplate doctor`"),
+            Error::Invalid(_) => ("ST0011", "mend it as the message says, and send it again"),
+            Error::Stale { .. } => ("ST0012", "embed the document again with the collection's embedder"),
+            Error::Incomplete { .. } => {
+                ("ST0013", "wait until `bedplate collection status` shows the generation as complete")
+            }
         };
         Report::new(code, self.to_string()).hint(hint)
     }

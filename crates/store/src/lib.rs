@@ -7,6 +7,7 @@
 mod apply;
 pub mod codec;
 pub mod conformance;
+pub mod documents;
 mod error;
 mod identity;
 mod ledger;

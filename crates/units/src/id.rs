@@ -75,18 +75,28 @@ macro_rules! ids {
 }
 
 ids! {
+    /// An answer that is kept to be given again.
+    AnswerId,
     /// One call to one target.
     AttemptId,
     /// A limit with a scope and a period.
     BudgetId,
+    /// Documents that are searched together.
+    CollectionId,
+    /// A document of a collection, through all of its versions.
+    DocumentId,
     /// Rights for a while, beyond those of a role.
     ElevationId,
+    /// Something remembered as true for a while.
+    FactId,
     /// An API key (its public part; the secret is never an identifier).
     KeyId,
     OrgId,
     /// One request by a client; the `x-request-id` of its response.
     RequestId,
     TeamId,
+    /// One message of a conversation that is remembered.
+    TurnId,
     UserId,
 }
 

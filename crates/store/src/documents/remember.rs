@@ -1,0 +1,99 @@
+//! What conversations leave behind: turns as they were, and facts with two times.
+
+use units::{DocumentId, FactId, Micros, TurnId};
+
+use super::{Reader, Span, Subject};
+use crate::Error;
+
+/// Bytes of one turn at most.
+pub const TURN_BYTES_MAX: usize = 64 << 10;
+
+/// Who said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Speaker {
+    User,
+    Assistant,
+}
+
+/// One message. It belongs to one subject; only readers who are that subject see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    pub id: TurnId,
+    pub owner: Subject,
+    /// The caller's name of the conversation; at most 200 bytes.
+    pub conversation: String,
+    pub speaker: Speaker,
+    pub text: String,
+    pub at: Micros,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnHit {
+    pub turn: Turn,
+    pub score: f32,
+}
+
+/// A fact as it is recorded. About a subject of the world, not of access.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewFact {
+    pub id: FactId,
+    pub owner: Subject,
+    pub about: String,
+    pub relation: String,
+    pub value: String,
+    /// When it began to be true, as far as is known.
+    pub valid_from: Micros,
+    /// When it stopped; `None`: it holds.
+    pub valid_to: Option<Micros>,
+    /// When it was recorded: the other time. A clock that went back does not reorder what
+    /// is recorded: a store takes at least the last one it took for the owner.
+    pub recorded: Micros,
+    /// The user's words that say so.
+    pub turn: TurnId,
+    pub span: Span,
+    /// Goes with this document, if it came from one.
+    pub document: Option<DocumentId>,
+    /// Facts that no longer hold, as of this one's beginning.
+    pub replaces: Vec<FactId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    pub id: FactId,
+    pub owner: Subject,
+    pub about: String,
+    pub relation: String,
+    pub value: String,
+    pub valid_from: Micros,
+    pub valid_to: Option<Micros>,
+    pub recorded: Micros,
+    /// When another fact took its place; `None`: none has.
+    pub replaced: Option<Micros>,
+    pub turn: TurnId,
+    pub span: Span,
+    pub document: Option<DocumentId>,
+}
+
+pub trait Memory: Send + Sync {
+    /// # Errors
+    /// [`Error::Exists`] for an id that there is; [`Error::Invalid`] beyond a bound.
+    fn remember(&self, turns: Vec<Turn>) -> Result<(), Error>;
+    /// A conversation's turns that the reader may read, the newest `limit`, oldest first.
+    fn turns(&self, reader: &Reader, conversation: &str, limit: usize) -> Result<Vec<Turn>, Error>;
+    /// Full text over all turns that the reader may read, best first.
+    fn search_turns(&self, reader: &Reader, terms: &[String], limit: usize) -> Result<Vec<TurnHit>, Error>;
+    /// Records a fact, and closes those that it replaces, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when its turn is not there, is not the owner's, or was not said by
+    /// the user: nothing that was retrieved or generated becomes a fact.
+    fn record_fact(&self, fact: NewFact) -> Result<(), Error>;
+    /// Facts that the reader may read, that were valid at `valid`, as they were known at
+    /// `known`; the latest recorded first, at most `limit`.
+    fn facts(&self, reader: &Reader, valid: Micros, known: Micros, limit: usize) -> Result<Vec<Fact>, Error>;
+    /// Every fact that the reader may read, replaced ones too: for audit and export.
+    fn all_facts(&self, reader: &Reader, limit: usize) -> Result<Vec<Fact>, Error>;
+    /// Forgets everything of an owner, or of one conversation of theirs: turns, and the facts
+    /// that came from them. Returns how many turns and facts.
+    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<(u64, u64), Error>;
+}
