@@ -16,12 +16,14 @@ pub(crate) const PAGE: u32 = 4096;
 pub(crate) enum Role {
     Writer,
     Reader,
+    /// The writer of a tenant's file, which grows and shrinks with its documents.
+    Documents,
 }
 
 /// A connection whose key fits, or the reason why not.
 pub(crate) fn connect(path: &Path, key: &SecretKey, role: &Role) -> Result<Connection, Error> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if matches!(role, Role::Writer) {
+    if matches!(role, Role::Writer | Role::Documents) {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = Connection::open_with_flags(path, flags).sql()?;
@@ -51,8 +53,20 @@ pub(crate) fn connect(path: &Path, key: &SecretKey, role: &Role) -> Result<Conne
              PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -2048;"
         }
+        Role::Documents => {
+            // Vacuuming is chosen before the first page is written. The cache holds the
+            // right edges of a full-text index and of the tables while chunks come in.
+            "PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -8192;"
+        }
         Role::Reader => {
             "PRAGMA query_only = ON;
+             PRAGMA temp_store = MEMORY;
              PRAGMA wal_autocheckpoint = 0;
              PRAGMA cache_size = -4096;"
         }

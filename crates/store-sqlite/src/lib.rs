@@ -19,6 +19,11 @@
 //! commit, and is numbered there: its page is the one more that it costs.
 //! Figures, and what lost: `docs/decisions/007-one-append-per-request.md`.
 //!
+//! **Documents** have a file per team beside it ([`SqliteTenants`]), written and
+//! read in the same way, under a key of the team's: what searches a million
+//! chunks never holds up a settle, and a team's file goes with its key.
+//! Why: `docs/decisions/019-a-file-for-each-tenant.md`.
+//!
 //! **Encryption** is SQLCipher's: AES-256-CBC and an HMAC per page, under a raw
 //! key from [`seal::KeyRing`] (no key derivation at start). Secrets are sealed
 //! a second time inside it, so that a query alone does not show them.
@@ -38,7 +43,8 @@ mod queue;
 pub mod rate;
 mod read;
 mod schema;
-
+mod tenant;
+mod tenants;
 mod writer;
 
 #[cfg(test)]
@@ -46,6 +52,7 @@ mod tests;
 
 pub use backend::{Config, SqliteStore};
 pub use health::{Health, SyncLatency, health, sync_latency};
+pub use tenants::{SqliteTenants, TENANTS_DIR, TenantsConfig};
 
 /// The database's file in the data directory.
 pub const DATABASE_FILE: &str = "platform.db";

@@ -10,7 +10,15 @@ use std::time::Duration;
 
 use store::{Change, CheckpointRow, Done, Error, HoldRow, Record, TileRow};
 
-/// What the writer is asked for. Replies of waiting callers go by channel.
+/// Something to do for a writer.
+pub(crate) trait Queued {
+    /// What it holds in memory, about.
+    fn bytes(&self) -> usize;
+    /// Tells the caller that it will not happen.
+    fn fail(self, error: Error);
+}
+
+/// What the platform's writer is asked for. Replies of waiting callers go by channel.
 pub(crate) enum Job {
     Hold(HoldRow, Done),
     Append(Append, Done),
@@ -44,7 +52,7 @@ impl Append {
     }
 }
 
-impl Job {
+impl Queued for Job {
     fn bytes(&self) -> usize {
         match self {
             Job::Append(append, _) => append.bytes(),
@@ -52,8 +60,7 @@ impl Job {
             _ => 200,
         }
     }
-    /// Tells the caller that it will not happen.
-    pub fn fail(self, error: Error) {
+    fn fail(self, error: Error) {
         // A caller that no longer waits for a reply needs none.
         match self {
             Job::Hold(_, done) | Job::Append(_, done) => call(done, Err(error)),
@@ -71,33 +78,34 @@ pub(crate) fn call(done: Done, result: Result<(), Error>) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(result)));
 }
 
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<J = Job> {
+    state: Mutex<State<J>>,
     work: Condvar,
     room: Condvar,
     entries_max: usize,
     bytes_max: usize,
 }
 
-#[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct State<J> {
+    jobs: VecDeque<J>,
     bytes: usize,
     closed: bool,
     writer_sleeps: bool,
     callers_wait: usize,
 }
 
-impl Queue {
-    pub fn new(entries_max: usize, bytes_max: usize) -> Queue {
-        Queue { state: Mutex::default(), work: Condvar::new(), room: Condvar::new(), entries_max, bytes_max }
+impl<J: Queued> Queue<J> {
+    pub fn new(entries_max: usize, bytes_max: usize) -> Queue<J> {
+        let state =
+            State { jobs: VecDeque::new(), bytes: 0, closed: false, writer_sleeps: false, callers_wait: 0 };
+        Queue { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new(), entries_max, bytes_max }
     }
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<J>> {
         // Nothing here panics between two changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Waits for room, then queues; or fails the job when the queue is closed.
-    pub fn push(&self, job: Job) {
+    pub fn push(&self, job: J) {
         let mut state = self.state();
         let bytes = job.bytes();
         while !state.closed
@@ -122,7 +130,7 @@ impl Queue {
     }
     /// Everything queued, waiting up to `patience` for the first; `None` when
     /// the queue is closed and empty.
-    pub fn take(&self, patience: Option<Duration>, into: &mut Vec<Job>) -> Option<()> {
+    pub fn take(&self, patience: Option<Duration>, into: &mut Vec<J>) -> Option<()> {
         let mut state = self.state();
         if state.jobs.is_empty() && !state.closed {
             state.writer_sleeps = true;
@@ -141,10 +149,10 @@ impl Queue {
         Some(())
     }
     /// What has been queued since, without waiting.
-    pub fn more(&self, into: &mut Vec<Job>) {
+    pub fn more(&self, into: &mut Vec<J>) {
         self.drain(&mut self.state(), into);
     }
-    fn drain(&self, state: &mut State, into: &mut Vec<Job>) {
+    fn drain(&self, state: &mut State<J>, into: &mut Vec<J>) {
         into.extend(state.jobs.drain(..));
         state.bytes = 0;
         if state.callers_wait > 0 {

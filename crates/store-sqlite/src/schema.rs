@@ -104,16 +104,21 @@ pub(crate) fn version(connection: &Connection) -> Result<u32, Error> {
 
 /// Brings the file to this binary's version, or refuses a newer one.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let found = version(connection)?;
-    if found > VERSION {
-        return Err(Error::Newer { path: path.display().to_string(), found, known: VERSION });
-    }
-    migrate_to(connection, VERSION)
+    migrate_by(connection, path, STEPS)
 }
 
-/// Runs the steps up to `target`.
-pub(crate) fn migrate_to(connection: &mut Connection, target: u32) -> Result<(), Error> {
-    for (number, step) in (1u32..).zip(STEPS).take(target as usize) {
+/// The same by other steps than the platform's.
+pub(crate) fn migrate_by(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Error> {
+    let (found, known) = (version(connection)?, steps.len() as u32);
+    if found > known {
+        return Err(Error::Newer { path: path.display().to_string(), found, known });
+    }
+    run_steps(connection, steps)
+}
+
+/// Runs those that the file has not.
+pub(crate) fn run_steps(connection: &mut Connection, steps: &[&str]) -> Result<(), Error> {
+    for (number, step) in (1u32..).zip(steps) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).sql()?;
         if version(&transaction)? >= number {
             continue;

@@ -17,8 +17,10 @@
 
 mod access;
 mod answers;
+pub mod check;
 pub mod conformance;
 mod graph;
+pub mod half;
 mod memory;
 mod remember;
 mod rows;
@@ -33,10 +35,12 @@ use crate::Error;
 pub use access::{
     AccessError, Acl, AclClass, Classes, Reader, SUBJECT_BYTES_MAX, SUBJECTS_MAX, Subject,
 };
-pub use answers::{Answer, AnswerVector, Answers, Dependency, NewAnswer};
-pub use graph::{Edge, Graph};
+pub use answers::{
+    ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer,
+};
+pub use graph::{Edge, Graph, NAME_BYTES_MAX};
 pub use memory::MemoryTenants;
-pub use remember::{Fact, Memory, NewFact, Speaker, Turn, TurnHit};
+pub use remember::{Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit};
 pub use rows::{
     Change, Chunk, ChunkId, Collection, Document, Generation, Hit, Invalidated, Lexing, NewChunk,
     NewDocument, Put, Removed, Span, Trust, Version,
@@ -51,7 +55,7 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Dimensions of a vector at most.
 pub const DIMENSIONS_MAX: u32 = 8_192;
 /// Terms of one full-text query at most; later ones are not looked at.
-pub const TERMS_MAX: usize = 256;
+pub const TERMS_MAX: usize = 64;
 /// Hits, chunks, vectors, rows that one call returns at most.
 pub const PAGE_MAX: usize = 10_000;
 
@@ -143,7 +147,7 @@ pub trait Documents: Send + Sync {
     /// Whoever knows neither learns nothing.
     fn are_current(&self, collection: CollectionId, sources: &[(String, [u8; 32])]) -> Result<Vec<bool>, Error>;
     /// Gives chunks their vectors in a generation that is not live. Chunks that are gone are
-    /// left out. Returns how many of the collection's chunks still have none.
+    /// left out, and those that have one keep it. Returns how many of the collection's chunks still have none.
     ///
     /// # Errors
     /// As [`Documents::put`].

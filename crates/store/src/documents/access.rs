@@ -86,6 +86,14 @@ impl Acl {
             _ => Ok(Acl(subjects)),
         }
     }
+    /// What [`Acl`] was shown as; for back-ends.
+    ///
+    /// # Errors
+    /// The first text that is no subject; nobody; too many.
+    pub fn parse(text: &str) -> Result<Acl, AccessError> {
+        let subjects: Result<Vec<Subject>, AccessError> = text.split('\n').map(str::parse).collect();
+        Acl::new(subjects?)
+    }
     /// The whole team.
     pub fn team() -> Acl {
         Acl([Subject::Team].into())
@@ -95,12 +103,12 @@ impl Acl {
     }
 }
 
-/// As texts between commas, in order: the same list is the same text.
+/// A subject a line, in order: the same list is the same text.
 impl fmt::Display for Acl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, subject) in self.0.iter().enumerate() {
             if n > 0 {
-                f.write_str(",")?;
+                f.write_str("\n")?;
             }
             subject.fmt(f)?;
         }
@@ -111,7 +119,7 @@ impl fmt::Display for Acl {
 /// Who reads: what every search, fetch, preview, citation and export takes.
 /// `policy::Principal::reader` makes it from whoever was authenticated; nothing
 /// of it ever comes from a request's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reader {
     team: TeamId,
     /// Each of them must be able to read it.
@@ -136,9 +144,11 @@ impl Reader {
     pub fn may(&self, acl: &Acl) -> bool {
         self.parties.iter().all(|party| acl.0.iter().any(|subject| party.contains(subject)))
     }
-    /// Whether what belongs to `owner` alone (a memory) may be read.
-    pub fn is(&self, owner: &Subject) -> bool {
-        self.parties.iter().all(|party| party.contains(owner))
+    /// Whom the reader is in every party: what belongs to one of them alone (a memory)
+    /// may be read.
+    pub fn own(&self) -> impl Iterator<Item = &Subject> {
+        let (first, rest) = self.parties.split_first().expect("a reader has a party");
+        first.iter().filter(|subject| rest.iter().all(|party| party.contains(*subject)))
     }
 }
 
@@ -178,5 +188,87 @@ impl Classes {
     pub fn iter(&self) -> impl Iterator<Item = AclClass> + '_ {
         let all = 0..self.bits.len() as u32 * 64;
         all.map(AclClass).filter(|class| self.has(*class))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subject(text: &str) -> Subject {
+        text.parse().unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn acl(texts: &[&str]) -> Acl {
+        Acl::new(texts.iter().map(|t| subject(t))).expect("there is somebody")
+    }
+
+    fn reader(texts: &[&str]) -> Reader {
+        Reader::new(crate::conformance::sample::team(1).id, texts.iter().map(|t| subject(t)))
+    }
+
+    #[test]
+    fn subjects_are_read_as_they_are_written() {
+        for text in ["team", "user:ada@acme.eu", "key:019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11", "group:R&D / EU"] {
+            assert_eq!(subject(text).to_string(), text);
+        }
+        assert_eq!(subject("user:Ada@Acme.EU"), subject("user:ada@acme.eu"), "people have one name");
+        assert_ne!(subject("group:Ops"), subject("group:ops"), "a group is as its provider writes it");
+        let long = format!("user:{}", "x".repeat(SUBJECT_BYTES_MAX + 1));
+        for text in ["", "Team", "team:x", "user:", "group:", "group:a\nteam", "key:no", "ada", &long] {
+            assert!(text.parse::<Subject>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_somebody_and_not_everybody() {
+        assert_eq!(Acl::new([]), Err(AccessError::Nobody));
+        let many = (0..=SUBJECTS_MAX).map(|n| Subject::user(&format!("u{n}")));
+        assert_eq!(Acl::new(many), Err(AccessError::Many(SUBJECTS_MAX + 1)));
+        let twice = acl(&["group:b", "user:a", "group:b"]);
+        assert_eq!(twice, acl(&["user:a", "group:b"]));
+        assert_eq!(Acl::parse(&twice.to_string()), Ok(twice));
+    }
+
+    #[test]
+    fn an_agent_reads_what_it_and_its_user_may_read() {
+        let agent = reader(&["group:bots"]).within([subject("user:ada")]);
+        assert!(agent.may(&Acl::team()));
+        assert!(!agent.may(&acl(&["group:bots"])), "the user may not");
+        assert!(!agent.may(&acl(&["user:ada"])), "the agent may not");
+        assert!(agent.may(&acl(&["user:ada", "group:bots"])));
+        assert_eq!(agent.own().collect::<Vec<_>>(), [&Subject::Team], "neither's memory is the other's");
+    }
+
+    proptest! {
+        /// More subjects in the list or in the reader never hide a document; another
+        /// party never shows one.
+        #[test]
+        fn rights_are_monotone(list in names(), mine in names(), more in names(), other in names()) {
+            prop_assume!(!list.is_empty());
+            let acl = Acl::new(list.clone()).expect("not empty");
+            let team = crate::conformance::sample::team(1).id;
+            let may = Reader::new(team, mine.clone()).may(&acl);
+            let wider = Reader::new(team, mine.iter().chain(&more).cloned());
+            prop_assert!(!may || wider.may(&acl));
+            let shared = Acl::new(list.iter().chain(&more).cloned()).expect("not empty");
+            prop_assert!(!may || Reader::new(team, mine.clone()).may(&shared));
+            let within = Reader::new(team, mine.clone()).within(other.clone());
+            prop_assert_eq!(within.may(&acl), may && Reader::new(team, other).may(&acl));
+        }
+
+        #[test]
+        fn a_mask_has_what_it_was_made_of(classes in proptest::collection::btree_set(0u32..500, 0..40)) {
+            let mask = Classes::of(classes.iter().copied().map(AclClass));
+            prop_assert_eq!(mask.iter().map(|c| c.0).collect::<Vec<_>>(), classes.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(mask.is_empty(), classes.is_empty());
+            prop_assert!((0..1_000).all(|n| mask.has(AclClass(n)) == classes.contains(&n)));
+        }
+    }
+
+    fn names() -> impl Strategy<Value = Vec<Subject>> {
+        proptest::collection::vec((0u8..6).prop_map(|n| Subject::user(&format!("u{n}"))), 0..5)
     }
 }

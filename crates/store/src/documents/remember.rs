@@ -46,14 +46,14 @@ pub struct NewFact {
     /// When it stopped; `None`: it holds.
     pub valid_to: Option<Micros>,
     /// When it was recorded: the other time. A clock that went back does not reorder what
-    /// is recorded: a store takes at least the last one it took for the owner.
+    /// is known: a store takes no earlier one than the last it took for the owner.
     pub recorded: Micros,
     /// The user's words that say so.
     pub turn: TurnId,
     pub span: Span,
     /// Goes with this document, if it came from one.
     pub document: Option<DocumentId>,
-    /// Facts that no longer hold, as of this one's beginning.
+    /// Facts of the same owner that no longer hold once this one does: they end where it begins.
     pub replaces: Vec<FactId>,
 }
 
@@ -67,11 +67,36 @@ pub struct Fact {
     pub valid_from: Micros,
     pub valid_to: Option<Micros>,
     pub recorded: Micros,
-    /// When another fact took its place; `None`: none has.
-    pub replaced: Option<Micros>,
+    pub ended: Option<Ended>,
     pub turn: TurnId,
     pub span: Span,
     pub document: Option<DocumentId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    pub turns: u64,
+    pub facts: u64,
+}
+
+/// Another fact took its place: what was known before stays known as of then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Not valid from then on.
+    pub at: Micros,
+    /// When that was recorded.
+    pub recorded: Micros,
+    pub by: FactId,
+}
+
+impl Fact {
+    /// Whether it held at `valid`, by what was known at `known`.
+    pub fn holds(&self, valid: Micros, known: Micros) -> bool {
+        let ended = self.ended.filter(|ended| ended.recorded <= known).map(|ended| ended.at);
+        self.recorded <= known
+            && self.valid_from <= valid
+            && [self.valid_to, ended].into_iter().flatten().all(|end| valid < end)
+    }
 }
 
 pub trait Memory: Send + Sync {
@@ -88,12 +113,27 @@ pub trait Memory: Send + Sync {
     /// [`Error::Missing`] when its turn is not there, is not the owner's, or was not said by
     /// the user: nothing that was retrieved or generated becomes a fact.
     fn record_fact(&self, fact: NewFact) -> Result<(), Error>;
-    /// Facts that the reader may read, that were valid at `valid`, as they were known at
-    /// `known`; the latest recorded first, at most `limit`.
+    /// Facts that the reader may read and that held at `valid`, by what was known at `known`
+    /// ([`Fact::holds`]); the latest recorded first, at most `limit`.
     fn facts(&self, reader: &Reader, valid: Micros, known: Micros, limit: usize) -> Result<Vec<Fact>, Error>;
     /// Every fact that the reader may read, replaced ones too: for audit and export.
     fn all_facts(&self, reader: &Reader, limit: usize) -> Result<Vec<Fact>, Error>;
     /// Forgets everything of an owner, or of one conversation of theirs: turns, and the facts
-    /// that came from them. Returns how many turns and facts.
-    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<(u64, u64), Error>;
+    /// that came from them. A fact that one of these had ended holds again: nobody says
+    /// otherwise any more.
+    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<Forgotten, Error>;
+}
+
+impl Speaker {
+    /// In the order of their stored numbers: append only.
+    pub const ALL: [Speaker; 2] = [Speaker::User, Speaker::Assistant];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Speaker::User => "user",
+            Speaker::Assistant => "assistant",
+        }
+    }
+    pub fn from_name(name: &str) -> Option<Speaker> {
+        Speaker::ALL.into_iter().find(|speaker| speaker.name() == name)
+    }
 }

@@ -69,7 +69,8 @@ pub struct NewDocument {
     /// Where it comes from: a path, an address. It is what a document is known
     /// by in its collection; at most 2,048 bytes.
     pub source: String,
-    /// SHA-256 of the content: the same hash from the same source is the same content.
+    /// SHA-256 of the content and of how it was cut: the same hash from the same source
+    /// has the same chunks.
     pub hash: [u8; 32],
     pub title: String,
     /// A media type.
@@ -155,13 +156,16 @@ pub struct Chunk {
 }
 
 /// What putting a document did. The indexes in memory follow it: they forget
-/// `removed`, learn `added`, and give `kept` the class `class`.
+/// `removed`, learn `added`, and give `kept` the class `class`; when it is not
+/// `searched`, they forget `added` and `kept`, and when it is again, they learn `kept`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
     pub document: DocumentId,
     pub version: Version,
     pub change: Change,
     pub class: AclClass,
+    /// Whether its chunks may be found: it is not quarantined.
+    pub searched: bool,
     /// The new chunks, in their order in the document.
     pub added: Vec<ChunkId>,
     pub kept: Vec<ChunkId>,
@@ -174,8 +178,9 @@ pub enum Change {
     Added,
     /// Another content: another version, other chunks.
     Replaced,
-    /// The same content, shared, labelled, trusted or called otherwise: the chunks stay.
-    /// A new version, unless only its list of readers changed: that is asked at every reading.
+    /// The same content, shared, labelled, trusted or called otherwise: the chunks stay, and
+    /// what was said in them. A new version if its title, labels or trust changed, because
+    /// answers were given under the old; not for its readers, who are asked at every reading.
     Regraded,
     Unchanged,
 }
@@ -186,6 +191,14 @@ pub struct Invalidated {
     pub answers: u64,
     pub facts: u64,
     pub edges: u64,
+}
+
+impl Invalidated {
+    pub fn add(&mut self, other: Invalidated) {
+        self.answers += other.answers;
+        self.facts += other.facts;
+        self.edges += other.edges;
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -202,4 +215,35 @@ pub struct Hit {
     /// BM25 as SQLite's FTS5 computes it, turned so that more is better. It can
     /// be compared within one answer only.
     pub score: f32,
+}
+
+impl Lexing {
+    /// In the order of their stored numbers: append only.
+    pub const ALL: [Lexing; 3] = [Lexing::Stemmed, Lexing::Words, Lexing::Trigrams];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lexing::Stemmed => "stemmed",
+            Lexing::Words => "words",
+            Lexing::Trigrams => "trigrams",
+        }
+    }
+    pub fn from_name(name: &str) -> Option<Lexing> {
+        Lexing::ALL.into_iter().find(|lexing| lexing.name() == name)
+    }
+}
+
+impl Trust {
+    /// In the order of their stored numbers: append only.
+    pub const ALL: [Trust; 4] = [Trust::Quarantined, Trust::Unknown, Trust::Known, Trust::Signed];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Trust::Quarantined => "quarantined",
+            Trust::Unknown => "unknown",
+            Trust::Known => "known",
+            Trust::Signed => "signed",
+        }
+    }
+    pub fn from_name(name: &str) -> Option<Trust> {
+        Trust::ALL.into_iter().find(|trust| trust.name() == name)
+    }
 }

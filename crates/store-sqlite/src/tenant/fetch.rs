@@ -1,0 +1,234 @@
+//! Documents and chunks for a reader. Every row is asked by the list of readers
+//! that its document has in the same transaction: the second check, which knows
+//! nothing of what the search before it filtered by.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+use store::Error;
+use store::documents::{
+    AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version,
+};
+use units::{CollectionId, DocumentId, Micros};
+
+use super::classes::KnownClasses;
+use super::{collections, schema, values};
+use crate::error::Sqlite;
+
+/// A reader with the classes that it may read, and what they stand for.
+pub(crate) struct Reading<'a> {
+    known: &'a KnownClasses,
+    may: Arc<Classes>,
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(known: &'a KnownClasses, reader: &Reader) -> Reading<'a> {
+        Reading { known, may: known.mask(reader) }
+    }
+    pub fn classes(&self) -> &Arc<Classes> {
+        &self.may
+    }
+    pub fn may(&self, class: AclClass) -> bool {
+        self.may.has(class)
+    }
+}
+
+const DOCUMENT: &str = "documents.id, collections.id, source, version, hash, title, format, class,
+     documents.labels, trust, batch, modified, documents.created, updated, chunks, bytes";
+
+fn document_row(row: &Row<'_>, reading: &Reading<'_>) -> Result<Option<Document>, Error> {
+    let class = AclClass(row.get(7).sql()?);
+    if !reading.may(class) {
+        return Ok(None);
+    }
+    let Some(acl) = reading.known.acl(class) else { return Ok(None) };
+    Ok(Some(Document {
+        id: DocumentId(values::id(row, 0)?),
+        collection: CollectionId(values::id(row, 1)?),
+        source: row.get(2).sql()?,
+        version: row.get(3).sql()?,
+        hash: row.get(4).sql()?,
+        title: row.get(5).sql()?,
+        format: row.get(6).sql()?,
+        acl,
+        class,
+        labels: values::labels(row, 8)?,
+        trust: values::trust(row, 9)?,
+        batch: row.get(10).sql()?,
+        modified: row.get::<_, Option<i64>>(11).sql()?.map(Micros),
+        created: Micros(row.get(12).sql()?),
+        updated: Micros(row.get(13).sql()?),
+        chunks: row.get(14).sql()?,
+        bytes: row.get(15).sql()?,
+    }))
+}
+
+pub(crate) fn document(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    id: DocumentId,
+) -> Result<Option<Document>, Error> {
+    let sql = format!(
+        "SELECT {DOCUMENT} FROM documents JOIN collections ON collections.n = collection WHERE documents.id = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut rows = statement.query([id.0.as_bytes()]).sql()?;
+    rows.next().sql()?.map_or(Ok(None), |row| document_row(row, reading))
+}
+
+pub(crate) fn documents(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    collection: CollectionId,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Document>, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(Vec::new()) };
+    let sql = format!(
+        "SELECT {DOCUMENT} FROM documents JOIN collections ON collections.n = collection
+         WHERE collection = ?1 AND source > ?2 ORDER BY source"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    // Every source is longer than nothing.
+    let mut rows = statement.query((n, after.unwrap_or(""))).sql()?;
+    let limit = values::limit(limit) as usize;
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let Some(row) = rows.next().sql()? else { break };
+        found.extend(document_row(row, reading)?);
+    }
+    Ok(found)
+}
+
+const CHUNK: &str = "chunks.id, documents.id, version, collections.id, chunks.n, text, heading, start, stop,
+     source, title, documents.labels, trust, batch, modified, updated, class";
+const CHUNK_FROM: &str = "chunks JOIN documents ON documents.n = chunks.document
+     JOIN collections ON collections.n = documents.collection";
+
+fn chunk_row(row: &Row<'_>) -> Result<Chunk, Error> {
+    Ok(Chunk {
+        id: ChunkId(row.get(0).sql()?),
+        document: DocumentId(values::id(row, 1)?),
+        version: row.get::<_, Version>(2).sql()?,
+        collection: CollectionId(values::id(row, 3)?),
+        n: row.get(4).sql()?,
+        text: row.get(5).sql()?,
+        heading: row.get(6).sql()?,
+        span: Span { start: row.get(7).sql()?, end: row.get(8).sql()? },
+        source: row.get(9).sql()?,
+        title: row.get(10).sql()?,
+        labels: values::labels(row, 11)?,
+        trust: values::trust(row, 12)?,
+        batch: row.get(13).sql()?,
+        modified: row.get::<_, Option<i64>>(14).sql()?.map(Micros),
+        updated: Micros(row.get(15).sql()?),
+    })
+}
+
+pub(crate) fn chunks(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    ids: &[ChunkId],
+) -> Result<Vec<Chunk>, Error> {
+    let sql = format!("SELECT {CHUNK} FROM {CHUNK_FROM} WHERE chunks.id = ?1");
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids.iter().take(store::documents::PAGE_MAX) {
+        let mut rows = statement.query([id.0]).sql()?;
+        let Some(row) = rows.next().sql()? else { continue };
+        if reading.may(AclClass(row.get(16).sql()?)) && values::trust(row, 12)? != Trust::Quarantined {
+            found.push(chunk_row(row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn document_chunks(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    id: DocumentId,
+    from: u32,
+    limit: usize,
+) -> Result<Vec<Chunk>, Error> {
+    let sql = format!(
+        "SELECT {CHUNK} FROM {CHUNK_FROM} WHERE documents.id = ?1 AND chunks.n >= ?2 ORDER BY chunks.n LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut rows = statement.query((id.0.as_bytes(), from, values::limit(limit))).sql()?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        if reading.may(AclClass(row.get(16).sql()?)) {
+            found.push(chunk_row(row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn vectors(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    collection: CollectionId,
+    generation: u32,
+    ids: &[ChunkId],
+) -> Result<Vec<(ChunkId, Vec<f32>)>, Error> {
+    let Some(n) = existing(connection, collection, generation)? else { return Ok(Vec::new()) };
+    let sql = format!(
+        "SELECT vector, class, trust FROM {} AS v JOIN chunks ON chunks.id = v.chunk
+         JOIN documents ON documents.n = chunks.document WHERE v.chunk = ?1",
+        schema::vectors(n, generation)
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids.iter().take(store::documents::PAGE_MAX) {
+        let mut rows = statement.query([id.0]).sql()?;
+        let Some(row) = rows.next().sql()? else { continue };
+        if reading.may(AclClass(row.get(1).sql()?)) && values::trust(row, 2)? != Trust::Quarantined {
+            found.push((*id, values::vector(row, 0)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The collection's number, if it has that generation.
+pub(crate) fn existing(
+    connection: &Connection,
+    collection: CollectionId,
+    generation: u32,
+) -> Result<Option<i64>, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(None) };
+    let sql = "SELECT 1 FROM generations WHERE collection = ?1 AND number = ?2";
+    let exists = connection.prepare_cached(sql).sql()?.exists((n, generation)).sql()?;
+    Ok(exists.then_some(n))
+}
+
+pub(crate) fn counts(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    collection: CollectionId,
+) -> Result<Counts, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(Counts::default()) };
+    let sql = "SELECT class, count(*), sum(chunks), sum(trust = 0) FROM documents WHERE collection = ?1
+               GROUP BY class";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let mut rows = statement.query([n]).sql()?;
+    let mut counts = Counts::default();
+    while let Some(row) = rows.next().sql()? {
+        if reading.may(AclClass(row.get(0).sql()?)) {
+            counts.documents += row.get::<_, u64>(1).sql()?;
+            counts.chunks += row.get::<_, u64>(2).sql()?;
+            counts.quarantined += row.get::<_, u64>(3).sql()?;
+        }
+    }
+    Ok(counts)
+}
+
+pub(crate) fn are_current(
+    connection: &Connection,
+    collection: CollectionId,
+    sources: &[(String, [u8; 32])],
+) -> Result<Vec<bool>, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(vec![false; sources.len()]) };
+    let sql = "SELECT 1 FROM documents WHERE collection = ?1 AND source = ?2 AND hash = ?3";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    sources.iter().map(|(source, hash)| statement.exists((n, source, hash)).sql()).collect()
+}

@@ -1,0 +1,243 @@
+//! Answers, memory and the graph, in memory.
+
+use units::{AnswerId, Micros};
+
+use super::{Inner, MemoryTenant, lexing, missing, take};
+use crate::Error;
+use crate::documents::{
+    Answer, AnswerVector, Answers, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory, NewAnswer, NewFact,
+    PAGE_MAX, Reader, Speaker, Subject, Turn, TurnHit, check, half,
+};
+
+impl Inner {
+    /// Whether it may be given: not expired, every document as it was and readable now.
+    fn may_give(&self, reader: &Reader, answer: &NewAnswer, now: Micros) -> bool {
+        now < answer.expires
+            && answer.dependencies.iter().all(|dependency| {
+                self.readable(reader, dependency.document).is_some_and(|d| d.version == dependency.version)
+            })
+    }
+    /// Facts that one which is gone had ended hold again.
+    pub(super) fn reopen(&mut self) {
+        let there: std::collections::HashSet<_> = self.facts.iter().map(|fact| fact.id).collect();
+        for fact in &mut self.facts {
+            fact.ended = fact.ended.filter(|ended| there.contains(&ended.by));
+        }
+    }
+}
+
+fn given(answer: &NewAnswer) -> Answer {
+    Answer {
+        id: answer.id,
+        question: answer.question.clone(),
+        body: answer.body.clone(),
+        labels: answer.labels.clone(),
+        cost_pico: answer.cost_pico,
+        dependencies: answer.dependencies.clone(),
+        created: answer.created,
+        expires: answer.expires,
+    }
+}
+
+impl Answers for MemoryTenant {
+    fn keep_answer(&self, mut answer: NewAnswer) -> Result<bool, Error> {
+        check::answer(&answer)?;
+        let mut inner = self.inner();
+        if inner.answers.contains_key(&answer.id) {
+            return Err(Error::Exists { kind: "answer", name: answer.id.to_string() });
+        }
+        answer.dependencies.sort();
+        answer.dependencies.dedup();
+        let current = |d: &crate::documents::Dependency| {
+            inner.documents.get(&d.document).is_some_and(|document| document.version == d.version)
+        };
+        if !answer.dependencies.iter().all(current) {
+            return Ok(false);
+        }
+        inner.answers.retain(|_, old| (old.partition, old.key) != (answer.partition, answer.key));
+        inner.answers.insert(answer.id, answer);
+        Ok(true)
+    }
+    fn answer(
+        &self,
+        reader: &Reader,
+        partition: &[u8; 32],
+        key: &[u8; 32],
+        now: Micros,
+    ) -> Result<Option<Answer>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(None) };
+        let found = inner.answers.values().find(|a| a.partition == *partition && a.key == *key);
+        Ok(found.filter(|answer| inner.may_give(reader, answer, now)).map(given))
+    }
+    fn answer_by_id(&self, reader: &Reader, id: AnswerId, now: Micros) -> Result<Option<Answer>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(None) };
+        Ok(inner.answers.get(&id).filter(|answer| inner.may_give(reader, answer, now)).map(given))
+    }
+    fn answer_vectors(
+        &self,
+        reader: &Reader,
+        partition: &[u8; 32],
+        now: Micros,
+        limit: usize,
+    ) -> Result<Vec<AnswerVector>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let near = |a: &&NewAnswer| {
+            a.partition == *partition && !a.vector.is_empty() && inner.may_give(reader, a, now)
+        };
+        let mut found: Vec<&NewAnswer> = inner.answers.values().filter(near).collect();
+        found.sort_by_key(|a| std::cmp::Reverse((a.created, a.id)));
+        found.truncate(limit.min(PAGE_MAX));
+        let row = |a: &NewAnswer| {
+            let vector = half::decode(&half::encode(&a.vector)).expect("a whole number of numbers");
+            AnswerVector { id: a.id, vector }
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+    fn revoke_answer(&self, id: AnswerId) -> Result<bool, Error> {
+        Ok(self.inner().answers.remove(&id).is_some())
+    }
+    fn expire_answers(&self, now: Micros) -> Result<u64, Error> {
+        let mut inner = self.inner();
+        let expired: Vec<AnswerId> =
+            inner.answers.values().filter(|a| a.expires <= now).map(|a| a.id).take(PAGE_MAX).collect();
+        expired.iter().for_each(|id| drop(inner.answers.remove(id)));
+        Ok(expired.len() as u64)
+    }
+}
+
+impl Memory for MemoryTenant {
+    fn remember(&self, turns: Vec<Turn>) -> Result<(), Error> {
+        turns.iter().try_for_each(check::turn)?;
+        let mut inner = self.inner();
+        let mut ids = std::collections::BTreeSet::new();
+        for turn in &turns {
+            if inner.turns.contains_key(&turn.id) || !ids.insert(turn.id) {
+                return Err(Error::Exists { kind: "turn", name: turn.id.to_string() });
+            }
+        }
+        let mut next = inner.turns.values().map(|(n, _)| n + 1).max().unwrap_or_default();
+        for turn in turns {
+            inner.turns.insert(turn.id, (next, turn));
+            next += 1;
+        }
+        Ok(())
+    }
+    fn turns(&self, reader: &Reader, conversation: &str, limit: usize) -> Result<Vec<Turn>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let mine = |(_, turn): &&(u64, Turn)| {
+            turn.conversation == conversation && reader.own().any(|subject| *subject == turn.owner)
+        };
+        let mut found: Vec<&(u64, Turn)> = inner.turns.values().filter(mine).collect();
+        found.sort_by_key(|(n, _)| *n);
+        let skip = found.len().saturating_sub(limit.min(PAGE_MAX));
+        Ok(found.into_iter().skip(skip).map(|(_, turn)| turn.clone()).collect())
+    }
+    fn search_turns(&self, reader: &Reader, terms: &[String], limit: usize) -> Result<Vec<TurnHit>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let texts = inner.turns.values().map(|(n, turn)| (*n, turn.text.clone()));
+        let mut hits = lexing::search(Lexing::Stemmed, texts, terms);
+        let by_number = |n: u64| inner.turns.values().find(|(of, _)| *of == n).map(|(_, turn)| turn);
+        hits.retain(|(n, _)| {
+            by_number(*n).is_some_and(|turn| reader.own().any(|subject| *subject == turn.owner))
+        });
+        hits.truncate(limit.min(PAGE_MAX));
+        let hit = |(n, score)| Some(TurnHit { turn: by_number(n)?.clone(), score });
+        Ok(hits.into_iter().filter_map(hit).collect())
+    }
+    fn record_fact(&self, new: NewFact) -> Result<(), Error> {
+        check::fact(&new)?;
+        let mut inner = self.inner();
+        if inner.facts.iter().any(|fact| fact.id == new.id) {
+            return Err(Error::Exists { kind: "fact", name: new.id.to_string() });
+        }
+        let said = inner.turns.get(&new.turn).filter(|(_, turn)| {
+            turn.owner == new.owner && turn.speaker == Speaker::User && new.span.end <= turn.text.len() as u64
+        });
+        if said.is_none() {
+            return Err(missing("turn of the user's own", new.turn));
+        }
+        if let Some(document) = new.document.filter(|id| !inner.documents.contains_key(id)) {
+            return Err(missing("document", document));
+        }
+        let last = inner.facts.iter().filter(|f| f.owner == new.owner).map(|f| f.recorded).max();
+        let recorded = last.map_or(new.recorded, |last| last.max(new.recorded));
+        let ended = Ended { at: new.valid_from, recorded, by: new.id };
+        for fact in &mut inner.facts {
+            if fact.owner == new.owner && new.replaces.contains(&fact.id) {
+                fact.ended.get_or_insert(ended);
+            }
+        }
+        inner.facts.push(Fact {
+            id: new.id,
+            owner: new.owner,
+            about: new.about,
+            relation: new.relation,
+            value: new.value,
+            valid_from: new.valid_from,
+            valid_to: new.valid_to,
+            recorded,
+            ended: None,
+            turn: new.turn,
+            span: new.span,
+            document: new.document,
+        });
+        Ok(())
+    }
+    fn facts(&self, reader: &Reader, valid: Micros, known: Micros, limit: usize) -> Result<Vec<Fact>, Error> {
+        let mut facts = self.all_facts(reader, PAGE_MAX)?;
+        facts.retain(|fact| fact.holds(valid, known));
+        facts.truncate(limit);
+        Ok(facts)
+    }
+    fn all_facts(&self, reader: &Reader, limit: usize) -> Result<Vec<Fact>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        // What came from a document is read by whoever may read that, too.
+        let mine = |fact: &&Fact| {
+            reader.own().any(|subject| *subject == fact.owner)
+                && fact.document.is_none_or(|id| inner.readable(reader, id).is_some())
+        };
+        Ok(inner.facts.iter().rev().filter(mine).take(limit.min(PAGE_MAX)).cloned().collect())
+    }
+    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<Forgotten, Error> {
+        let mut inner = self.inner();
+        let before = inner.turns.len();
+        let mut gone = std::collections::HashSet::new();
+        inner.turns.retain(|id, (_, turn)| {
+            let is = turn.owner == *owner && conversation.is_none_or(|name| name == turn.conversation);
+            if is {
+                gone.insert(*id);
+            }
+            !is
+        });
+        let turns = (before - inner.turns.len()) as u64;
+        let facts = take(&mut inner.facts, |fact| gone.contains(&fact.turn));
+        inner.reopen();
+        Ok(Forgotten { turns, facts })
+    }
+}
+
+impl Graph for MemoryTenant {
+    fn relate(&self, edges: Vec<Edge>) -> Result<u64, Error> {
+        edges.iter().try_for_each(check::edge)?;
+        let mut inner = self.inner();
+        let mut added = 0;
+        for edge in edges {
+            let same = |e: &Edge| {
+                (&e.from, &e.relation, &e.to, e.chunk) == (&edge.from, &edge.relation, &edge.to, edge.chunk)
+            };
+            if inner.chunks.contains_key(&edge.chunk) && !inner.edges.iter().any(same) {
+                inner.edges.push(edge);
+                added += 1;
+            }
+        }
+        Ok(added)
+    }
+    fn edges(&self, reader: &Reader, entities: &[String], limit: usize) -> Result<Vec<Edge>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let at = |edge: &&Edge| {
+            (entities.contains(&edge.from) || entities.contains(&edge.to))
+                && inner.found(reader, edge.chunk).is_some()
+        };
+        Ok(inner.edges.iter().filter(at).take(limit.min(PAGE_MAX)).cloned().collect())
+    }
+}
