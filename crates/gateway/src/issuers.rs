@@ -123,6 +123,10 @@ impl Issuers {
             }),
         };
         let mut principal = found.map_err(|denied| denied.report())?;
+        // Of a token that names an actor the groups are the person's, and the key is not theirs.
+        if claims.actor.is_none() {
+            principal.groups = claims.groups.iter().map(|group| group.as_str().into()).collect();
+        }
         principal.expires = Some(principal.expires.map_or(claims.expires, |at| at.min(claims.expires)));
         Ok(principal)
     }

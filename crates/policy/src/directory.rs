@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ring::hmac;
-use store::{Key, Role, State, Team};
+use store::{Key, Role, State, Team, User};
 use units::{ElevationId, KeyId, Micros, OrgId, TeamId, UserId};
 
 use crate::key::{Pepper, shape, tag};
@@ -26,6 +26,10 @@ pub struct Principal {
     pub team_name: Arc<str>,
     pub org: OrgId,
     pub user: Option<UserId>,
+    /// What the user is called, unless another of the org is called the same.
+    pub user_name: Option<Arc<str>>,
+    /// What the identity provider's token says it belongs to; a key's secret says nothing.
+    pub groups: Arc<[Box<str>]>,
     /// The user that an agent acts for. What it may do is what both may.
     pub acting_for: Option<UserId>,
     pub role: Role,
@@ -67,6 +71,7 @@ impl Principal {
         };
         Ok(Principal {
             user: user.user,
+            user_name: user.user_name.clone(),
             acting_for: user.user,
             actions: self.actions.both(user.actions),
             models,
@@ -127,9 +132,10 @@ impl Directory {
             ids: HashMap::with_capacity(state.keys.len()),
             subjects: HashMap::new(),
         };
+        let names = names(&state.users);
         for key in &state.keys {
             let Some((team, team_name)) = teams.get(&key.team) else { continue };
-            directory.add(state, key, team, team_name);
+            directory.add(state, &names, key, team, team_name);
         }
         for elevation in &state.elevations {
             let (Some(ends), Some(at)) = (elevation.ends, directory.ids.get(&elevation.key)) else {
@@ -141,7 +147,7 @@ impl Directory {
         directory
     }
 
-    fn add(&mut self, state: &State, key: &Key, team: &Team, team_name: &Arc<str>) {
+    fn add(&mut self, state: &State, names: &Names, key: &Key, team: &Team, team_name: &Arc<str>) {
         let acting_for = key.user.filter(|_| key.role == Role::Agent);
         let owner = key.user.and_then(|id| state.users.iter().find(|u| u.id == id));
         let bound = owner.filter(|_| acting_for.is_some()).and_then(|u| u.role);
@@ -153,6 +159,10 @@ impl Directory {
             team_name: team_name.clone(),
             org: team.org,
             user: key.user,
+            user_name: owner
+                .filter(|user| names.get(&(user.org, user.name.to_lowercase())) == Some(&1))
+                .map(|user| user.name.as_str().into()),
+            groups: Arc::default(),
             acting_for,
             role: key.role,
             actions: Actions::of(key.role).both(bound),
@@ -263,6 +273,18 @@ impl Entry {
         }
         Ok(principal)
     }
+}
+
+/// How many users of an org are called the same, but for upper and lower case. What is
+/// shared with a name that two have would be shared with whoever took it last.
+type Names = HashMap<(OrgId, String), usize>;
+
+fn names(users: &[User]) -> Names {
+    let mut names = Names::with_capacity(users.len());
+    for user in users {
+        *names.entry((user.org, user.name.to_lowercase())).or_default() += 1;
+    }
+    names
 }
 
 fn earlier(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {

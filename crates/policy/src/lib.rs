@@ -13,6 +13,7 @@ mod directory;
 mod elevation;
 mod key;
 mod limits;
+mod reader;
 mod rights;
 mod set;
 

@@ -22,6 +22,8 @@ fn who(n: u8, role: Role) -> Principal {
         team_name: "t".into(),
         org: OrgId(id(3)),
         user: (n > 0).then(|| UserId(id(n))),
+        user_name: None,
+        groups: Default::default(),
         acting_for: None,
         role,
         actions: Actions::of(role),

@@ -26,6 +26,8 @@ fn principal(key: u16, rates: Rates) -> Principal {
         team_name: "t".into(),
         org: OrgId(id(1)),
         user: None,
+        user_name: None,
+        groups: Default::default(),
         acting_for: None,
         role: Role::Inference,
         actions: crate::Actions::of(Role::Inference),

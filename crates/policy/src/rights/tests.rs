@@ -21,6 +21,8 @@ fn principal(role: Role) -> Principal {
         team_name: "t".into(),
         org: OrgId(id(3)),
         user: None,
+        user_name: None,
+        groups: Default::default(),
         acting_for: None,
         role,
         actions: Actions::of(role),
