@@ -163,4 +163,7 @@ pub const CODES: &[Entry] = &[
     e("UP0006", C::RateLimited, Upstream, "the provider is over its rate limit"),
     e("UP0007", C::Invalid, Client, "the provider found the request invalid"),
     e("UP0008", C::ContextLength, Client, "the provider says the prompt is longer than the context"),
+    e("VX0001", C::Invalid, Client, "a vector cannot be compared"),
+    e("VX0002", C::Internal, Us, "the snapshot of an index is not taken"),
+    e("VX0003", C::Unavailable, Us, "the snapshot of an index cannot be written"),
 ];
