@@ -1,6 +1,7 @@
 mod crash;
 mod damage;
 mod disk;
+mod documents;
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ const FIRST: &str = "BEDPLATE_CRASH_FIRST";
 const ROUNDS: &str = "BEDPLATE_CRASH_ROUNDS";
 
 #[expect(clippy::disallowed_methods, reason = "a test process talks to the one it starts")]
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -89,7 +89,7 @@ fn read_until(output: &mut impl BufRead, mut enough: impl FnMut(&str) -> bool) {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): seeds that are the same each time.
-fn random(state: &mut u64) -> u64 {
+pub(super) fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
