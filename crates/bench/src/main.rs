@@ -6,6 +6,7 @@
 
 mod bedplate;
 mod clock;
+mod context;
 mod gateway;
 mod ledger;
 mod load;
@@ -53,6 +54,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// A tenant's documents: ingestion, full text, dense search with rights.
+    Context(context::Options),
     /// Tokens per second of our engine beside llama.cpp's own benches.
     Engine(tokens::Options),
     /// One measurement of our engine: what `engine` starts.
@@ -94,6 +97,7 @@ fn run(arguments: Arguments) -> Result<()> {
         cache: root.join("bench-models"),
     };
     match arguments.bench {
+        Bench::Context(options) => context::run(&options, &output),
         Bench::Engine(options) => tokens::run(&options, &output),
         Bench::EngineSingle(single) => tokens::single(&single),
         Bench::EngineSteps(steps) => tokens::steps(&steps),

@@ -19,6 +19,9 @@ mod error;
 mod flat;
 mod snapshot;
 
+#[cfg(test)]
+mod tests;
+
 use store::documents::{AclClass, ChunkId, Classes, Hit};
 
 pub use error::Error;

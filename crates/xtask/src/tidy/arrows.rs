@@ -48,6 +48,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "seal",
             "sensors",
             "store-sqlite",
+            "vectors",
         ],
     ),
     ("roles", &["console", "control", "gateway"]),
@@ -56,7 +57,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 13] = [
+const SIDEWAYS: [(&str, &str, &str); 14] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -68,6 +69,7 @@ const SIDEWAYS: [(&str, &str, &str); 13] = [
     ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
     ("engine-process", "engine", "the same engine, elsewhere"),
     ("store-sqlite", "seal", "what is stored is sealed"),
+    ("vectors", "seal", "a snapshot of an index is sealed"),
     ("bedplate", "cli", "the binary holds both"),
     ("*tool", "testkit", "tools test with the same fakes"),
 ];
@@ -77,7 +79,7 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("cryptoki", &["kms-pkcs11"]),
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
@@ -85,6 +87,7 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("nvml-wrapper", &["sensors"]),
     ("rusqlite", &["store-sqlite"]),
     ("rustls", &["net"]),
+    ("turbovec", &["vectors"]),
 ];
 
 fn floor(name: &str) -> Option<usize> {
