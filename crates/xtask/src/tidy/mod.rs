@@ -9,6 +9,7 @@ mod dependencies;
 mod docs;
 mod errors;
 mod examples;
+mod readers;
 mod sockets;
 mod sources;
 mod threats;
@@ -39,13 +40,14 @@ impl Findings {
 type Rule = (&'static str, fn(&Path, &mut Findings) -> Result<()>);
 
 /// Alphabetic.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     ("arrows point down", arrows::check),
     ("dependencies have a reason", dependencies::check),
     ("docs name real commands", docs::check),
     ("errors have pages", errors::check),
     ("examples load", examples::check),
     ("one way out", sockets::check),
+    ("readers are principals", readers::check),
     ("sources are in shape", sources::check),
     ("threats have tests", threats::check),
 ];
