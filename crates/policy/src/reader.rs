@@ -79,11 +79,11 @@ mod tests {
     fn a_person_reads_as_team_key_user_and_groups() {
         let mut ada = principal(&[user(5, "Ada@acme.eu")], key(3, Some(5), Role::Developer));
         let own = format!("key:{}", ada.key);
-        for acl in [&["team"][..], &["user:ada@acme.eu"], &[&own], &["group:x", "team"]] {
+        for acl in [&["team"][..], &["user:ada@acme.eu"], &[own.as_str()], &["group:x", "team"]] {
             assert!(may(&ada, acl), "{acl:?}");
         }
         let other = format!("key:{}", KeyId(id(9)));
-        for acl in [&["user:eve@acme.eu"][..], &[&other], &["group:finance"]] {
+        for acl in [&["user:eve@acme.eu"][..], &[other.as_str()], &["group:finance"]] {
             assert!(!may(&ada, acl), "{acl:?}");
         }
         ada.groups = ["finance".into()].into();

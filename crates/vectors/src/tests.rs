@@ -182,11 +182,15 @@ proptest! {
                 }
                 Step::Classify(ids, class) => {
                     index.classify(&ids.iter().copied().map(ChunkId).collect::<Vec<_>>(), AclClass(class));
-                    ids.iter().for_each(|id| drop(model.get_mut(id).map(|row| row.0 = class)));
+                    for id in &ids {
+                        if let Some(row) = model.get_mut(id) {
+                            row.0 = class;
+                        }
+                    }
                 }
                 Step::Remove(ids) => {
                     index.remove(&ids.iter().copied().map(ChunkId).collect::<Vec<_>>());
-                    ids.iter().for_each(|id| drop(model.remove(id)));
+                    model.retain(|id, _| !ids.contains(id));
                 }
             }
         }

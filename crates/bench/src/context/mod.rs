@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use seal::{KeyRing, Source};
 use serde_json::json;
-use store::documents::{Documents, IndexRows, NewDocument, Tenant, Tenants};
+use store::documents::{NewDocument, Tenant, Tenants};
 use store_sqlite::{SqliteTenants, TenantsConfig};
 use vectors::{DenseIndex, Entry, FlatIndex, Place};
 

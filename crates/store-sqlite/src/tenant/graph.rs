@@ -29,7 +29,7 @@ pub(crate) fn edges(
     limit: usize,
 ) -> Result<Vec<Edge>, Error> {
     // By either index; an edge of an entity with itself comes once.
-    let sql = "SELECT e.n, source, relation, target, chunk, valid_from, valid_to, class, trust
+    let sql = "SELECT e.n, e.source, e.relation, e.target, e.chunk, e.valid_from, e.valid_to, class, trust
                FROM (SELECT * FROM edges WHERE source = ?1
                      UNION SELECT * FROM edges WHERE target = ?1) AS e
                JOIN chunks ON chunks.id = e.chunk JOIN documents ON documents.n = chunks.document
@@ -43,7 +43,7 @@ pub(crate) fn edges(
             if !reading.may(AclClass(row.get(7).sql()?)) || values::trust(row, 8)? == Trust::Quarantined {
                 continue;
             }
-            let time = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(Micros)).sql();
+            let time = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(Micros)).sql();
             let edge = Edge {
                 from: row.get(1).sql()?,
                 relation: row.get(2).sql()?,

@@ -95,7 +95,10 @@ impl Documents for TenantFile {
         self.write(bytes, move |connection| put::put_vectors(connection, collection, generation, &vectors))
     }
     fn classes(&self, reader: &Reader) -> Result<Arc<Classes>, Error> {
-        self.read_for(reader, Arc::default(), |_, reading| Ok(reading.classes().clone()))
+        if reader.team() != self.team {
+            return Ok(Arc::default());
+        }
+        Ok(self.classes.mask(reader))
     }
     fn search_text(
         &self,

@@ -57,7 +57,7 @@ pub(crate) fn remember(connection: &Connection, turns: &[Turn]) -> Result<(), Er
 
 fn owner(row: &Row<'_>, column: usize) -> Result<Subject, Error> {
     let text: String = row.get(column).sql()?;
-    text.parse().map_err(|e| Error::Damaged(format!("an owner: {e}")))
+    text.parse::<Subject>().map_err(|e| Error::Damaged(format!("an owner: {e}")))
 }
 
 /// From column `at` on: id, owner, conversation, speaker, text, at.
@@ -195,7 +195,7 @@ pub(crate) fn facts(
 }
 
 fn fact_row(row: &Row<'_>, of_document: bool) -> Result<Fact, Error> {
-    let time = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(Micros)).sql();
+    let time = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(Micros)).sql();
     let ended = match (time(8)?, time(9)?) {
         (Some(at), Some(recorded)) => Some(Ended { at, recorded, by: FactId(values::id(row, 10)?) }),
         _ => None,

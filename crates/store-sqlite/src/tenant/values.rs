@@ -13,7 +13,7 @@ pub(crate) fn id(row: &Row<'_>, column: usize) -> Result<Uuid7, Error> {
 
 pub(crate) fn labels(row: &Row<'_>, column: usize) -> Result<Labels, Error> {
     let text: String = row.get(column).sql()?;
-    text.parse().map_err(|e| Error::Damaged(format!("labels: {e}")))
+    text.parse::<Labels>().map_err(|e| Error::Damaged(format!("labels: {e}")))
 }
 
 pub(crate) fn vector(row: &Row<'_>, column: usize) -> Result<Vec<f32>, Error> {

@@ -24,7 +24,8 @@ const VACUUM_PAGES: u32 = 256;
 
 /// Told what became of the transaction.
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
-type Work = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+/// Given the open transaction, or why there is none.
+type Work = Box<dyn FnOnce(Result<&Connection, Error>) -> Reply + Send>;
 
 pub(crate) struct Job {
     bytes: usize,
@@ -50,10 +51,12 @@ impl Job {
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> (Job, mpsc::Receiver<Result<T, Error>>) {
         let (sender, receiver) = mpsc::channel();
-        let run = move |connection: &Connection| -> Reply {
-            let result = nested(connection, work);
+        let run = move |transaction: Result<&Connection, Error>| -> Reply {
+            let result = transaction.and_then(|connection| nested(connection, work));
             // A caller that no longer waits needs no reply.
-            Box::new(move |committed| drop(sender.send(committed.and(result))))
+            Box::new(move |committed: Result<(), Error>| {
+                drop(sender.send(committed.and(result)));
+            })
         };
         (Job { bytes: 500 + bytes, frees, work: Box::new(run) }, receiver)
     }
@@ -64,7 +67,7 @@ fn nested<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let run = |sql| connection.prepare_cached(sql).sql()?.execute([]).map(|_| ()).sql();
+    let run = |sql: &str| connection.prepare_cached(sql).sql()?.execute([]).map(|_| ()).sql();
     run("SAVEPOINT job")?;
     let result = work(connection).and_then(|value| run("RELEASE job").map(|()| value));
     // After some errors (a full disk) SQLite has rolled back everything by itself.
@@ -103,22 +106,16 @@ impl Writer {
     fn commit(&self, group: Vec<Job>) {
         let bytes = group.iter().map(|job| job.bytes).sum();
         let frees = group.iter().any(|job| job.frees);
-        let mut replies = Vec::with_capacity(group.len());
-        let result = begin(&self.connection).and_then(|()| {
-            let mut lost = Ok(());
-            for job in group {
-                // Once the transaction is gone, what follows would be one of its own.
-                if self.connection.is_autocommit() {
-                    lost = Err(Error::Io("the transaction was rolled back".into()));
-                    break;
-                }
-                replies.push((job.work)(&self.connection));
-            }
-            if self.connection.is_autocommit() {
-                lost = Err(Error::Full("the transaction was rolled back".into()));
-            }
-            end(&self.connection, lost)
-        });
+        let begun = begin(&self.connection);
+        // SQLite rolls back by itself after some errors (a full disk): then all that went
+        // before is lost, and what followed would be a transaction of its own.
+        let transaction = || match &begun {
+            Ok(()) if self.connection.is_autocommit() => Err(Error::Io("the transaction was rolled back".into())),
+            Ok(()) => Ok(&self.connection),
+            Err(error) => Err(error.clone()),
+        };
+        let replies: Vec<Reply> = group.into_iter().map(|job| (job.work)(transaction())).collect();
+        let result = transaction().and_then(|connection| end(connection, Ok(())));
         // Before anybody is told: whoever asks next must know the new classes.
         let result = result.and_then(|()| self.classes.refresh(&self.connection));
         for reply in replies {

@@ -13,7 +13,7 @@ use store::documents::conformance::sample::{
     collection, document, later, put, reader, shared, team, vector,
 };
 use store::documents::{
-    Change, Documents, Lexing, NewAnswer, NewDocument, Speaker, Tenant, Tenants, TextQuery, Turn,
+    Change, Lexing, NewAnswer, NewDocument, Speaker, Tenant, Tenants, TextQuery, Turn,
 };
 use units::{AnswerId, Labels, Micros, TurnId};
 

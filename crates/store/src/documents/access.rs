@@ -31,7 +31,7 @@ pub enum AccessError {
     Subject(String),
     #[error("nobody could read it: a list has at least one subject")]
     Nobody,
-    #[error("{0} subjects; a list has at most {SUBJECTS_MAX}: share it with a group")]
+    #[error("{0} subjects; a list has at most {max}: share it with a group", max = SUBJECTS_MAX)]
     Many(usize),
 }
 
@@ -148,7 +148,7 @@ impl Reader {
     /// may be read.
     pub fn own(&self) -> impl Iterator<Item = &Subject> {
         let (first, rest) = self.parties.split_first().expect("a reader has a party");
-        first.iter().filter(|subject| rest.iter().all(|party| party.contains(*subject)))
+        first.iter().filter(move |subject| rest.iter().all(|party| party.contains(*subject)))
     }
 }
 
@@ -187,7 +187,7 @@ impl Classes {
     }
     pub fn iter(&self) -> impl Iterator<Item = AclClass> + '_ {
         let all = 0..self.bits.len() as u32 * 64;
-        all.map(AclClass).filter(|class| self.has(*class))
+        all.map(AclClass).filter(move |class| self.has(*class))
     }
 }
 

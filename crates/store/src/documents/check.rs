@@ -21,6 +21,11 @@ fn text(what: &str, text: &str, min: usize, max: usize) -> Result<(), Error> {
     }
 }
 
+/// Nothing that a half can hold.
+fn is_no_number(x: &f32) -> bool {
+    x.is_nan() || x.abs() > half::MAX
+}
+
 pub fn generation(generation: &Generation) -> Result<(), Error> {
     text("the embedder's name", &generation.embedder, 1, 200)?;
     if !(1..=DIMENSIONS_MAX).contains(&generation.dimensions) {
@@ -75,7 +80,7 @@ pub fn vector(vector: &[f32], generation: &Generation) -> Result<(), Error> {
             generation.dimensions
         ));
     }
-    match vector.iter().position(|x| !(x.abs() <= half::MAX)) {
+    match vector.iter().position(is_no_number) {
         Some(at) => invalid(format!("number {at} of a vector is {}", vector[at])),
         None => Ok(()),
     }
@@ -115,7 +120,7 @@ pub fn answer(answer: &NewAnswer) -> Result<(), Error> {
             answer.dependencies.len()
         ));
     }
-    if answer.vector.len() > DIMENSIONS_MAX as usize || answer.vector.iter().any(|x| !(x.abs() <= half::MAX)) {
+    if answer.vector.len() > DIMENSIONS_MAX as usize || answer.vector.iter().any(is_no_number) {
         return invalid("the question's vector is not finite, or too long");
     }
     Ok(())

@@ -7,7 +7,7 @@ mod lexing;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use units::{AnswerId, CollectionId, DocumentId, FactId, TeamId, TurnId};
+use units::{AnswerId, CollectionId, DocumentId, TeamId, TurnId};
 
 use super::{
     Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents, Edge,

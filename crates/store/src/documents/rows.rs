@@ -25,7 +25,7 @@ pub struct Collection {
 }
 
 /// One embedder's vectors of a whole collection. A new embedder is a new
-/// generation beside the old one; [`super::Documents::activate`] turns over.
+/// generation beside the old one; [`super::Collections::activate`] turns over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// From 1; never given again in its collection.

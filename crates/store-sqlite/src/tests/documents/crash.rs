@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use seal::{KeyRing, Source};
 use store::documents::conformance::sample::{collection, document, put, reader, team};
-use store::documents::{Documents, Lexing, Tenant, Tenants, TextQuery};
+use store::documents::{Lexing, Tenant, Tenants, TextQuery};
 
 use super::tenants;
 use crate::tests::crash::{random, variable};

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use seal::KeyRing;
 use store::Error;
 use store::documents::conformance::sample::{document, put, reader, team};
-use store::documents::{Documents, Tenants};
+use store::documents::Tenants;
 
 use super::{filled, opened, read_all, tenants};
 

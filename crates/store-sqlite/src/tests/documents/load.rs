@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use seal::KeyRing;
 use store::documents::conformance::sample::{collection, document, put, reader, team};
-use store::documents::{Documents, Lexing, Tenants, TextQuery};
+use store::documents::{Lexing, TextQuery};
 
 use super::{opened, tenants};
 

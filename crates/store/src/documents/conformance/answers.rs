@@ -5,7 +5,7 @@ use units::{AnswerId, Labels};
 use super::sample::{acl, document, later, opened, put, reader, shared, vector};
 use crate::Error;
 use crate::conformance::sample::id;
-use crate::documents::{Answers, Dependency, Documents, Invalidated, NewAnswer, NewDocument, Reader, Tenants, Trust};
+use crate::documents::{Answers, Dependency, Invalidated, NewAnswer, NewDocument, Reader, Tenants, Trust};
 
 fn answer(n: u64, dependencies: &[(&NewDocument, u32)]) -> NewAnswer {
     let mut key = [0; 32];

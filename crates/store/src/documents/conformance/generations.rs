@@ -2,7 +2,7 @@
 
 use super::sample::{collection, document, opened, put, reader, shared, vector};
 use crate::Error;
-use crate::documents::{ChunkId, Collections, Generation, IndexRow, IndexRows, Lexing, NewDocument, Tenants};
+use crate::documents::{ChunkId, Generation, IndexRow, Lexing, NewDocument, Tenants};
 
 pub fn an_index_is_rebuilt_from_its_rows(tenants: &dyn Tenants) {
     let tenant = opened(tenants);
@@ -48,7 +48,9 @@ pub fn a_generation_is_filled_and_turned_over(tenants: &dyn Tenants) {
     let beside = Generation { number: 2, embedder: "better".into(), dimensions: 2 };
     let read = || tenant.collection(&row.name).expect("it reads").expect("it is there");
     assert_eq!((read().live, read().beside), (row.live.clone(), vec![beside.clone()]));
-    let incomplete = |missing| matches!(tenant.activate(row.id, 2), Err(Error::Incomplete { generation: 2, missing: n }) if n == missing);
+    let incomplete = |expected: u64| {
+        matches!(tenant.activate(row.id, 2), Err(Error::Incomplete { generation: 2, missing }) if missing == expected)
+    };
     assert!(incomplete(2));
     let without = tenant.unembedded(row.id, 2, 10).expect("they read");
     assert_eq!(without.iter().map(|(_, text)| &**text).collect::<Vec<_>>(), ["one", "two"]);

@@ -3,7 +3,7 @@
 use super::sample::{document, opened, put, reader, shared};
 use crate::Error;
 use crate::conformance::sample::at;
-use crate::documents::{ChunkId, Edge, Graph, Invalidated, Reader, Tenants};
+use crate::documents::{ChunkId, Edge, Invalidated, Reader, Tenants};
 
 fn edge(from: &str, relation: &str, to: &str, chunk: ChunkId) -> Edge {
     Edge { from: from.into(), relation: relation.into(), to: to.into(), chunk, valid_from: Some(at(1)), valid_to: None }

@@ -34,14 +34,15 @@ pub fn who_is_not_on_the_list_sees_nothing(tenants: &dyn Tenants) {
     let tenant = opened(tenants);
     let new = shared(1, &["The engine burns."], &["user:ada", "group:ops"]);
     let chunks = put(&*tenant, new.clone()).added;
-    for (who, sees) in [
-        (&["user:ada"][..], true),
+    let cases: [(&[&str], bool); 6] = [
+        (&["user:ada"], true),
         (&["group:ops"], true),
         (&["user:eve", "group:ops"], true),
         (&[], false),
         (&["user:eve"], false),
         (&["group:Ops"], false),
-    ] {
+    ];
+    for (who, sees) in cases {
         let expected = if sees { ALL } else { NONE };
         assert_eq!(paths(&*tenant, &reader(who), &new, &chunks), expected, "{who:?}");
     }
