@@ -34,7 +34,14 @@ mod tests {
     }
 
     fn user(n: u8, name: &str) -> User {
-        User { id: UserId(id(n)), org: OrgId(id(1)), name: name.into(), role: None, subject: None, created: Micros(0) }
+        User {
+            id: UserId(id(n)),
+            org: OrgId(id(1)),
+            name: name.into(),
+            role: None,
+            subject: None,
+            created: Micros(0),
+        }
     }
 
     fn key(n: u8, user: Option<u8>, role: Role) -> Key {

@@ -134,7 +134,10 @@ impl TenantFile {
         self.ask(Job::new(bytes, true, work))
     }
 
-    fn ask<T>(&self, (job, receiver): (Job, std::sync::mpsc::Receiver<Result<T, Error>>)) -> Result<T, Error> {
+    fn ask<T>(
+        &self,
+        (job, receiver): (Job, std::sync::mpsc::Receiver<Result<T, Error>>),
+    ) -> Result<T, Error> {
         self.queue.push(job);
         receiver.recv().unwrap_or(Err(Error::Closed))
     }

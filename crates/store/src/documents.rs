@@ -32,12 +32,8 @@ use units::{CollectionId, DocumentId, TeamId};
 
 use crate::Error;
 
-pub use access::{
-    AccessError, Acl, AclClass, Classes, Reader, SUBJECT_BYTES_MAX, SUBJECTS_MAX, Subject,
-};
-pub use answers::{
-    ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer,
-};
+pub use access::{AccessError, Acl, AclClass, Classes, Reader, SUBJECT_BYTES_MAX, SUBJECTS_MAX, Subject};
+pub use answers::{ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer};
 pub use graph::{Edge, Graph, NAME_BYTES_MAX};
 pub use memory::MemoryTenants;
 pub use remember::{Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit};
@@ -145,7 +141,11 @@ pub trait Documents: Send + Sync {
     ) -> Result<Vec<Removed>, Error>;
     /// Whether each source is there with this very hash: what need not be parsed again.
     /// Whoever knows neither learns nothing.
-    fn are_current(&self, collection: CollectionId, sources: &[(String, [u8; 32])]) -> Result<Vec<bool>, Error>;
+    fn are_current(
+        &self,
+        collection: CollectionId,
+        sources: &[(String, [u8; 32])],
+    ) -> Result<Vec<bool>, Error>;
     /// Gives chunks their vectors in a generation that is not live. Chunks that are gone are
     /// left out, and those that have one keep it. Returns how many of the collection's chunks still have none.
     ///

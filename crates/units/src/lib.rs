@@ -8,7 +8,10 @@ mod label;
 mod money;
 mod time;
 
-pub use id::{AttemptId, BudgetId, ElevationId, IdError, KeyId, OrgId, RequestId, TeamId, UserId, Uuid7};
+pub use id::{
+    AnswerId, AttemptId, BudgetId, CollectionId, DocumentId, ElevationId, FactId, IdError, KeyId, OrgId,
+    RequestId, TeamId, TurnId, UserId, Uuid7,
+};
 pub use label::{Integrity, LabelError, Labels, Residency, Sensitivity, Zone};
 pub use money::{MoneyError, PicoRate, Usd};
 pub use time::{Day, Micros, TimeError};

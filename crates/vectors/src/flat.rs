@@ -77,12 +77,18 @@ impl FlatIndex {
     /// # Panics
     /// For no dimensions, or more than [`store::documents::DIMENSIONS_MAX`].
     pub fn new(dimensions: usize) -> FlatIndex {
-        let codes = TurboQuantIndex::new(padded(dimensions), BITS).expect("dimensions are within the store's bound");
+        let codes =
+            TurboQuantIndex::new(padded(dimensions), BITS).expect("dimensions are within the store's bound");
         let inner = Inner { codes, ids: Vec::new(), classes: Vec::new(), places: Places::default() };
         FlatIndex { dimensions, inner: RwLock::new(inner) }
     }
     /// From a snapshot's parts; `None` when they do not fit together.
-    pub(crate) fn from_parts(dimensions: usize, ids: Vec<u64>, classes: Vec<u32>, codes: &[u8]) -> Option<FlatIndex> {
+    pub(crate) fn from_parts(
+        dimensions: usize,
+        ids: Vec<u64>,
+        classes: Vec<u32>,
+        codes: &[u8],
+    ) -> Option<FlatIndex> {
         let codes = TurboQuantIndex::from_bytes(codes).ok()?;
         let sound = codes.dim_opt() == Some(padded(dimensions))
             && codes.bit_width() == BITS
@@ -212,7 +218,8 @@ impl DenseIndex for FlatIndex {
             return Ok(Found { candidates: Vec::new(), allowed: count });
         }
         let mask = (count < mask.len()).then_some(mask.as_slice());
-        let found = inner.codes.try_search_with_mask(&query, wanted, mask).expect("query and mask were checked");
+        let found =
+            inner.codes.try_search_with_mask(&query, wanted, mask).expect("query and mask were checked");
         let hit = |(position, score): (&i64, &f32)| {
             let chunk = inner.ids[usize::try_from(*position).expect("a position of the index")];
             Hit { chunk: ChunkId(chunk), score: *score }

@@ -91,7 +91,8 @@ fn beside(path: &Path) -> PathBuf {
 
 fn write(path: &Path, keys: &TenantKeys, place: Place, content: &[u8]) -> Result<(), Error> {
     let error = |e| io(path, e);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(error)?;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(error)?;
     let mut file = BufWriter::with_capacity(FRAME_BYTES, file);
     let frames: Vec<&[u8]> = content.chunks(FRAME_BYTES).collect();
     let count = u32::try_from(frames.len()).ok().filter(|count| *count <= FRAMES_MAX);

@@ -123,7 +123,8 @@ fn searches_and_changes_go_beside_each_other() {
             let (index, vectors) = (&index, &vectors);
             scope.spawn(move || {
                 for n in 0..200 {
-                    let found = index.search(&vectors[(n * 3 + thread) % 600], &allow(&[1]), 10).expect("sound");
+                    let found =
+                        index.search(&vectors[(n * 3 + thread) % 600], &allow(&[1]), 10).expect("sound");
                     // The first 300 stay; of the others none is allowed.
                     assert_eq!((found.candidates.len(), found.allowed), (10, 300));
                     assert!(chunks(&found).iter().all(|id| *id < 300), "{found:?}");

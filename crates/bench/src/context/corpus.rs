@@ -111,8 +111,9 @@ impl Corpus {
 
 /// A word of syllables, the same for the same rank.
 fn word(rank: u64) -> String {
-    const SYLLABLES: [&str; 16] =
-        ["ka", "to", "mi", "ren", "sol", "va", "du", "pe", "lin", "gor", "ba", "hu", "zet", "fra", "no", "qui"];
+    const SYLLABLES: [&str; 16] = [
+        "ka", "to", "mi", "ren", "sol", "va", "du", "pe", "lin", "gor", "ba", "hu", "zet", "fra", "no", "qui",
+    ];
     let mut text = String::new();
     let mut rest = rank;
     while rest > 0 {

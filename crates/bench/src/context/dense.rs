@@ -35,14 +35,21 @@ pub fn measure(
     let originals: Vec<Vec<f32>> = (0..corpus.chunks()).map(|chunk| corpus.vector(chunk)).collect();
     let mut raw = Vec::new();
     for level in 0..LEVELS {
-        let allowed: Vec<u64> = (0..corpus.chunks())
-            .filter(|chunk| Corpus::level(chunk / corpus::CHUNKS) >= level)
-            .collect();
+        let allowed: Vec<u64> =
+            (0..corpus.chunks()).filter(|chunk| Corpus::level(chunk / corpus::CHUNKS) >= level).collect();
         let mut taken = Vec::new();
         for round in 0..rounds {
             output.step(&format!("dense: one in {}, round {}/{rounds}", 10u64.pow(level), round + 1));
             let first = round as u64 * questions;
-            taken.push(search_all(tenant, index, corpus, &originals, &allowed, level, first..first + questions)?);
+            taken.push(search_all(
+                tenant,
+                index,
+                corpus,
+                &originals,
+                &allowed,
+                level,
+                first..first + questions,
+            )?);
         }
         report(level, corpus, questions, &mut taken, rows, &mut raw)?;
     }
@@ -114,7 +121,10 @@ fn report(
     raw: &mut Vec<Value>,
 ) -> Result<()> {
     let mut of = |pick: fn(&mut Round) -> &mut Vec<f64>, q: f64| -> Result<Vec<f64>> {
-        taken.iter_mut().map(|round| stats::quantile(pick(round), q).context("nothing was searched")).collect()
+        taken
+            .iter_mut()
+            .map(|round| stats::quantile(pick(round), q).context("nothing was searched"))
+            .collect()
     };
     let ours = (of(|r| &mut r.ours_ms, 0.5)?, of(|r| &mut r.ours_ms, 0.99)?);
     let scan = (of(|r| &mut r.scan_ms, 0.5)?, of(|r| &mut r.scan_ms, 0.99)?);

@@ -61,7 +61,13 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
 
     let mut rows = Vec::new();
     let ingested = ingest(&*tenant, &corpus, output)?;
-    rows.push(row("ingest without embedding, one writer".into(), "chunks/s", &[ingested], Target::AtLeast(5_000.0), chunks));
+    rows.push(row(
+        "ingest without embedding, one writer".into(),
+        "chunks/s",
+        &[ingested],
+        Target::AtLeast(5_000.0),
+        chunks,
+    ));
     let index = indexed(&*tenant, &keys, folder.path(), chunks, output, &mut rows)?;
     let searched = dense::measure(&*tenant, &index, &corpus, rounds, output, &mut rows)?;
     let read = text::measure(&*tenant, &corpus, rounds, output, &mut rows)?;
@@ -76,7 +82,17 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
 }
 
 fn row(row: String, unit: &'static str, ours: &[f64], target: Target, n: u64) -> Row {
-    Row { bench: "context", row, unit, ours: Summary::of(ours), peer: None, peer_name: None, target, ratios: None, n }
+    Row {
+        bench: "context",
+        row,
+        unit,
+        ours: Summary::of(ours),
+        peer: None,
+        peer_name: None,
+        target,
+        ratios: None,
+        n,
+    }
 }
 
 /// Chunks a second, durable, with full text and vectors.
@@ -139,7 +155,13 @@ fn indexed(
     let name = "memory of the index, as it counts".to_owned();
     rows.push(row(name, "B/vector", &[per_vector(index.bytes() as f64)], Target::AtMost(250.0), chunks));
     let grown = after.saturating_sub(before) as f64;
-    rows.push(row("resident memory that opening added".into(), "B/vector", &[per_vector(grown)], Target::Shown, chunks));
+    rows.push(row(
+        "resident memory that opening added".into(),
+        "B/vector",
+        &[per_vector(grown)],
+        Target::Shown,
+        chunks,
+    ));
     Ok(index)
 }
 

@@ -43,7 +43,9 @@ pub fn measure(
         rows.push(row(format!("full text p50, {share}"), "ms", &p50s, Target::Shown, questions));
         rows.push(row(format!("full text p99, {share}"), "ms", &p99s, Target::AtMost(50.0), questions));
         rows.push(row(format!("hits of 100, {share}"), "hits", &hits, Target::Shown, questions));
-        raw.push(json!({"level": level, "p50_ms": p50s, "p99_ms": p99s, "hits": hits, "chunks": corpus.chunks()}));
+        raw.push(
+            json!({"level": level, "p50_ms": p50s, "p99_ms": p99s, "hits": hits, "chunks": corpus.chunks()}),
+        );
     }
     Ok(Value::Array(raw))
 }

@@ -56,7 +56,10 @@ pub(crate) fn keep(connection: &Connection, mut answer: NewAnswer) -> Result<boo
     };
     let n: i64 = connection.prepare_cached(sql).sql()?.query_row(values, |row| row.get(0)).sql()?;
     let mut depend = connection.prepare_cached("INSERT INTO dependencies VALUES (?1, ?2, ?3)").sql()?;
-    documents.iter().try_for_each(|(document, version)| depend.execute((n, document, version)).map(|_| ())).sql()?;
+    documents
+        .iter()
+        .try_for_each(|(document, version)| depend.execute((n, document, version)).map(|_| ()))
+        .sql()?;
     Ok(true)
 }
 
@@ -167,8 +170,9 @@ pub(crate) fn revoke(connection: &Connection, id: AnswerId) -> Result<bool, Erro
 }
 
 pub(crate) fn expire(connection: &Connection, now: Micros) -> Result<u64, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT n FROM answers WHERE expires <= ?1 ORDER BY expires LIMIT ?2").sql()?;
+    let mut statement = connection
+        .prepare_cached("SELECT n FROM answers WHERE expires <= ?1 ORDER BY expires LIMIT ?2")
+        .sql()?;
     let rows = statement.query_map((now.0, values::limit(usize::MAX)), |row| row.get(0)).sql()?;
     let expired: Vec<i64> = rows.collect::<Result<_, _>>().sql()?;
     expired.iter().try_for_each(|n| delete(connection, *n))?;

@@ -18,7 +18,8 @@ pub(crate) fn missing(id: CollectionId) -> Error {
     Error::Missing { kind: "collection", name: id.to_string() }
 }
 
-const COLUMNS: &str = "SELECT n, id, name, lexing, language, labels, settings, live, created FROM collections";
+const COLUMNS: &str =
+    "SELECT n, id, name, lexing, language, labels, settings, live, created FROM collections";
 
 /// Those that `condition` says, in the order of their names.
 fn select(
@@ -54,8 +55,7 @@ fn select(
 }
 
 fn generations(connection: &Connection, collection: i64) -> Result<Vec<Generation>, Error> {
-    let sql =
-        "SELECT number, embedder, dimensions FROM generations WHERE collection = ?1 ORDER BY number";
+    let sql = "SELECT number, embedder, dimensions FROM generations WHERE collection = ?1 ORDER BY number";
     let mut statement = connection.prepare_cached(sql).sql()?;
     let rows = statement.query_map([collection], |row| {
         Ok(Generation { number: row.get(0)?, embedder: row.get(1)?, dimensions: row.get(2)? })
@@ -116,9 +116,7 @@ pub(crate) fn create(connection: &Connection, new: &Collection) -> Result<(), Er
 
 fn add_generation(connection: &Connection, n: i64, generation: &Generation) -> Result<(), Error> {
     let sql = "INSERT INTO generations VALUES (?1, ?2, ?3, ?4, 0)";
-    connection
-        .execute(sql, (n, generation.number, &generation.embedder, generation.dimensions))
-        .sql()?;
+    connection.execute(sql, (n, generation.number, &generation.embedder, generation.dimensions)).sql()?;
     schema::create_vectors(connection, n, generation.number)
 }
 
@@ -144,7 +142,11 @@ pub(crate) fn remove(connection: &Connection, id: CollectionId) -> Result<Option
     let mut all = Invalidated::default();
     for document in documents {
         all.add(put::forget_dependants(connection, document)?);
-        connection.prepare_cached("DELETE FROM chunks WHERE document = ?1").sql()?.execute([document]).sql()?;
+        connection
+            .prepare_cached("DELETE FROM chunks WHERE document = ?1")
+            .sql()?
+            .execute([document])
+            .sql()?;
     }
     for table in ["acl", "documents", "generations"] {
         connection.execute(&format!("DELETE FROM {table} WHERE collection = ?1"), [found.n]).sql()?;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 use store::Error;
-use store::documents::{
-    AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version,
-};
+use store::documents::{AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version};
 use units::{CollectionId, DocumentId, Micros};
 
 use super::classes::KnownClasses;

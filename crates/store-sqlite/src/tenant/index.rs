@@ -18,9 +18,8 @@ pub(crate) fn classes(
     let sql = "SELECT chunk, class FROM acl WHERE collection = ?1 AND chunk > ?2 ORDER BY chunk LIMIT ?3";
     let mut statement = connection.prepare_cached(sql).sql()?;
     let after = after.map_or(0, |id| id.0);
-    let rows = statement.query_map((n, after, values::limit(limit)), |row| {
-        Ok((ChunkId(row.get(0)?), AclClass(row.get(1)?)))
-    });
+    let rows = statement
+        .query_map((n, after, values::limit(limit)), |row| Ok((ChunkId(row.get(0)?), AclClass(row.get(1)?))));
     rows.sql()?.collect::<Result<_, _>>().sql()
 }
 
@@ -64,7 +63,8 @@ pub(crate) fn unembedded(
         schema::vectors(found.n, generation)
     );
     let mut statement = connection.prepare_cached(&sql).sql()?;
-    let rows = statement.query_map((found.n, values::limit(limit)), |row| Ok((ChunkId(row.get(0)?), row.get(1)?)));
+    let rows =
+        statement.query_map((found.n, values::limit(limit)), |row| Ok((ChunkId(row.get(0)?), row.get(1)?)));
     rows.sql()?.collect::<Result<_, _>>().sql()
 }
 

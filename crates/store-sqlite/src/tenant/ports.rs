@@ -6,14 +6,12 @@ use std::sync::Arc;
 use store::Error;
 use store::documents::{
     Acl, AclClass, Answer, AnswerVector, Answers, Chunk, ChunkId, Classes, Collection, Collections, Counts,
-    Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows, Invalidated, Memory, NewAnswer,
-    NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit, check,
+    Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows, Invalidated, Memory,
+    NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit, check,
 };
 use units::{AnswerId, CollectionId, DocumentId, Micros, TeamId};
 
-use super::{
-    TenantFile, answers, collections, fetch, graph, index, put, remember, search,
-};
+use super::{TenantFile, answers, collections, fetch, graph, index, put, remember, search};
 
 impl Tenant for TenantFile {
     fn team(&self) -> TeamId {
@@ -82,7 +80,11 @@ impl Documents for TenantFile {
         let bytes = present.iter().map(|source| source.len() + 50).sum();
         self.free(bytes, move |connection| put::remove_absent(connection, collection, &batch, &present))
     }
-    fn are_current(&self, collection: CollectionId, sources: &[(String, [u8; 32])]) -> Result<Vec<bool>, Error> {
+    fn are_current(
+        &self,
+        collection: CollectionId,
+        sources: &[(String, [u8; 32])],
+    ) -> Result<Vec<bool>, Error> {
         self.read(|connection| fetch::are_current(connection, collection, sources))
     }
     fn put_vectors(
@@ -266,6 +268,8 @@ impl Graph for TenantFile {
         self.write(200 * edges.len(), move |connection| graph::relate(connection, &edges))
     }
     fn edges(&self, reader: &Reader, entities: &[String], limit: usize) -> Result<Vec<Edge>, Error> {
-        self.read_for(reader, Vec::new(), |connection, reading| graph::edges(connection, reading, entities, limit))
+        self.read_for(reader, Vec::new(), |connection, reading| {
+            graph::edges(connection, reading, entities, limit)
+        })
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use store::Error;
 use store::documents::{
-    Acl, AclClass, Change, ChunkId, Invalidated, NewChunk, NewDocument, Put, Reader, Removed, Trust, check, half,
+    Acl, AclClass, Change, ChunkId, Invalidated, NewChunk, NewDocument, Put, Reader, Removed, Trust, check,
+    half,
 };
 use units::{CollectionId, DocumentId};
 
@@ -113,7 +114,12 @@ fn bytes(chunks: &[NewChunk]) -> u64 {
     chunks.iter().map(|chunk| chunk.text.len() as u64).sum()
 }
 
-fn insert(connection: &Connection, collection: i64, new: &NewDocument, class: AclClass) -> Result<i64, Error> {
+fn insert(
+    connection: &Connection,
+    collection: i64,
+    new: &NewDocument,
+    class: AclClass,
+) -> Result<i64, Error> {
     let taken = "SELECT 1 FROM documents WHERE id = ?1";
     if connection.prepare_cached(taken).sql()?.exists([new.id.0.as_bytes()]).sql()? {
         return Err(Error::Exists { kind: "document", name: new.id.to_string() });
@@ -185,7 +191,8 @@ fn add_chunks(
     let ids: Vec<ChunkId> = (last - count + 1..=last).map(ChunkId).collect();
     let fts = schema::fts(collection.n);
     let live = collection.row.live.number;
-    let mut chunk = connection.prepare_cached("INSERT INTO chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)").sql()?;
+    let mut chunk =
+        connection.prepare_cached("INSERT INTO chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)").sql()?;
     let terms = format!("INSERT INTO {fts} (rowid, heading, text) VALUES (?1, ?2, ?3)");
     let mut terms = connection.prepare_cached(&terms).sql()?;
     let vector = format!("INSERT INTO {} VALUES (?1, ?2)", schema::vectors(collection.n, live));
@@ -202,10 +209,16 @@ fn add_chunks(
 }
 
 /// What searches may find these chunks by; `None`: nothing.
-fn allow(connection: &Connection, collection: i64, ids: &[ChunkId], class: Option<AclClass>) -> Result<(), Error> {
+fn allow(
+    connection: &Connection,
+    collection: i64,
+    ids: &[ChunkId],
+    class: Option<AclClass>,
+) -> Result<(), Error> {
     match class {
         Some(class) => {
-            let mut put = connection.prepare_cached("INSERT OR REPLACE INTO acl VALUES (?1, ?2, ?3)").sql()?;
+            let mut put =
+                connection.prepare_cached("INSERT OR REPLACE INTO acl VALUES (?1, ?2, ?3)").sql()?;
             ids.iter().try_for_each(|id| put.execute((collection, id.0, class.0)).map(|_| ())).sql()
         }
         None => {

@@ -116,7 +116,8 @@ pub(crate) fn record(connection: &Connection, new: &NewFact) -> Result<(), Error
         return Err(Error::Exists { kind: "fact", name: new.id.to_string() });
     }
     // `octet_length`: spans are bytes, and SQLite's `length` counts characters.
-    let said = "SELECT n FROM turns WHERE id = ?1 AND owner = ?2 AND speaker = 0 AND ?3 <= octet_length(text)";
+    let said =
+        "SELECT n FROM turns WHERE id = ?1 AND owner = ?2 AND speaker = 0 AND ?3 <= octet_length(text)";
     let owner = new.owner.to_string();
     let turn: Option<i64> = connection
         .query_row(said, (new.turn.0.as_bytes(), &owner, new.span.end), |row| row.get(0))

@@ -11,7 +11,8 @@ use crate::error::Sqlite;
 /// Times are microseconds since 1970; ids 16 bytes; `n` the number by which rows
 /// here name each other; `filled` how many vectors a generation has. `acl` is what searches filter by: the chunks that may be
 /// found, and nothing else of them, so that a thousand lookups touch a few pages.
-pub(crate) const STEPS: &[&str] = &["CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+pub(crate) const STEPS: &[&str] =
+    &["CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      INSERT INTO meta VALUES ('chunk', 0);
      CREATE TABLE classes (id INTEGER PRIMARY KEY, acl TEXT NOT NULL UNIQUE) STRICT;
      CREATE TABLE collections (

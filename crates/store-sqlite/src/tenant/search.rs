@@ -20,7 +20,8 @@ pub(crate) fn search(
     terms: &[String],
     limit: usize,
 ) -> Result<Vec<Hit>, Error> {
-    let (Some(n), Some(expression)) = (collections::number(connection, collection)?, expression(terms)) else {
+    let (Some(n), Some(expression)) = (collections::number(connection, collection)?, expression(terms))
+    else {
         return Ok(Vec::new());
     };
     if classes.is_empty() {

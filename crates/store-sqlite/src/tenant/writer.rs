@@ -110,7 +110,9 @@ impl Writer {
         // SQLite rolls back by itself after some errors (a full disk): then all that went
         // before is lost, and what followed would be a transaction of its own.
         let transaction = || match &begun {
-            Ok(()) if self.connection.is_autocommit() => Err(Error::Io("the transaction was rolled back".into())),
+            Ok(()) if self.connection.is_autocommit() => {
+                Err(Error::Io("the transaction was rolled back".into()))
+            }
             Ok(()) => Ok(&self.connection),
             Err(error) => Err(error.clone()),
         };

@@ -9,12 +9,8 @@ use std::sync::Arc;
 
 use seal::{KeyRing, Purpose, Source};
 use store::Error;
-use store::documents::conformance::sample::{
-    collection, document, later, put, reader, shared, team, vector,
-};
-use store::documents::{
-    Change, Lexing, NewAnswer, NewDocument, Speaker, Tenant, Tenants, TextQuery, Turn,
-};
+use store::documents::conformance::sample::{collection, document, later, put, reader, shared, team, vector};
+use store::documents::{Change, Lexing, NewAnswer, NewDocument, Speaker, Tenant, Tenants, TextQuery, Turn};
 use units::{AnswerId, Labels, Micros, TurnId};
 
 use crate::connect::{Role, connect};
@@ -140,7 +136,8 @@ fn trap_x4_a_canary_is_in_no_file_of_the_directory() {
     let tenants = tenants(dir.path(), &keys);
     let tenant = opened(&tenants);
     tenant.create_collection(collection(1, Lexing::Stemmed)).expect("the name is free");
-    let texts: Vec<String> = (0..40).map(|n| format!("{canary} number {n} {}", "filler ".repeat(200))).collect();
+    let texts: Vec<String> =
+        (0..40).map(|n| format!("{canary} number {n} {}", "filler ".repeat(200))).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for n in 0..20 {
         let new = NewDocument { title: canary.into(), batch: canary.into(), ..document(n, &texts) };

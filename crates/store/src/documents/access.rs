@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn subjects_are_read_as_they_are_written() {
-        for text in ["team", "user:ada@acme.eu", "key:019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11", "group:R&D / EU"] {
+        for text in ["team", "user:ada@acme.eu", "key:019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11", "group:R&D / EU"]
+        {
             assert_eq!(subject(text).to_string(), text);
         }
         assert_eq!(subject("user:Ada@Acme.EU"), subject("user:ada@acme.eu"), "people have one name");

@@ -1,8 +1,9 @@
 //! What no back-end stores: the bounds of every row, in one place for all.
 
 use super::{
-    ANSWER_BYTES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, COLLECTIONS_MAX, Collection, DEPENDENCIES_MAX, DIMENSIONS_MAX, Edge,
-    Generation, NAME_BYTES_MAX, NewAnswer, NewDocument, NewFact, Subject, TURN_BYTES_MAX, Turn, half,
+    ANSWER_BYTES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, COLLECTIONS_MAX, Collection, DEPENDENCIES_MAX,
+    DIMENSIONS_MAX, Edge, Generation, NAME_BYTES_MAX, NewAnswer, NewDocument, NewFact, Subject,
+    TURN_BYTES_MAX, Turn, half,
 };
 use crate::Error;
 
@@ -51,7 +52,9 @@ pub fn new_collection(new: &Collection) -> Result<(), Error> {
 }
 
 pub fn too_many_collections() -> Error {
-    Error::Invalid(format!("a team has at most {COLLECTIONS_MAX} collections: put documents into one there is"))
+    Error::Invalid(format!(
+        "a team has at most {COLLECTIONS_MAX} collections: put documents into one there is"
+    ))
 }
 
 /// What cannot be done to the generation that is searched.
@@ -64,7 +67,10 @@ pub fn update(old: &Collection, new: &Collection) -> Result<(), Error> {
     collection(new)?;
     let fixed = |c: &Collection| (c.name.clone(), c.lexing, c.live.clone(), c.beside.clone(), c.created);
     if fixed(old) != fixed(new) {
-        return invalid(format!("of collection \"{}\" only language, labels and settings can change", old.name));
+        return invalid(format!(
+            "of collection \"{}\" only language, labels and settings can change",
+            old.name
+        ));
     }
     Ok(())
 }

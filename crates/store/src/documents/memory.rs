@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use units::{AnswerId, CollectionId, DocumentId, TeamId, TurnId};
 
 use super::{
-    Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents, Edge,
-    Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument, PAGE_MAX, Put,
-    Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, check, half,
+    Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents,
+    Edge, Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument,
+    PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, check, half,
 };
 use crate::Error;
 
@@ -276,7 +276,11 @@ impl Inner {
         }
         Ok(())
     }
-    fn without_vector(&self, id: CollectionId, generation: u32) -> impl Iterator<Item = (ChunkId, &NewChunk)> {
+    fn without_vector(
+        &self,
+        id: CollectionId,
+        generation: u32,
+    ) -> impl Iterator<Item = (ChunkId, &NewChunk)> {
         self.of_collection(id)
             .filter(move |(chunk, ..)| !self.vectors.contains_key(&(id, generation, *chunk)))
             .map(|(chunk, _, new)| (chunk, new))
@@ -340,7 +344,8 @@ impl Collections for MemoryTenant {
     fn update_collection(&self, row: Collection) -> Result<(), Error> {
         let mut inner = self.inner();
         check::update(&inner.held(row.id)?.row, &row)?;
-        inner.collections.get_mut(&row.id).expect("just seen").row = row;
+        let held = inner.collections.get_mut(&row.id).expect("just seen");
+        held.row = row;
         Ok(())
     }
     fn remove_collection(&self, id: CollectionId) -> Result<Option<Invalidated>, Error> {
@@ -438,11 +443,16 @@ impl Documents for MemoryTenant {
     ) -> Result<Vec<Removed>, Error> {
         let mut inner = self.inner();
         inner.held(collection)?;
-        let absent = |d: &&Document| d.collection == collection && d.batch == batch && !present.contains(&d.source);
+        let absent =
+            |d: &&Document| d.collection == collection && d.batch == batch && !present.contains(&d.source);
         let gone: Vec<DocumentId> = inner.documents.values().filter(absent).map(|d| d.id).collect();
         Ok(gone.into_iter().filter_map(|id| inner.remove(id)).collect())
     }
-    fn are_current(&self, collection: CollectionId, sources: &[(String, [u8; 32])]) -> Result<Vec<bool>, Error> {
+    fn are_current(
+        &self,
+        collection: CollectionId,
+        sources: &[(String, [u8; 32])],
+    ) -> Result<Vec<bool>, Error> {
         let inner = self.inner();
         let is = |(source, hash): &(String, [u8; 32])| {
             let id = inner.by_source.get(&(collection, source.clone()));
@@ -483,7 +493,8 @@ impl Documents for MemoryTenant {
     ) -> Result<Vec<Hit>, Error> {
         let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
         let Ok(held) = inner.held(collection) else { return Ok(Vec::new()) };
-        let all = inner.of_collection(collection).map(|(id, _, c)| (id, format!("{}\n{}", c.heading, c.text)));
+        let all =
+            inner.of_collection(collection).map(|(id, _, c)| (id, format!("{}\n{}", c.heading, c.text)));
         let mut hits = lexing::search(held.row.lexing, all, query.terms);
         hits.retain(|(id, _)| inner.found(reader, *id).is_some());
         hits.truncate(query.limit.min(PAGE_MAX));
@@ -562,9 +573,9 @@ impl IndexRows for MemoryTenant {
         limit: usize,
     ) -> Result<Vec<(ChunkId, AclClass)>, Error> {
         let inner = self.inner();
-        let behind = inner.of_collection(collection).filter(|(id, d, _)| {
-            after.is_none_or(|after| *id > after) && d.trust != Trust::Quarantined
-        });
+        let behind = inner
+            .of_collection(collection)
+            .filter(|(id, d, _)| after.is_none_or(|after| *id > after) && d.trust != Trust::Quarantined);
         Ok(behind.map(|(id, d, _)| (id, d.class)).take(limit.min(PAGE_MAX)).collect())
     }
     fn index_rows(
@@ -575,9 +586,9 @@ impl IndexRows for MemoryTenant {
         limit: usize,
     ) -> Result<Vec<IndexRow>, Error> {
         let inner = self.inner();
-        let behind = inner.of_collection(collection).filter(|(id, d, _)| {
-            after.is_none_or(|after| *id > after) && d.trust != Trust::Quarantined
-        });
+        let behind = inner
+            .of_collection(collection)
+            .filter(|(id, d, _)| after.is_none_or(|after| *id > after) && d.trust != Trust::Quarantined);
         let row = |(chunk, document, _): (ChunkId, &Document, &NewChunk)| {
             let vector = half::decode(inner.vectors.get(&(collection, generation, chunk))?)?;
             Some(IndexRow { chunk, class: document.class, vector })

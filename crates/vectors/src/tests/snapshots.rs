@@ -38,7 +38,8 @@ impl Saved {
         index.remove(&[ChunkId(5), ChunkId(4_500)]);
         let path = dir.path().join(place().file_name(&keys.tenant(TeamId(id(1)))));
         let saved = Saved { _dir: dir, path, keys, index };
-        save(&saved.path, &saved.keys.tenant(TeamId(id(1))), place(), &saved.index, 77).expect("it is written");
+        save(&saved.path, &saved.keys.tenant(TeamId(id(1))), place(), &saved.index, 77)
+            .expect("it is written");
         saved
     }
     fn load(&self) -> Result<(FlatIndex, u64), Error> {
@@ -168,7 +169,8 @@ fn a_canary_is_not_in_the_snapshot() {
 fn a_snapshot_that_cannot_be_written_leaves_the_old_one() {
     let saved = Saved::new();
     let nowhere = Path::new("/nonexistent/dir/x.index");
-    let error = save(nowhere, &saved.keys.tenant(TeamId(id(1))), place(), &saved.index, 1).expect_err("nowhere");
+    let error =
+        save(nowhere, &saved.keys.tenant(TeamId(id(1))), place(), &saved.index, 1).expect_err("nowhere");
     assert!(matches!(error, Error::Io(_)) && error.report().code.0 == "VX0003", "{error}");
     // The place beside it is taken by a directory.
     let mut beside = saved.path.clone().into_os_string();

@@ -20,7 +20,9 @@ const DOCUMENTS: u64 = 12;
 
 /// The texts of a document's version: their number and their words follow from it.
 fn texts(n: u64, version: u64) -> Vec<String> {
-    (0..=version % 4).map(|at| format!("Document{n} version{version} chunk{at} {}", "word ".repeat(40))).collect()
+    (0..=version % 4)
+        .map(|at| format!("Document{n} version{version} chunk{at} {}", "word ".repeat(40)))
+        .collect()
 }
 
 fn version_of(n: u64, version: u64) -> store::documents::NewDocument {
@@ -141,9 +143,14 @@ fn is_whole(tenant: &dyn Tenant, acknowledged: &BTreeMap<u64, u64>, round: u64) 
             acknowledged.get(&n).is_none_or(|least| version >= *least),
             "round {round}: document {n} is of {version}, {acknowledged:?}"
         );
-        assert_eq!(read.iter().map(|c| c.text.clone()).collect::<Vec<_>>(), texts(n, version), "round {round}");
+        assert_eq!(
+            read.iter().map(|c| c.text.clone()).collect::<Vec<_>>(),
+            texts(n, version),
+            "round {round}"
+        );
         let terms = [format!("document{n}")];
-        let hits = tenant.search_text(&who, of, &TextQuery { terms: &terms, limit: 100 }).expect("it searches");
+        let hits =
+            tenant.search_text(&who, of, &TextQuery { terms: &terms, limit: 100 }).expect("it searches");
         let mut found: Vec<_> = hits.iter().map(|hit| hit.chunk).collect();
         found.sort();
         let ids: Vec<_> = read.iter().map(|c| c.id).collect();

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use seal::KeyRing;
 use store::Error;
-use store::documents::conformance::sample::{document, put, reader, team};
 use store::documents::Tenants;
+use store::documents::conformance::sample::{document, put, reader, team};
 
 use super::{filled, opened, read_all, tenants};
 
@@ -52,7 +52,10 @@ fn a_flipped_bit_is_noticed_and_never_a_panic() {
         }));
         match result.expect("no panic") {
             Err(error) => {
-                assert!(matches!(error, Error::Damaged(_) | Error::WrongKey { .. }), "page {page}: {error:?}");
+                assert!(
+                    matches!(error, Error::Damaged(_) | Error::WrongKey { .. }),
+                    "page {page}: {error:?}"
+                );
                 noticed += 1;
             }
             // Nobody read it: the table of another part.

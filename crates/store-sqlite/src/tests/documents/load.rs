@@ -31,12 +31,14 @@ fn a_document_that_is_replaced_is_seen_whole() {
                 let terms = ["engine".to_owned()];
                 let query = TextQuery { terms: &terms, limit: 10 };
                 while !done.load(Ordering::Acquire) {
-                    let read = tenant.document_chunks(&reader(&[]), document(1, &[]).id, 0, 10).expect("they read");
+                    let read =
+                        tenant.document_chunks(&reader(&[]), document(1, &[]).id, 0, 10).expect("they read");
                     let version = read[0].version;
                     assert!(read.len() == 3 && read.iter().all(|c| c.version == version), "{read:?}");
                     let words: Vec<&str> = read.iter().filter_map(|c| c.text.split(' ').nth(1)).collect();
                     assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
-                    let hits = tenant.search_text(&reader(&[]), read[0].collection, &query).expect("it searches");
+                    let hits =
+                        tenant.search_text(&reader(&[]), read[0].collection, &query).expect("it searches");
                     assert_eq!(hits.len(), 3);
                     // Fetched a moment later, they are all there or all gone.
                     let ids: Vec<_> = hits.iter().map(|hit| hit.chunk).collect();

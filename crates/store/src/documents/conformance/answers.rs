@@ -19,7 +19,10 @@ fn answer(n: u64, dependencies: &[(&NewDocument, u32)]) -> NewAnswer {
         body: format!("answer {n}").into_bytes(),
         labels: Labels::default(),
         cost_pico: 1_000,
-        dependencies: dependencies.iter().map(|(d, version)| Dependency { document: d.id, version: *version }).collect(),
+        dependencies: dependencies
+            .iter()
+            .map(|(d, version)| Dependency { document: d.id, version: *version })
+            .collect(),
         created: later(n),
         expires: later(1_000),
     }
@@ -39,7 +42,8 @@ pub fn an_answer_needs_every_document(tenants: &dyn Tenants) {
     let adas = shared(2, &["two"], &["user:ada"]);
     put(&*tenant, all.clone());
     put(&*tenant, adas.clone());
-    let (of_all, of_both, of_none) = (answer(1, &[(&all, 1)]), answer(2, &[(&all, 1), (&adas, 1)]), answer(3, &[]));
+    let (of_all, of_both, of_none) =
+        (answer(1, &[(&all, 1)]), answer(2, &[(&all, 1), (&adas, 1)]), answer(3, &[]));
     for new in [&of_all, &of_both, &of_none] {
         assert!(tenant.keep_answer(new.clone()).expect("it is sound"));
     }
@@ -56,7 +60,8 @@ pub fn an_answer_needs_every_document(tenants: &dyn Tenants) {
     tenant.share(&ada, all.id, &acl(&["user:eve"])).expect("it is there");
     assert_eq!(given(&*tenant, &ada, &of_both), [false; 3]);
     assert_eq!(given(&*tenant, &ada, &of_all), [false; 3]);
-    let read = tenant.answer(&eve, &of_all.partition, &of_all.key, later(0)).expect("it reads").expect("hers");
+    let read =
+        tenant.answer(&eve, &of_all.partition, &of_all.key, later(0)).expect("it reads").expect("hers");
     assert_eq!((read.id, &read.body, &read.question), (of_all.id, &of_all.body, &of_all.question));
     assert_eq!((read.dependencies, read.cost_pico), (of_all.dependencies.clone(), 1_000));
 }
@@ -123,9 +128,13 @@ pub fn answers_live_and_die(tenants: &dyn Tenants) {
         assert!(tenant.keep_answer(answer(n, &[])).expect("it is sound"));
     }
     assert!(matches!(tenant.keep_answer(answer(1, &[])), Err(Error::Exists { .. })));
-    let better = NewAnswer { id: AnswerId(id(6_000)), body: b"better".into(), vector: Vec::new(), ..answer(2, &[]) };
+    let better =
+        NewAnswer { id: AnswerId(id(6_000)), body: b"better".into(), vector: Vec::new(), ..answer(2, &[]) };
     assert!(tenant.keep_answer(better.clone()).expect("it is sound"));
-    let read = tenant.answer(&who, &better.partition, &better.key, later(0)).expect("it reads").expect("it is there");
+    let read = tenant
+        .answer(&who, &better.partition, &better.key, later(0))
+        .expect("it reads")
+        .expect("it is there");
     assert_eq!((read.id, &*read.body), (better.id, &b"better"[..]));
     assert_eq!(tenant.answer_by_id(&who, answer(2, &[]).id, later(0)).expect("it reads"), None);
     let near = |limit| -> Vec<AnswerId> {
@@ -134,8 +143,13 @@ pub fn answers_live_and_die(tenants: &dyn Tenants) {
     };
     assert_eq!(near(10), [answer(3, &[]).id, answer(1, &[]).id], "the newest first, none without a vector");
     assert_eq!(near(1), [answer(3, &[]).id]);
-    assert_eq!(tenant.answer_vectors(&who, &[2; 32], later(0), 9).expect("they read"), [], "another partition");
-    let other = NewAnswer { id: AnswerId(id(6_001)), partition: [2; 32], expires: later(10), ..answer(3, &[]) };
+    assert_eq!(
+        tenant.answer_vectors(&who, &[2; 32], later(0), 9).expect("they read"),
+        [],
+        "another partition"
+    );
+    let other =
+        NewAnswer { id: AnswerId(id(6_001)), partition: [2; 32], expires: later(10), ..answer(3, &[]) };
     assert!(tenant.keep_answer(other.clone()).expect("it is sound"));
     assert!(tenant.answer(&who, &[2; 32], &other.key, later(9)).expect("it reads").is_some());
     assert!(tenant.answer(&who, &[2; 32], &other.key, later(10)).expect("it reads").is_none());

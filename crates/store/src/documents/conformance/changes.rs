@@ -8,8 +8,8 @@ use super::sample::{collection, document, opened, put, reader, team, vector};
 use crate::Error;
 use crate::conformance::sample::{at, id};
 use crate::documents::{
-    Change, ChunkId, Collection, Collections, Counts, Generation, Invalidated, Lexing, NewDocument, Tenants, Trust,
-    half,
+    Change, ChunkId, Collection, Collections, Counts, Generation, Invalidated, Lexing, NewDocument, Tenants,
+    Trust, half,
 };
 
 pub fn collections_live_and_die(tenants: &dyn Tenants) {
@@ -30,8 +30,12 @@ pub fn collections_live_and_die(tenants: &dyn Tenants) {
     assert!(matches!(tenant.create_collection(same_id), Err(Error::Exists { .. })));
 
     let labels = Labels { sensitivity: Sensitivity::Confidential, ..Labels::default() };
-    let changed =
-        Collection { labels, settings: "top: 5".into(), language: "de".into(), ..collection(2, Lexing::Words) };
+    let changed = Collection {
+        labels,
+        settings: "top: 5".into(),
+        language: "de".into(),
+        ..collection(2, Lexing::Words)
+    };
     tenant.update_collection(changed.clone()).expect("it is there");
     assert_eq!(tenant.collection("collection-2").expect("it reads"), Some(changed.clone()));
     for wrong in [
@@ -229,7 +233,10 @@ pub fn what_a_source_no_longer_has_goes(tenants: &dyn Tenants) {
     assert_eq!(behind.iter().map(|d| &*d.source).collect::<Vec<_>>(), ["docs/0003.md"]);
     let removed = tenant.remove(&[all[0].id, all[1].id]).expect("one is left");
     assert_eq!(removed.iter().map(|r| r.document).collect::<Vec<_>>(), [all[0].id]);
-    assert!(matches!(tenant.remove_absent(CollectionId(id(9)), "docs", &present), Err(Error::Missing { .. })));
+    assert!(matches!(
+        tenant.remove_absent(CollectionId(id(9)), "docs", &present),
+        Err(Error::Missing { .. })
+    ));
 }
 
 pub fn chunk_numbers_are_never_given_twice(tenants: &dyn Tenants) {

@@ -48,9 +48,7 @@ pub fn a_generation_is_filled_and_turned_over(tenants: &dyn Tenants) {
     let beside = Generation { number: 2, embedder: "better".into(), dimensions: 2 };
     let read = || tenant.collection(&row.name).expect("it reads").expect("it is there");
     assert_eq!((read().live, read().beside), (row.live.clone(), vec![beside.clone()]));
-    let incomplete = |expected: u64| {
-        matches!(tenant.activate(row.id, 2), Err(Error::Incomplete { generation: 2, missing }) if missing == expected)
-    };
+    let incomplete = |expected: u64| matches!(tenant.activate(row.id, 2), Err(Error::Incomplete { generation: 2, missing }) if missing == expected);
     assert!(incomplete(2));
     let without = tenant.unembedded(row.id, 2, 10).expect("they read");
     assert_eq!(without.iter().map(|(_, text)| &**text).collect::<Vec<_>>(), ["one", "two"]);

@@ -6,7 +6,14 @@ use crate::conformance::sample::at;
 use crate::documents::{ChunkId, Edge, Invalidated, Reader, Tenants};
 
 fn edge(from: &str, relation: &str, to: &str, chunk: ChunkId) -> Edge {
-    Edge { from: from.into(), relation: relation.into(), to: to.into(), chunk, valid_from: Some(at(1)), valid_to: None }
+    Edge {
+        from: from.into(),
+        relation: relation.into(),
+        to: to.into(),
+        chunk,
+        valid_from: Some(at(1)),
+        valid_to: None,
+    }
 }
 
 pub fn an_edge_goes_with_its_chunk(tenants: &dyn Tenants) {

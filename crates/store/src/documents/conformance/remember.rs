@@ -5,9 +5,7 @@ use units::{FactId, Micros, TurnId};
 use super::sample::{document, opened, put, reader, shared};
 use crate::Error;
 use crate::conformance::sample::{at, id};
-use crate::documents::{
-    Fact, Forgotten, Memory, NewFact, Reader, Span, Speaker, Subject, Tenants, Turn,
-};
+use crate::documents::{Fact, Forgotten, Memory, NewFact, Reader, Span, Speaker, Subject, Tenants, Turn};
 
 fn turn(n: u64, owner: &str, conversation: &str, speaker: Speaker, text: &str) -> Turn {
     Turn {
@@ -57,7 +55,8 @@ pub fn a_memory_is_its_owners_alone(tenants: &dyn Tenants) {
     tenant.remember(turns.clone()).expect("they are sound");
     assert!(matches!(tenant.remember(vec![turns[0].clone()]), Err(Error::Exists { .. })));
     let (ada, eve) = (reader(&["user:ada"]), reader(&["user:eve"]));
-    let of = |who: &Reader, conversation: &str, limit| tenant.turns(who, conversation, limit).expect("they read");
+    let of =
+        |who: &Reader, conversation: &str, limit| tenant.turns(who, conversation, limit).expect("they read");
     assert_eq!(of(&ada, "c1", 10), turns[..2]);
     assert_eq!(of(&ada, "c1", 1), turns[1..2], "the newest");
     assert_eq!(of(&eve, "c1", 10), turns[2..3]);
@@ -93,13 +92,22 @@ pub fn a_fact_needs_the_users_own_words(tenants: &dyn Tenants) {
     assert!(refused(fact(1, 2, "Acme", 0, 1)), "the assistant said it");
     assert!(refused(fact(1, 3, "Evil", 0, 1)), "somebody else said it");
     assert!(refused(fact(1, 9, "Acme", 0, 1)), "nobody said it");
-    assert!(refused(NewFact { span: Span { start: 0, end: 20 }, ..fact(1, 1, "Acme", 0, 1) }), "not in those words");
-    assert!(refused(NewFact { document: Some(document(1, &[]).id), ..fact(1, 1, "Acme", 0, 1) }), "no such document");
+    assert!(
+        refused(NewFact { span: Span { start: 0, end: 20 }, ..fact(1, 1, "Acme", 0, 1) }),
+        "not in those words"
+    );
+    assert!(
+        refused(NewFact { document: Some(document(1, &[]).id), ..fact(1, 1, "Acme", 0, 1) }),
+        "no such document"
+    );
     tenant.record_fact(fact(1, 1, "Acme", 0, 1)).expect("the user said it");
     assert!(matches!(tenant.record_fact(fact(1, 1, "Acme", 0, 1)), Err(Error::Exists { .. })));
     let ada = reader(&["user:ada"]);
     let all = tenant.all_facts(&ada, 10).expect("they read");
-    assert_eq!((all.len(), all[0].turn, all[0].span.end), (1, turn(1, "user:ada", "", Speaker::User, "").id, 5));
+    assert_eq!(
+        (all.len(), all[0].turn, all[0].span.end),
+        (1, turn(1, "user:ada", "", Speaker::User, "").id, 5)
+    );
     assert_eq!(tenant.all_facts(&reader(&["user:eve"]), 10).expect("they read"), []);
     let backwards = NewFact { valid_to: Some(Micros(-5)), ..fact(2, 1, "x", 0, 1) };
     assert!(matches!(tenant.record_fact(backwards), Err(Error::Invalid(_))));
@@ -170,7 +178,9 @@ pub fn what_is_forgotten_is_gone(tenants: &dyn Tenants) {
     tenant.remember(turns).expect("they are sound");
     let first = NewFact { document: Some(new.id), ..fact(1, 1, "Acme", 0, 1) };
     tenant.record_fact(first.clone()).expect("she said it");
-    tenant.record_fact(NewFact { replaces: vec![first.id], ..fact(2, 2, "Brick", 10, 2) }).expect("she said it");
+    tenant
+        .record_fact(NewFact { replaces: vec![first.id], ..fact(2, 2, "Brick", 10, 2) })
+        .expect("she said it");
     let (ada, owner) = (reader(&["user:ada"]), Subject::user("ada"));
     assert_eq!(held(&*tenant, &ada, 20, 9), ["Brick"]);
     // What ended the first is forgotten: it holds again.

@@ -2,7 +2,8 @@
 
 use super::sample::{acl, collection, document, opened, put, reader, shared, team};
 use crate::documents::{
-    AclClass, Change, ChunkId, Counts, Lexing, NewDocument, Reader, Subject, Tenant, Tenants, TextQuery, Trust,
+    AclClass, Change, ChunkId, Counts, Lexing, NewDocument, Reader, Subject, Tenant, Tenants, TextQuery,
+    Trust,
 };
 
 /// What every path shows of one document with the word "engine": that it is there, or nothing.

@@ -6,7 +6,8 @@ use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
 
 use crate::conformance::sample::{at, id};
 use crate::documents::{
-    Acl, Collection, Generation, Lexing, NewChunk, NewDocument, Put, Reader, Span, Subject, Tenant, Tenants, Trust,
+    Acl, Collection, Generation, Lexing, NewChunk, NewDocument, Put, Reader, Span, Subject, Tenant, Tenants,
+    Trust,
 };
 
 /// Dimensions of [`vector`].

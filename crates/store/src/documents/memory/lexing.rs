@@ -57,6 +57,7 @@ fn tokens(lexing: Lexing, text: &str) -> Vec<String> {
 }
 
 fn stem(word: &str) -> String {
-    let cut = ["ing", "ed", "es", "s"].into_iter().find_map(|end| word.strip_suffix(end).filter(|w| w.len() > 3));
+    let cut =
+        ["ing", "ed", "es", "s"].into_iter().find_map(|end| word.strip_suffix(end).filter(|w| w.len() > 3));
     cut.unwrap_or(word).trim_end_matches('e').to_owned()
 }
