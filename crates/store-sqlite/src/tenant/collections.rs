@@ -89,7 +89,9 @@ pub(crate) fn create(connection: &Connection, new: &Collection) -> Result<(), Er
     let taken = "SELECT (SELECT count(*) FROM collections),
                         EXISTS (SELECT 1 FROM collections WHERE id = ?1 OR name = ?2)";
     let (count, exists): (usize, bool) = connection
-        .query_row(taken, (new.id.0.as_bytes(), &new.name), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(taken, (new.id.0.as_bytes(), &new.name), |row| {
+            Ok((row.get::<_, i64>(0)? as usize, row.get(1)?))
+        })
         .sql()?;
     if exists {
         return Err(Error::Exists { kind: "collection", name: new.name.clone() });

@@ -57,7 +57,7 @@ fn document_row(row: &Row<'_>, reading: &Reading<'_>) -> Result<Option<Document>
         created: Micros(row.get(12).sql()?),
         updated: Micros(row.get(13).sql()?),
         chunks: row.get(14).sql()?,
-        bytes: row.get(15).sql()?,
+        bytes: values::count(row, 15)?,
     }))
 }
 
@@ -105,14 +105,14 @@ const CHUNK_FROM: &str = "chunks JOIN documents ON documents.n = chunks.document
 
 fn chunk_row(row: &Row<'_>) -> Result<Chunk, Error> {
     Ok(Chunk {
-        id: ChunkId(row.get(0).sql()?),
+        id: values::chunk(row, 0).sql()?,
         document: DocumentId(values::id(row, 1)?),
         version: row.get::<_, Version>(2).sql()?,
         collection: CollectionId(values::id(row, 3)?),
         n: row.get(4).sql()?,
         text: row.get(5).sql()?,
         heading: row.get(6).sql()?,
-        span: Span { start: row.get(7).sql()?, end: row.get(8).sql()? },
+        span: Span { start: values::count(row, 7)?, end: values::count(row, 8)? },
         source: row.get(9).sql()?,
         title: row.get(10).sql()?,
         labels: values::labels(row, 11)?,
@@ -132,7 +132,7 @@ pub(crate) fn chunks(
     let mut statement = connection.prepare_cached(&sql).sql()?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids.iter().take(store::documents::PAGE_MAX) {
-        let mut rows = statement.query([id.0]).sql()?;
+        let mut rows = statement.query([values::int(id.0)]).sql()?;
         let Some(row) = rows.next().sql()? else { continue };
         if reading.may(AclClass(row.get(16).sql()?)) && values::trust(row, 12)? != Trust::Quarantined {
             found.push(chunk_row(row)?);
@@ -178,7 +178,7 @@ pub(crate) fn vectors(
     let mut statement = connection.prepare_cached(&sql).sql()?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids.iter().take(store::documents::PAGE_MAX) {
-        let mut rows = statement.query([id.0]).sql()?;
+        let mut rows = statement.query([values::int(id.0)]).sql()?;
         let Some(row) = rows.next().sql()? else { continue };
         if reading.may(AclClass(row.get(1).sql()?)) && values::trust(row, 2)? != Trust::Quarantined {
             found.push((*id, values::vector(row, 0)?));
@@ -212,9 +212,9 @@ pub(crate) fn counts(
     let mut counts = Counts::default();
     while let Some(row) = rows.next().sql()? {
         if reading.may(AclClass(row.get(0).sql()?)) {
-            counts.documents += row.get::<_, u64>(1).sql()?;
-            counts.chunks += row.get::<_, u64>(2).sql()?;
-            counts.quarantined += row.get::<_, u64>(3).sql()?;
+            counts.documents += values::count(row, 1)?;
+            counts.chunks += values::count(row, 2)?;
+            counts.quarantined += values::count(row, 3)?;
         }
     }
     Ok(counts)

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use store::Error;
-use store::documents::{AclClass, ChunkId, Edge, Trust};
+use store::documents::{AclClass, Edge, Trust};
 use units::Micros;
 
 use super::fetch::Reading;
@@ -16,7 +16,7 @@ pub(crate) fn relate(connection: &Connection, edges: &[Edge]) -> Result<u64, Err
     let mut added = 0;
     for edge in edges {
         let times = (edge.valid_from.map(|at| at.0), edge.valid_to.map(|at| at.0));
-        let values = (&edge.from, &edge.relation, &edge.to, edge.chunk.0, times.0, times.1);
+        let values = (&edge.from, &edge.relation, &edge.to, values::int(edge.chunk.0), times.0, times.1);
         added += statement.execute(values).sql()? as u64;
     }
     Ok(added)
@@ -48,7 +48,7 @@ pub(crate) fn edges(
                 from: row.get(1).sql()?,
                 relation: row.get(2).sql()?,
                 to: row.get(3).sql()?,
-                chunk: ChunkId(row.get(4).sql()?),
+                chunk: values::chunk(row, 4).sql()?,
                 valid_from: time(5)?,
                 valid_to: time(6)?,
             };

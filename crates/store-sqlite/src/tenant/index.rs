@@ -17,9 +17,10 @@ pub(crate) fn classes(
     let Some(n) = collections::number(connection, collection)? else { return Ok(Vec::new()) };
     let sql = "SELECT chunk, class FROM acl WHERE collection = ?1 AND chunk > ?2 ORDER BY chunk LIMIT ?3";
     let mut statement = connection.prepare_cached(sql).sql()?;
-    let after = after.map_or(0, |id| id.0);
-    let rows = statement
-        .query_map((n, after, values::limit(limit)), |row| Ok((ChunkId(row.get(0)?), AclClass(row.get(1)?))));
+    let after = after.map_or(0, |id| values::int(id.0));
+    let rows = statement.query_map((n, after, values::limit(limit)), |row| {
+        Ok((values::chunk(row, 0)?, AclClass(row.get(1)?)))
+    });
     rows.sql()?.collect::<Result<_, _>>().sql()
 }
 
@@ -37,11 +38,12 @@ pub(crate) fn rows(
         schema::vectors(n, generation)
     );
     let mut statement = connection.prepare_cached(&sql).sql()?;
-    let mut rows = statement.query((n, after.map_or(0, |id| id.0), values::limit(limit))).sql()?;
+    let mut rows =
+        statement.query((n, after.map_or(0, |id| values::int(id.0)), values::limit(limit))).sql()?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().sql()? {
         found.push(IndexRow {
-            chunk: ChunkId(row.get(0).sql()?),
+            chunk: values::chunk(row, 0).sql()?,
             class: AclClass(row.get(1).sql()?),
             vector: values::vector(row, 2)?,
         });
@@ -64,12 +66,13 @@ pub(crate) fn unembedded(
     );
     let mut statement = connection.prepare_cached(&sql).sql()?;
     let rows =
-        statement.query_map((found.n, values::limit(limit)), |row| Ok((ChunkId(row.get(0)?), row.get(1)?)));
+        statement.query_map((found.n, values::limit(limit)), |row| Ok((values::chunk(row, 0)?, row.get(1)?)));
     rows.sql()?.collect::<Result<_, _>>().sql()
 }
 
 pub(crate) fn revision(connection: &Connection, collection: CollectionId) -> Result<u64, Error> {
     let n = collections::number(connection, collection)?.ok_or_else(|| collections::missing(collection))?;
     let sql = "SELECT revision FROM collections WHERE n = ?1";
-    connection.prepare_cached(sql).sql()?.query_row([n], |row| row.get(0)).sql()
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    statement.query_row([n], |row| row.get::<_, i64>(0)).map(|revision| revision as u64).sql()
 }

@@ -143,8 +143,8 @@ fn insert(
         ":batch": new.batch,
         ":modified": new.modified.map(|at| at.0),
         ":at": new.at.0,
-        ":chunks": new.chunks.len(),
-        ":bytes": bytes(&new.chunks),
+        ":chunks": new.chunks.len() as i64,
+        ":bytes": values::int(bytes(&new.chunks)),
     };
     statement.query_row(values, |row| row.get(0)).sql()
 }
@@ -171,8 +171,8 @@ fn update(connection: &Connection, n: i64, new: &NewDocument, put: &Put, anew: b
         ":anew": anew,
         ":at": new.at.0,
         ":replaced": put.change == Change::Replaced,
-        ":chunks": new.chunks.len(),
-        ":bytes": bytes(&new.chunks),
+        ":chunks": new.chunks.len() as i64,
+        ":bytes": values::int(bytes(&new.chunks)),
     };
     connection.prepare_cached(sql).sql()?.execute(values).map(|_| ()).sql()
 }
@@ -187,8 +187,9 @@ fn add_chunks(
 ) -> Result<Vec<ChunkId>, Error> {
     let count = new.chunks.len() as u64;
     let sql = "UPDATE meta SET value = value + ?1 WHERE name = 'chunk' RETURNING value";
-    let last: u64 = connection.prepare_cached(sql).sql()?.query_row([count], |row| row.get(0)).sql()?;
-    let ids: Vec<ChunkId> = (last - count + 1..=last).map(ChunkId).collect();
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let last: i64 = statement.query_row([values::int(count)], |row| row.get(0)).sql()?;
+    let ids: Vec<ChunkId> = (last as u64 - count + 1..=last as u64).map(ChunkId).collect();
     let fts = schema::fts(collection.n);
     let live = collection.row.live.number;
     let mut chunk =
@@ -198,10 +199,10 @@ fn add_chunks(
     let vector = format!("INSERT INTO {} VALUES (?1, ?2)", schema::vectors(collection.n, live));
     let mut vector = connection.prepare_cached(&vector).sql()?;
     for ((n, id), new) in (0u32..).zip(&ids).zip(&new.chunks) {
-        let span = (new.span.start, new.span.end);
-        chunk.execute((id.0, document, n, &new.heading, &new.text, span.0, span.1)).sql()?;
-        terms.execute((id.0, &new.heading, &new.text)).sql()?;
-        vector.execute((id.0, half::encode(&new.vector))).sql()?;
+        let span = (values::int(new.span.start), values::int(new.span.end));
+        chunk.execute((values::int(id.0), document, n, &new.heading, &new.text, span.0, span.1)).sql()?;
+        terms.execute((values::int(id.0), &new.heading, &new.text)).sql()?;
+        vector.execute((values::int(id.0), half::encode(&new.vector))).sql()?;
     }
     collections::fill(connection, collection.n, live, count as i64)?;
     allow(connection, collection.n, &ids, (new.trust != Trust::Quarantined).then_some(class))?;
@@ -219,12 +220,14 @@ fn allow(
         Some(class) => {
             let mut put =
                 connection.prepare_cached("INSERT OR REPLACE INTO acl VALUES (?1, ?2, ?3)").sql()?;
-            ids.iter().try_for_each(|id| put.execute((collection, id.0, class.0)).map(|_| ())).sql()
+            ids.iter()
+                .try_for_each(|id| put.execute((collection, values::int(id.0), class.0)).map(|_| ()))
+                .sql()
         }
         None => {
             let sql = "DELETE FROM acl WHERE collection = ?1 AND chunk = ?2";
             let mut remove = connection.prepare_cached(sql).sql()?;
-            ids.iter().try_for_each(|id| remove.execute((collection, id.0)).map(|_| ())).sql()
+            ids.iter().try_for_each(|id| remove.execute((collection, values::int(id.0))).map(|_| ())).sql()
         }
     }
 }
@@ -232,7 +235,7 @@ fn allow(
 fn chunk_ids(connection: &Connection, document: i64) -> Result<Vec<ChunkId>, Error> {
     let mut statement =
         connection.prepare_cached("SELECT id FROM chunks WHERE document = ?1 ORDER BY n").sql()?;
-    let rows = statement.query_map([document], |row| row.get(0).map(ChunkId)).sql()?;
+    let rows = statement.query_map([document], |row| values::chunk(row, 0)).sql()?;
     rows.collect::<Result<_, _>>().sql()
 }
 
@@ -385,7 +388,7 @@ pub(crate) fn put_vectors(
     let mut statement = connection.prepare_cached(&sql).sql()?;
     let mut added = 0;
     for (chunk, vector) in vectors {
-        added += statement.execute((chunk.0, half::encode(vector), found.n)).sql()?;
+        added += statement.execute((values::int(chunk.0), half::encode(vector), found.n)).sql()?;
     }
     collections::fill(connection, found.n, number, added as i64)?;
     collections::count_unembedded(connection, found.n, number)

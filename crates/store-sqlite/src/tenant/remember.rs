@@ -120,7 +120,7 @@ pub(crate) fn record(connection: &Connection, new: &NewFact) -> Result<(), Error
         "SELECT n FROM turns WHERE id = ?1 AND owner = ?2 AND speaker = 0 AND ?3 <= octet_length(text)";
     let owner = new.owner.to_string();
     let turn: Option<i64> = connection
-        .query_row(said, (new.turn.0.as_bytes(), &owner, new.span.end), |row| row.get(0))
+        .query_row(said, (new.turn.0.as_bytes(), &owner, values::int(new.span.end)), |row| row.get(0))
         .optional()
         .sql()?;
     let Some(turn) = turn else {
@@ -157,8 +157,8 @@ pub(crate) fn record(connection: &Connection, new: &NewFact) -> Result<(), Error
         ":to": new.valid_to.map(|at| at.0),
         ":recorded": recorded,
         ":turn": turn,
-        ":start": new.span.start,
-        ":stop": new.span.end,
+        ":start": values::int(new.span.start),
+        ":stop": values::int(new.span.end),
         ":document": document,
     };
     connection.execute(sql, values).map(|_| ()).sql()
@@ -212,7 +212,7 @@ fn fact_row(row: &Row<'_>, of_document: bool) -> Result<Fact, Error> {
         recorded: Micros(row.get(7).sql()?),
         ended,
         turn: TurnId(values::id(row, 11)?),
-        span: Span { start: row.get(12).sql()?, end: row.get(13).sql()? },
+        span: Span { start: values::count(row, 12)?, end: values::count(row, 13)? },
         document: of_document.then(|| values::id(row, 14)).transpose()?.map(DocumentId),
     })
 }

@@ -4,7 +4,7 @@
 
 use rusqlite::Connection;
 use store::Error;
-use store::documents::{ChunkId, Classes, Hit, TERMS_MAX};
+use store::documents::{Classes, Hit, TERMS_MAX};
 use units::CollectionId;
 
 use super::{collections, schema, values};
@@ -38,7 +38,7 @@ pub(crate) fn search(
     let mut statement = connection.prepare_cached(&sql).sql()?;
     let classes = values::json_numbers(classes.iter().map(|class| u64::from(class.0)));
     let rows = statement.query_map((&expression, n, classes, values::limit(limit)), |row| {
-        Ok(Hit { chunk: ChunkId(row.get(0)?), score: -row.get::<_, f64>(1)? as f32 })
+        Ok(Hit { chunk: values::chunk(row, 0)?, score: -row.get::<_, f64>(1)? as f32 })
     });
     rows.sql()?.collect::<Result<_, _>>().sql()
 }

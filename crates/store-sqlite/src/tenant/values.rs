@@ -2,13 +2,27 @@
 
 use rusqlite::Row;
 use store::Error;
-use store::documents::{Lexing, Speaker, Trust, half};
+use store::documents::{ChunkId, Lexing, Speaker, Trust, half};
 use units::{Labels, Uuid7};
 
 use crate::error::Sqlite;
 
 pub(crate) fn id(row: &Row<'_>, column: usize) -> Result<Uuid7, Error> {
     row.get(column).map(Uuid7::from_bytes).sql()
+}
+
+/// A count as SQLite takes it; none is that large.
+pub(crate) fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn count(row: &Row<'_>, column: usize) -> Result<u64, Error> {
+    let n: i64 = row.get(column).sql()?;
+    u64::try_from(n).map_err(|_| Error::Damaged(format!("{n} is no count")))
+}
+
+pub(crate) fn chunk(row: &Row<'_>, column: usize) -> rusqlite::Result<ChunkId> {
+    row.get::<_, i64>(column).map(|n| ChunkId(n.max(0) as u64))
 }
 
 pub(crate) fn labels(row: &Row<'_>, column: usize) -> Result<Labels, Error> {
