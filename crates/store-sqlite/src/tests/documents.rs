@@ -171,7 +171,8 @@ fn trap_x4_a_canary_is_in_no_file_of_the_directory() {
     let query = TextQuery { terms: &terms, limit: 10_000 };
     let hits = tenant.search_text(&reader(&[]), document(1, &[]).collection, &query).expect("it searches");
     assert_eq!(hits.len(), 800);
-    put(&*tenant, document(1, &texts[..3]));
+    let again = NewDocument { source: format!("{canary}-1"), ..document(1, &texts[..3]) };
+    assert_eq!(put(&*tenant, again).change, Change::Replaced);
     assert_no_file_holds(dir.path(), canary);
     let wal = dir.path().join(TENANTS_DIR).join(format!("{}.db-wal", team(1)));
     assert!(std::fs::metadata(&wal).is_ok_and(|meta| meta.len() > 0), "the WAL was looked at");
