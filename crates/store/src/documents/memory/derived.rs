@@ -115,10 +115,9 @@ impl Memory for MemoryTenant {
                 return Err(Error::Exists { kind: "turn", name: turn.id.to_string() });
             }
         }
-        let mut next = inner.turns.values().map(|(n, _)| n + 1).max().unwrap_or_default();
-        for turn in turns {
-            inner.turns.insert(turn.id, (next, turn));
-            next += 1;
+        let next = inner.turns.values().map(|(n, _)| n + 1).max().unwrap_or_default();
+        for (n, turn) in (next..).zip(turns) {
+            inner.turns.insert(turn.id, (n, turn));
         }
         Ok(())
     }
