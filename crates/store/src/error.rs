@@ -52,7 +52,7 @@ impl Error {
             Error::Invalid(_) => ("ST0011", "mend it as the message says, and send it again"),
             Error::Stale { .. } => ("ST0012", "embed the document again with the collection's embedder"),
             Error::Incomplete { .. } => {
-                ("ST0013", "wait until `bedplate collection status` shows the generation as complete")
+                ("ST0013", "wait until every chunk has its vector in the new generation")
             }
         };
         Report::new(code, self.to_string()).hint(hint)
