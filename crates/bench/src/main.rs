@@ -15,6 +15,7 @@ mod mock;
 mod output;
 mod peers;
 mod proc;
+mod quality;
 mod random;
 mod record;
 mod scenario;
@@ -70,6 +71,8 @@ enum Bench {
     Ledger(ledger::Options),
     /// Install every peer and stop.
     Peers,
+    /// How good retrieval is on judged sets, and what a poisoner gets.
+    Quality(quality::Options),
     /// What the defences stop, and what they cost those who do no harm.
     Security(security::Options),
     /// Seven workloads of many clients, ours beside llama-server.
@@ -104,6 +107,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Gateway(options) => gateway::run(&options, &output),
         Bench::Ledger(options) => ledger::run(&options, &output),
         Bench::Peers => install_peers(&output),
+        Bench::Quality(options) => quality::run(&options, &output),
         Bench::Security(options) => security::run(&options, &output),
         Bench::Serve(options) => serve::run(&options, &output),
         Bench::Soak(options) => soak::run(&options, &output),

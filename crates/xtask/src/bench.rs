@@ -11,7 +11,7 @@ use crate::shell::{self, cargo, command, target};
 
 #[derive(Args)]
 pub struct Bench {
-    /// `gateway`, `ledger`, `context`, `engine`, `security`, `serve`, `peers`; what follows goes to the bench (`--json`, `--quick`, ...).
+    /// `gateway`, `ledger`, `context`, `engine`, `quality`, `security`, `serve`, `peers`; what follows goes to the bench (`--json`, `--quick`, ...).
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
