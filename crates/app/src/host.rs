@@ -204,6 +204,10 @@ impl control::Host for Process {
         Some((Arc::clone(&snapshot.policies), Arc::clone(&snapshot.world)))
     }
 
+    fn forget_computed(&self) {
+        self.models.begin_anew();
+    }
+
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus> {
         let Some(gateway) = self.gateway() else { return Vec::new() };
         gateway.book.lock().expect("no code panics while it holds the book").status(now)

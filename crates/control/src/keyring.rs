@@ -59,6 +59,8 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
     // The salts of before teams had their own are nobody's in particular: they go with the first team.
     plane.store.remove_secret(openings::DEPLOYMENT_SALTS).map_err(|e| e.report())?;
     let copies = plane.keys.shred(team.id, call.now).map_err(|e| e.report())?;
+    // After the key: what is written behind meanwhile opens no more.
+    plane.host.forget_computed();
     log_erasure(call, &team, &copies);
     let at = plane.keys.tenants().into_iter().find(|t| t.team == team.id).and_then(|t| t.gone);
     let (copies, because) = match copies {

@@ -52,6 +52,8 @@ pub trait Host: Send + Sync + 'static {
     /// The policy set that is in force, and what it decides on; `None` before
     /// anything is.
     fn policies(&self) -> Option<(Arc<PolicySet>, Arc<World>)>;
+    /// Lets go what local engines have computed, of whomever: it is in their memory.
+    fn forget_computed(&self);
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus>;
     fn models(&self) -> Vec<api::Model>;
     fn status(&self) -> api::Status;

@@ -420,7 +420,7 @@ impl Inner {
     }
 
     /// What the file is now. Blocks on reading its header.
-    fn read(&self, key: &Key) -> (Option<Stamp>, Result<Appraisal, Report>) {
+    pub fn read(&self, key: &Key) -> (Option<Stamp>, Result<Appraisal, Report>) {
         let stamp = Stamp::of(&key.path);
         (stamp, engine::appraise(&key.path, &self.options(key)).map_err(|e| e.report()))
     }
@@ -458,7 +458,7 @@ impl Inner {
 
     /// Makes this version of the file the current one.
     #[must_use]
-    fn put(
+    pub fn put(
         self: &Arc<Inner>,
         state: &mut State,
         key: &Key,

@@ -13,6 +13,7 @@
 //! next request, but takes the ground from under those in flight.
 
 mod adapter;
+mod anew;
 mod file;
 mod keeper;
 mod show;

@@ -179,6 +179,52 @@ async fn a_file_swapped_under_a_running_engine_is_a_new_model() {
     works(&a.acquire(PATIENCE).await.expect("it is whole again")).await;
 }
 
+/// How many tokens of a long prompt were there from before.
+async fn reused(lease: &Lease) -> u64 {
+    let request = chat::Request {
+        messages: vec![chat::Message::text(chat::Role::User, "what an erased team has asked ".repeat(20))],
+        max_tokens: Some(1),
+        ..chat::Request::default()
+    };
+    let caller = engine::Caller::default();
+    let mut generation = lease.submit_as(&request, &caller).await.expect("it takes the request");
+    let mut reused = 0;
+    while let Some(event) = generation.next().await {
+        if let chat::Event::Usage(usage) = event {
+            reused = usage.get(chat::Axis::CacheRead);
+        }
+    }
+    reused
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_was_computed_outlives_an_erasure_but_in_requests_in_flight() {
+    let need = need();
+    let shelf = Shelf::new(need * 4);
+    shelf.put("a.gguf", GUIDE);
+    let a = shelf.declare("a.gguf", None, false).expect("a model");
+    let lease = a.acquire(PATIENCE).await.expect("it is loaded");
+    assert_eq!(reused(&lease).await, 0);
+    assert!(reused(&lease).await > 0, "it is kept");
+    shelf.models.begin_anew();
+    works(&lease).await;
+    let anew = a.acquire(PATIENCE).await.expect("it is loaded again");
+    assert_eq!((reused(&anew).await, shelf.models.totals().loads), (0, 2));
+    // The old one goes with its last request.
+    drop((lease, anew));
+    for _ in 0..2_000 {
+        if shelf.models.totals().committed_bytes == need {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(shelf.models.totals().committed_bytes, need);
+    // An idle one needs no request to go.
+    assert!(reused(&a.acquire(PATIENCE).await.expect("it is loaded")).await > 0);
+    shelf.models.begin_anew();
+    assert_eq!(reused(&a.acquire(PATIENCE).await.expect("it is loaded again")).await, 0);
+}
+
 /// A LoRA adapter of rank 2 on the first layer's value projection of the guide.
 fn lora(arch: &str, strength: f32) -> Vec<u8> {
     let header = gguf::Header::read(GUIDE, GUIDE.len() as u64).expect("it is a model");
