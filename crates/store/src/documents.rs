@@ -28,7 +28,7 @@ mod rows;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use units::{CollectionId, DocumentId, TeamId};
+use units::{CollectionId, DocumentId, Labels, TeamId};
 
 use crate::Error;
 
@@ -146,6 +146,10 @@ pub trait Documents: Send + Sync {
         collection: CollectionId,
         sources: &[(String, [u8; 32])],
     ) -> Result<Vec<bool>, Error>;
+    /// Who may read what a source has now, and its labels; `None` when it has nothing. For
+    /// whoever puts it again: nobody replaces what they may not read, no list is widened by
+    /// being left out, and labels do not fall. Nothing of it is shown.
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error>;
     /// Gives chunks their vectors in a generation that is not live. Chunks that are gone are
     /// left out, and those that have one keep it. Returns how many of the collection's chunks still have none.
     ///

@@ -2,7 +2,7 @@
 
 use report::Report;
 
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error("the data directory {path} is in use by another process (pid {pid})")]
     Locked { path: String, pid: String },

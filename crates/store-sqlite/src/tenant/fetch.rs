@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 use store::Error;
-use store::documents::{AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version};
-use units::{CollectionId, DocumentId, Micros};
+use store::documents::{
+    Acl, AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version,
+};
+use units::{CollectionId, DocumentId, Labels, Micros};
 
 use super::classes::KnownClasses;
 use super::{collections, schema, values};
@@ -229,4 +231,20 @@ pub(crate) fn are_current(
     let sql = "SELECT 1 FROM documents WHERE collection = ?1 AND source = ?2 AND hash = ?3";
     let mut statement = connection.prepare_cached(sql).sql()?;
     sources.iter().map(|(source, hash)| statement.exists((n, source, hash)).sql()).collect()
+}
+
+pub(crate) fn grade_of(
+    connection: &Connection,
+    collection: CollectionId,
+    source: &str,
+) -> Result<Option<(Acl, Labels)>, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(None) };
+    let sql = "SELECT acl, labels FROM classes JOIN documents ON documents.class = classes.id
+               WHERE collection = ?1 AND source = ?2";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let mut rows = statement.query((n, source)).sql()?;
+    let Some(row) = rows.next().sql()? else { return Ok(None) };
+    let text: String = row.get(0).sql()?;
+    let acl = Acl::parse(&text).map_err(|e| Error::Damaged(format!("a list of readers: {e}")))?;
+    Ok(Some((acl, values::labels(row, 1)?)))
 }

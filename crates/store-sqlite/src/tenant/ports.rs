@@ -9,7 +9,7 @@ use store::documents::{
     Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows, Invalidated, Memory,
     NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit, check,
 };
-use units::{AnswerId, CollectionId, DocumentId, Micros, TeamId};
+use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId};
 
 use super::{TenantFile, answers, collections, fetch, graph, index, put, remember, search};
 
@@ -86,6 +86,9 @@ impl Documents for TenantFile {
         sources: &[(String, [u8; 32])],
     ) -> Result<Vec<bool>, Error> {
         self.read(|connection| fetch::are_current(connection, collection, sources))
+    }
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error> {
+        self.read(|connection| fetch::grade_of(connection, collection, source))
     }
     fn put_vectors(
         &self,

@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     ("another team's reader finds nothing", rights::another_teams_reader_finds_nothing),
     ("sharing counts from the next call on", rights::sharing_counts_at_once),
     ("only who sees a document shares it", rights::only_who_sees_a_document_shares_it),
+    ("whoever puts again learns the readers and the labels", rights::whoever_puts_again_learns_the_grade),
     ("quarantined text is found by nobody", rights::quarantined_text_is_found_by_nobody),
     ("an agent sees what both may see", rights::an_agent_sees_what_both_may_see),
     ("a mask grows with the lists there are", rights::a_mask_grows_with_the_lists),

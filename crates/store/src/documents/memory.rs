@@ -7,7 +7,7 @@ mod lexing;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use units::{AnswerId, CollectionId, DocumentId, TeamId, TurnId};
+use units::{AnswerId, CollectionId, DocumentId, Labels, TeamId, TurnId};
 
 use super::{
     Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents,
@@ -459,6 +459,11 @@ impl Documents for MemoryTenant {
             id.is_some_and(|id| inner.documents[id].hash == *hash)
         };
         Ok(sources.iter().map(is).collect())
+    }
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error> {
+        let inner = self.inner();
+        let id = inner.by_source.get(&(collection, source.to_owned()));
+        Ok(id.map(|id| (inner.documents[id].acl.clone(), inner.documents[id].labels.clone())))
     }
     fn put_vectors(
         &self,

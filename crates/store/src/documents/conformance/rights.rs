@@ -5,6 +5,7 @@ use crate::documents::{
     AclClass, Change, ChunkId, Counts, Lexing, NewDocument, Reader, Subject, Tenant, Tenants, TextQuery,
     Trust,
 };
+use units::{Labels, Sensitivity};
 
 /// What every path shows of one document with the word "engine": that it is there, or nothing.
 fn paths(tenant: &dyn Tenant, reader: &Reader, new: &NewDocument, chunks: &[ChunkId]) -> Vec<bool> {
@@ -77,6 +78,18 @@ pub fn sharing_counts_at_once(tenants: &dyn Tenants) {
     let back = tenant.share(&ada, new.id, &acl(&["team"])).expect("it is there").expect("she sees it");
     assert_eq!(back.class, first.class, "the same list has the same number");
     assert_eq!(paths(&*tenant, &eve, &new, &first.added), ALL);
+}
+
+pub fn whoever_puts_again_learns_the_grade(tenants: &dyn Tenants) {
+    let tenant = opened(tenants);
+    let labels = Labels { sensitivity: Sensitivity::Confidential, ..Labels::default() };
+    let new = NewDocument { labels: labels.clone(), ..shared(1, &["The engine burns."], &["user:ada"]) };
+    put(&*tenant, new.clone());
+    let grade = |source: &str| tenant.grade_of(new.collection, source).expect("it reads");
+    assert_eq!(grade(&new.source), Some((acl(&["user:ada"]), labels)));
+    assert_eq!(grade("elsewhere.md"), None);
+    tenant.remove(&[new.id]).expect("it is removed");
+    assert_eq!(grade(&new.source), None);
 }
 
 pub fn only_who_sees_a_document_shares_it(tenants: &dyn Tenants) {
