@@ -44,6 +44,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "kv-disk",
             "net",
             "observe",
+            "retrieval",
             "runtime",
             "seal",
             "sensors",
@@ -57,7 +58,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 14] = [
+const SIDEWAYS: [(&str, &str, &str); 15] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -68,6 +69,7 @@ const SIDEWAYS: [(&str, &str, &str); 14] = [
     ("mcp", "toolgate", "what is pinned of a tool is the gate's own type"),
     ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
     ("engine-process", "engine", "the same engine, elsewhere"),
+    ("retrieval", "vectors", "the index of a collection is one of vectors"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("vectors", "seal", "a snapshot of an index is sealed"),
     ("bedplate", "cli", "the binary holds both"),

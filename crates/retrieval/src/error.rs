@@ -1,0 +1,47 @@
+//! Why something was not found, kept or understood.
+
+use report::Report;
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    #[error("there is no collection \"{0}\"")]
+    NoCollection(String),
+    #[error("there is a collection \"{0}\" already")]
+    Taken(String),
+    #[error("the collection \"{name}\" holds documents")]
+    NotEmpty { name: String },
+    #[error("the source \"{0}\" belongs to a document that others share")]
+    NotYours(String),
+    #[error("{source_name}: {why}")]
+    Document { source_name: String, why: context::parse::Error },
+    #[error("what a collection keeps of itself cannot be read: {0}")]
+    Settings(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Index(#[from] vectors::Error),
+}
+
+impl Error {
+    /// As a person is shown it.
+    pub fn report(&self) -> Report {
+        match self {
+            Error::NoCollection(name) => Report::new("CT0003", format!("there is no collection \"{name:.100}\""))
+                .because("no collection of the key's team has that name or id")
+                .hint("`bedplate collection list` shows them"),
+            Error::Taken(name) => Report::new("CT0004", format!("there is a collection \"{name:.100}\" already")),
+            Error::NotEmpty { name } => Report::new("CT0004", format!("the collection \"{name}\" holds documents"))
+                .because("a line that is missing in a file should not delete documents")
+                .hint(format!("`bedplate collection remove {name} --confirm {name}` deletes them, once no manifest declares it")),
+            Error::NotYours(source) => Report::new("CT0004", format!("the source \"{source:.200}\" is taken"))
+                .because("it belongs to a document that you may not read, which you would replace unseen")
+                .hint("put yours under another source, or ask its readers"),
+            Error::Document { source_name, why } => why.report().at(source_name.chars().take(200).collect::<String>()),
+            Error::Settings(why) => {
+                Report::new("ST0006", "what a collection keeps of itself cannot be read").because(why.clone())
+            }
+            Error::Store(error) => error.report(),
+            Error::Index(error) => error.report(),
+        }
+    }
+}

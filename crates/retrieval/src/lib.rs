@@ -1,0 +1,27 @@
+//! Collections end to end: a document's bytes become parts that are found, and a
+//! question becomes the evidence that the asker may read.
+//!
+//! The decisions are `context`'s (how a text is read, cut, embedded, ranked) and
+//! the truth is the store's (one file per tenant, and who may read what). This
+//! crate is the way between them, and keeps what is derived: an index in memory
+//! per collection, made when it is first asked and made again when in doubt.
+//!
+//! Invariants: no function that shows a document, or that there is one, works
+//! without a [`Reader`](store::documents::Reader); the mask is in the scan, and what leaves
+//! with text is asked of the store once more; an index never answers for a
+//! revision that it is not of; nothing here is written to a log.
+
+mod answers;
+mod error;
+mod index;
+mod ingest;
+mod open;
+mod search;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
+pub use open::{Collections, EMBEDDER, Shown, Wish};
+pub use search::{Evidence, Explained, Found, Query};

@@ -1,0 +1,261 @@
+//! A question's evidence: both arms behind the reader's mask, ranked by `context`.
+
+use std::collections::BTreeMap;
+
+use context::embed::{Embedder, lexical_hash};
+use context::rank::{self, Candidate, Gate, Reason, Settings};
+use context::text;
+use store::documents::{Chunk, ChunkId, Collection, Hit, Lexing, PAGE_MAX, Reader, Tenant, TextQuery, Trust};
+
+use crate::{Collections, Error};
+
+/// Candidates of each arm: ten times what is asked for, within these.
+const CANDIDATES: usize = 50;
+const CANDIDATES_MAX: usize = 1_000;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    pub text: &'a str,
+    /// Passages at most.
+    pub k: usize,
+    /// Only documents whose source begins so.
+    pub source: Option<&'a str>,
+}
+
+/// What was found, the best first: never fewer than asked for, unless nothing more that
+/// the reader may read has anything to do with the question.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub evidence: Vec<Evidence>,
+    /// Whether every vector that may be read was compared.
+    pub exact: bool,
+    /// Parts that the reader may read.
+    pub readable: u64,
+    /// What may be wrong with the answer.
+    pub notes: Vec<String>,
+    pub explained: Explained,
+}
+
+/// A passage that the reader may read.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    pub chunk: Chunk,
+    /// Of the order; comparable within one answer.
+    pub score: f64,
+    /// How relevant it is by itself, 0 to 1: comparable between questions.
+    pub relevance: f64,
+    /// Its place by words alone, from 1.
+    pub lexical_rank: Option<u32>,
+    /// Its place by vectors alone, from 1.
+    pub dense_rank: Option<u32>,
+}
+
+/// How the answer came about.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    pub embedder: String,
+    pub gate: String,
+    pub lexical_hits: u32,
+    pub dense_hits: u32,
+    /// Lists of readers that the reader is on.
+    pub classes: u32,
+    pub left_out: Vec<String>,
+    /// Microseconds by stage.
+    pub stages: Vec<(&'static str, u64)>,
+}
+
+/// Notes how long each stage took.
+struct Stopwatch {
+    since: u64,
+    stages: Vec<(&'static str, u64)>,
+}
+
+impl Stopwatch {
+    fn start() -> Stopwatch {
+        Stopwatch { since: runtime::clock::monotonic_us(), stages: Vec::with_capacity(6) }
+    }
+    fn lap(&mut self, name: &'static str) {
+        let now = runtime::clock::monotonic_us();
+        self.stages.push((name, now.saturating_sub(self.since)));
+        self.since = now;
+    }
+}
+
+impl Collections {
+    /// What bears on a question, of what the reader may read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn search(
+        &self,
+        reader: &Reader,
+        collection: &Collection,
+        query: &Query<'_>,
+    ) -> Result<Found, Error> {
+        let tenant = self.tenant(reader.team())?;
+        let mut watch = Stopwatch::start();
+        let asked = text::Query::read(query.text, lexing(collection.lexing));
+        let vector = lexical_hash(&asked.text);
+        watch.lap("embed");
+        let classes = tenant.classes(reader)?.iter().count() as u32;
+        let mut fetch = (query.k * 10).clamp(CANDIDATES, CANDIDATES_MAX);
+        // A filter on the source comes after the arms, so with one they may have to reach further.
+        let (arms, chunks) = loop {
+            let words = TextQuery { terms: &asked.terms, limit: fetch };
+            let lexical = tenant.search_text(reader, collection.id, &words)?;
+            watch.lap("words");
+            let slot = self.slot(reader.team(), collection.id);
+            let near = slot.nearest(&*tenant, reader, collection, &vector, fetch)?;
+            watch.lap("vectors");
+            let whole = lexical.len() < fetch && near.hits.len() < fetch;
+            let arms = Arms {
+                lexical: scores(&lexical),
+                dense: scores(&near.hits),
+                readable: near.readable,
+                exact: near.exact,
+            };
+            let chunks = fetch_chunks(&*tenant, reader, &arms, query.source)?;
+            watch.lap("fetch");
+            if whole || query.source.is_none() || chunks.len() >= query.k * 2 || fetch >= PAGE_MAX {
+                break (arms, chunks);
+            }
+            fetch = (fetch * 8).min(PAGE_MAX);
+        };
+        let embedder = Embedder::lexical_hash();
+        let ranked = order(&asked, &arms, &chunks, &embedder, query.k);
+        watch.lap("rank");
+        let evidence = ranked.hits.iter().filter_map(|hit| {
+            let mut chunk = chunks.iter().find(|chunk| chunk.id.0 == hit.chunk)?.clone();
+            // What the collection is labelled now holds for what was put before, too.
+            chunk.labels = chunk.labels.join(&collection.labels);
+            Some(Evidence {
+                chunk,
+                score: f64::from(hit.score),
+                relevance: f64::from(hit.relevance),
+                lexical_rank: hit.lexical.map(|place| place.rank as u32),
+                dense_rank: hit.dense.map(|place| place.rank as u32),
+            })
+        });
+        Ok(Found {
+            evidence: evidence.collect(),
+            exact: arms.exact,
+            readable: arms.readable,
+            notes: notes(&asked),
+            explained: Explained {
+                embedder: collection.live.embedder.clone(),
+                gate: gate_text(&ranked.explain),
+                lexical_hits: arms.lexical.len() as u32,
+                dense_hits: arms.dense.len() as u32,
+                classes,
+                left_out: left_out(&ranked.explain),
+                stages: watch.stages,
+            },
+        })
+    }
+}
+
+/// What each arm found, by chunk.
+struct Arms {
+    lexical: BTreeMap<ChunkId, f32>,
+    dense: BTreeMap<ChunkId, f32>,
+    readable: u64,
+    exact: bool,
+}
+
+fn scores(hits: &[Hit]) -> BTreeMap<ChunkId, f32> {
+    hits.iter().map(|hit| (hit.chunk, hit.score)).collect()
+}
+
+/// The candidates with their texts: what the reader may not read *now* does not come out.
+fn fetch_chunks(
+    tenant: &dyn Tenant,
+    reader: &Reader,
+    arms: &Arms,
+    source: Option<&str>,
+) -> Result<Vec<Chunk>, Error> {
+    let mut ids: Vec<ChunkId> = arms.lexical.keys().chain(arms.dense.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut chunks = tenant.chunks(reader, &ids)?;
+    if let Some(prefix) = source {
+        chunks.retain(|chunk| chunk.source.starts_with(prefix));
+    }
+    Ok(chunks)
+}
+
+fn order(asked: &text::Query, arms: &Arms, chunks: &[Chunk], embedder: &Embedder, k: usize) -> rank::Ranked {
+    let mut candidates: Vec<Candidate<'_>> = chunks
+        .iter()
+        .map(|chunk| Candidate {
+            chunk: chunk.id.0,
+            lexical: arms.lexical.get(&chunk.id).copied(),
+            dense: arms.dense.get(&chunk.id).copied(),
+            text: &chunk.text,
+            vector: None,
+            source: &chunk.source,
+            batch: &chunk.batch,
+            trust: match chunk.trust {
+                Trust::Quarantined | Trust::Unknown => rank::Trust::Unknown,
+                Trust::Known => rank::Trust::Known,
+                Trust::Signed => rank::Trust::Signed,
+            },
+            age_us: None,
+            rerank: None,
+        })
+        .collect();
+    let (gate, settings) = (Gate::untrained(), Settings { k, ..Settings::default() });
+    // What only an arm without a say has found has nothing to do with the question.
+    let (dense_weight, _) = gate.dense_weight(asked, &candidates, embedder);
+    candidates
+        .retain(|c| c.lexical.is_some() && dense_weight < 1.0 || c.dense.is_some() && dense_weight > 0.0);
+    rank::rank(asked, &candidates, &gate, embedder, &settings)
+}
+
+const fn lexing(lexing: Lexing) -> text::Lexing {
+    match lexing {
+        Lexing::Stemmed => text::Lexing::Stemmed,
+        Lexing::Words => text::Lexing::Words,
+        Lexing::Trigrams => text::Lexing::Trigrams,
+    }
+}
+
+fn notes(asked: &text::Query) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(cut) = &asked.cut {
+        notes.push(format!(
+            "the question has {} bytes; {} were read, and {} of its words were left out",
+            cut.bytes, cut.bytes_read, cut.terms_left_out
+        ));
+    }
+    if asked.removed > 0 {
+        notes.push(format!("{} characters of the question are not seen, and were taken out", asked.removed));
+    }
+    if asked.terms.is_empty() {
+        notes.push("the question has no words that are searched for".into());
+    }
+    notes
+}
+
+fn gate_text(explain: &rank::Explain) -> String {
+    let why = match explain.reason {
+        Reason::Fitted => "fitted to judged questions",
+        Reason::Untrained => "not fitted; the embedder knows the script",
+        Reason::NotSemantic => "the embedder finds only what words find better",
+        Reason::UnknownScript => "the embedder has not learned the question's script",
+        Reason::Lexical => "searched by its words",
+        Reason::NoTerms => "words found nothing",
+        Reason::NoDense => "vectors found nothing",
+    };
+    format!("vectors weigh {:.2}: {why}", explain.dense_weight)
+}
+
+fn left_out(explain: &rank::Explain) -> Vec<String> {
+    let line = |count: usize, why: &str| (count > 0).then(|| format!("{count} {why}"));
+    let lines = [
+        line(explain.copies, "parts that say nearly the same as a better one"),
+        line(explain.capped, "parts beyond what one source or batch may have"),
+        line(explain.moved, "parts moved behind those of other sources"),
+    ];
+    lines.into_iter().flatten().collect()
+}
