@@ -11,6 +11,7 @@
 
 mod access;
 mod audit;
+mod collections;
 mod error;
 mod keyring;
 mod manifests;
@@ -30,6 +31,10 @@ pub use access::{
 pub use audit::{
     AddCosignature, AuditBooks, AuditCheckpoint, AuditCommitment, AuditDifference, AuditKey, AuditLeaf,
     AuditLog, AuditOpening, AuditReceipt, AuditVerdict,
+};
+pub use collections::{
+    CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, Passage,
+    SearchCollection, SearchExplained, SearchResult, StageCost, UsedDocument,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};

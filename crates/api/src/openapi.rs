@@ -78,5 +78,6 @@ fn content(body: Body, generator: &mut SchemaGenerator) -> Option<Value> {
         Body::None => None,
         Body::Json(schema) => Some(json!({ "application/json": { "schema": schema(generator) } })),
         Body::Yaml => Some(json!({ "application/yaml": { "schema": { "type": "string" } } })),
+        Body::Document => Some(json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } })),
     }
 }

@@ -7,11 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CostReport, CreateBudget, CreateKey, CreateTeam,
-    CreateUser, CreatedKey, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CostReport,
+    CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document, DocumentChange,
+    DocumentPreview, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
     PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey,
-    RotateKeyRing, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool,
-    ToolPin, User, Whoami,
+    RotateKeyRing, SearchCollection, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant,
+    Shredded, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,12 @@ pub enum Action {
     ReadBudgets,
     WriteBudgets,
     ReadModels,
+    /// Which collections there are, what is in them, and what a search finds: each by what the caller may read.
+    ReadCollections,
+    WriteCollections,
+    ReadDocuments,
+    WriteDocuments,
+    SearchCollections,
     ReadPolicies,
     ReadProviders,
     WriteProviders,
@@ -82,6 +89,11 @@ impl Action {
             Action::ReadBudgets => "budgets:read",
             Action::WriteBudgets => "budgets:write",
             Action::ReadModels => "models:read",
+            Action::ReadCollections => "collections:read",
+            Action::WriteCollections => "collections:write",
+            Action::ReadDocuments => "documents:read",
+            Action::WriteDocuments => "documents:write",
+            Action::SearchCollections => "collections:search",
             Action::ReadPolicies => "policies:read",
             Action::ReadProviders => "providers:read",
             Action::WriteProviders => "providers:write",
@@ -117,6 +129,8 @@ impl Action {
                 | Action::WriteManifests
                 | Action::WriteKeyring
                 | Action::WriteTools
+                | Action::WriteCollections
+                | Action::WriteDocuments
                 | Action::Cosign
                 | Action::OpenAudit
                 | Action::AskElevation
@@ -136,6 +150,8 @@ pub enum Body {
     Json(SchemaOf),
     /// A stream of manifests, `application/yaml`.
     Yaml,
+    /// The bytes of a document, under its own media type.
+    Document,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +223,22 @@ const LEAVES: &[Query] = &[
     query("from", false, "the first leaf's number; the newest unless told"),
     query("limit", false, "at most this many; 50 unless told, 1,000 at most"),
 ];
+const DOCUMENTS: &[Query] = &[
+    query("after", false, "a source: only documents whose sources come after it"),
+    query("limit", false, "at most this many; 100 unless told, 1,000 at most"),
+];
+const DOCUMENT: &[Query] = &[
+    query("source", true, "where it comes from: what it is known by in its collection"),
+    query("title", false, "the document's own unless told"),
+    query(
+        "acl",
+        false,
+        "who may read it, between commas: `team`, `user:EMAIL`, `key:ID`, `group:NAME`; the collection's unless told",
+    ),
+    query("labels", false, "joined to the collection's: `internal`, `confidential eu`"),
+    query("batch", false, "what brings it in: a folder, a feed; its share of an answer is bounded"),
+    query("modified", false, "the day on which the content was changed, YYYY-MM-DD"),
+];
 const COSTS: &[Query] = &[
     query("by", true, "`team`, `model`, `key` or `day`"),
     query("from", false, "first day, YYYY-MM-DD, UTC; the first of this month unless told"),
@@ -238,6 +270,24 @@ pub const ROUTES: &[Route] = &[
         ..get("create_budget", "/api/v1/budgets", Action::WriteBudgets, "Create a budget", json::<Budget>()) },
     Route { method: Method::Delete,
         ..get("delete_budget", "/api/v1/budgets/{name}", Action::WriteBudgets, "Delete a budget; its history stays in the ledger", json::<Budget>()) },
+    Route { method: Method::Delete,
+        ..get("revoke_answer", "/api/v1/cache/{id}", Action::WriteDocuments, "Take a cached answer back", json::<CachedAnswer>()) },
+    get("show_answer", "/api/v1/cache/{id}", Action::ReadDocuments, "A cached answer, and the documents that it depends on", json::<CachedAnswer>()),
+    get("list_collections", "/api/v1/collections", Action::ReadCollections, "The collections of the key's team", json::<List<Collection>>()),
+    Route { method: Method::Post, request: json::<CreateCollection>(), status: 201,
+        ..get("create_collection", "/api/v1/collections", Action::WriteCollections, "Create a collection of the key's team", json::<Collection>()) },
+    Route { method: Method::Delete,
+        ..get("delete_collection", "/api/v1/collections/{id}", Action::WriteCollections, "Delete a collection with its documents, and every answer that used them", json::<Collection>()) },
+    get("show_collection", "/api/v1/collections/{id}", Action::ReadCollections, "A collection, and what the caller may read of it", json::<Collection>()),
+    Route { query: DOCUMENTS,
+        ..get("list_documents", "/api/v1/collections/{id}/documents", Action::ReadDocuments, "The documents that the caller may read, by their sources", json::<List<Document>>()) },
+    Route { method: Method::Post, request: Body::Document, query: DOCUMENT,
+        ..get("put_document", "/api/v1/collections/{id}/documents", Action::WriteDocuments, "Put a document: new, or in place of what its source had before", json::<DocumentChange>()) },
+    Route { method: Method::Delete,
+        ..get("delete_document", "/api/v1/collections/{id}/documents/{document}", Action::WriteDocuments, "Remove a document, and every answer that used it", json::<DocumentChange>()) },
+    get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()),
+    Route { method: Method::Post, request: json::<SearchCollection>(),
+        ..get("search_collection", "/api/v1/collections/{id}/search", Action::SearchCollections, "What bears on a query, of what the caller may read", json::<SearchResult>()) },
     Route { query: COSTS,
         ..get("report_costs", "/api/v1/costs", Action::ReadCosts, "What was spent, grouped", json::<CostReport>()) },
     get("list_elevations", "/api/v1/elevations", Action::ReadElevations, "Rights for a while: asked for, active, over", json::<List<Elevation>>()),

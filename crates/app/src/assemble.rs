@@ -136,10 +136,15 @@ fn feature(
         labels: route.labels.join(&declared.labels),
         // Those of its model, and its own.
         guards: route.guards.iter().chain(&declared.guards).cloned().collect(),
+        cache: route.cache || declared.cache.is_some(),
         feature: Some(Arc::new(gateway::Feature {
             name: name.into(),
             canary: None,
             prompt: declared.prompt.as_deref().map(Arc::from),
+            retrieve: declared
+                .retrieve
+                .as_ref()
+                .map(|r| dialects::Retrieve { collection: r.collection.clone(), k: r.k }),
             teams: declared.teams.as_ref().map(|names| {
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));
                 offered.map(|team| team.id).collect()
@@ -357,8 +362,12 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn route(&mut self, name: &str, model: &manifest::Model) -> Route {
-        let mut route =
-            Route { labels: model.labels.clone(), guards: model.guards.clone(), ..self.empty(name) };
+        let mut route = Route {
+            labels: model.labels.clone(),
+            guards: model.guards.clone(),
+            cache: model.cache.is_some(),
+            ..self.empty(name)
+        };
         let t = model.timeouts;
         if let Some(total) = t.total_ms.and_then(|ms| u32::try_from(ms).ok()) {
             route.deadlines.total_ms = total;
@@ -388,8 +397,12 @@ impl Build<'_> {
     /// to fall back to.
     fn adapted(&mut self, name: &str, adapter: &str, model: &manifest::Model) -> Route {
         let name = format!("{name}:{adapter}");
-        let mut route =
-            Route { labels: model.labels.clone(), guards: model.guards.clone(), ..self.empty(&name) };
+        let mut route = Route {
+            labels: model.labels.clone(),
+            guards: model.guards.clone(),
+            cache: model.cache.is_some(),
+            ..self.empty(&name)
+        };
         for (rank, target) in (0..).zip(&model.targets) {
             let manifest::Place::Local(local) = &target.place else { continue };
             let Some(adapter) = local.adapters.iter().find(|a| a.name == adapter) else { continue };
@@ -423,6 +436,7 @@ impl Build<'_> {
             guards: Vec::new(),
             shield: None,
             detectors: Vec::new(),
+            cache: false,
             deadlines: Deadlines::default(),
             created: self.parts.now.seconds(),
             labels: Labels::default(),

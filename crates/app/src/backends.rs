@@ -7,7 +7,7 @@ use cli::{MasterKey, environment};
 use report::Report;
 use seal::{KeyRing, Source};
 use store::Store;
-use store_sqlite::SqliteStore;
+use store_sqlite::{SqliteStore, SqliteTenants, TenantsConfig};
 
 /// Opens the directory's keys and its database.
 pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), Report> {
@@ -18,6 +18,11 @@ pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), 
     let keys = KeyRing::open(dir, &source(master)?).map_err(|e| e.report())?;
     let store = SqliteStore::open(dir, &keys).map_err(|e| e.report())?;
     Ok((keys, Arc::new(store)))
+}
+
+/// The documents of every team, each in a file of its own beside that database.
+pub fn tenants(dir: &Path, keys: &KeyRing) -> Arc<SqliteTenants> {
+    Arc::new(SqliteTenants::new(dir, keys, TenantsConfig::default()))
 }
 
 /// Who keeps the master key, with what the environment says about the way there.

@@ -87,6 +87,8 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if args.without_policies {
         observe::warn!("policies.off", why = "--without-policies: no declared Policy is in force");
     }
+    let tenants = backends::tenants(&data, &keys);
+    let collections = Arc::new(retrieval::Collections::new(tenants.clone()));
     let signer = log::signer(&*store).map_err(|r| vec![r])?;
     let audit = Arc::new(audit::Shared::open(Arc::clone(&store), signer));
     let plane = Arc::new(Plane {
@@ -94,6 +96,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         host: process.clone(),
         audit: Arc::clone(&audit),
         keys: keys.clone(),
+        collections: Arc::clone(&collections),
     });
     if let Some(path) = &args.config {
         apply_config(&plane, &*store, path)?;
@@ -125,6 +128,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         store: Arc::clone(&store),
         keys,
         required_log: (args.audit == AuditDamage::Require).then(|| Arc::clone(&audit)),
+        collections,
         meters: metrics,
         power,
         shutdown: shutdown.clone(),
@@ -197,6 +201,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if let Err(error) = audit.publish() {
         observe::warn!("audit.unsigned", why = error.to_string().as_str());
     }
+    tenants.close();
     let closed = store.close();
     observe::info!("server.stopped", cut_requests = !whole);
     Log::flush();

@@ -72,6 +72,12 @@ pub enum Top {
     /// Budgets: limits on what may be spent.
     #[command(subcommand)]
     Budget(Budget),
+    /// Answers that were kept to be given again.
+    #[command(subcommand)]
+    Cache(Cache),
+    /// Collections: documents to ask about, each for its own readers.
+    #[command(subcommand)]
+    Collection(Collection),
     /// Guards: what is looked for in requests and answers.
     #[command(subcommand)]
     Guard(Guard),
@@ -268,6 +274,12 @@ pub struct Chat {
     /// A system prompt before the question.
     #[arg(long)]
     pub system: Option<String>,
+    /// Answer from the documents of this collection that you may read, and say which.
+    #[arg(long, value_name = "NAME")]
+    pub collection: Option<String>,
+    /// How many passages of the collection at most.
+    #[arg(long, value_name = "N", requires = "collection", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub passages: Option<u32>,
     /// The longest answer, in tokens.
     #[arg(long, default_value_t = 256, value_name = "TOKENS")]
     pub max_tokens: u32,
@@ -522,6 +534,129 @@ pub enum Period {
     Day,
     Month,
     Total,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Cache {
+    /// Which question an answer belongs to, which documents it depends on, and what it saves.
+    Why {
+        /// The answer's id; `explain` names it in the step `cache`.
+        id: String,
+    },
+    /// Take an answer back: the next one who asks gets a new one.
+    Revoke {
+        /// The answer's id.
+        id: String,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Collection {
+    /// Create a collection of your key's team.
+    Create(CollectionCreate),
+    /// Put files into a collection: what has not changed is not sent again, so it can be cut short and repeated.
+    Ingest(CollectionIngest),
+    /// What bears on a question, of what you may read.
+    Search(CollectionSearch),
+    /// List the collections of your key's team.
+    List,
+    /// One collection, and its documents that you may read.
+    Status { name: String },
+    /// Show a document's text, if you may read it.
+    Show {
+        name: String,
+        /// Where it came from, or its id.
+        source: String,
+    },
+    /// Remove a document, or a whole collection; every cached answer that used it goes too.
+    Remove(CollectionRemove),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionCreate {
+    pub name: String,
+    /// The documents' language, as a BCP 47 tag: en, de, zh-Hant.
+    #[arg(long, value_name = "TAG")]
+    pub language: Option<String>,
+    /// How text becomes terms; by the language unless told.
+    #[arg(long, value_enum)]
+    pub lexing: Option<Lexing>,
+    /// Who reads a document that names nobody: team, user:EMAIL, key:ID, group:NAME; repeat for more. The team unless told.
+    #[arg(long = "acl", value_name = "WHO")]
+    pub acl: Vec<String>,
+    /// What every document has at least: "internal", "confidential eu".
+    #[arg(long)]
+    pub labels: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lexing {
+    /// Words without their endings: English.
+    Stemmed,
+    /// Words as they are: other languages that put spaces between them.
+    Words,
+    /// Every three characters: Chinese, Japanese, Korean, code.
+    Trigrams,
+}
+
+impl Lexing {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lexing::Stemmed => "stemmed",
+            Lexing::Words => "words",
+            Lexing::Trigrams => "trigrams",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionIngest {
+    pub name: String,
+    /// Files and folders. A file of a folder is known by its path inside it.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Who may read them: team, user:EMAIL, key:ID, group:NAME; repeat for more. As the collection says unless told.
+    #[arg(long = "acl", value_name = "WHO")]
+    pub acl: Vec<String>,
+    /// What they are labelled, beside the collection's own: "confidential eu".
+    #[arg(long)]
+    pub labels: Option<String>,
+    /// What their sources begin with: handbook/.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub prefix: String,
+    /// Also remove documents of the same folders whose files are gone.
+    #[arg(long)]
+    pub prune: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionSearch {
+    pub name: String,
+    /// What to look for.
+    pub query: String,
+    /// How many parts at most.
+    #[arg(short = 'k', long = "limit", default_value_t = 8, value_name = "N")]
+    pub limit: u32,
+    /// Only documents whose source begins so.
+    #[arg(long, value_name = "PREFIX")]
+    pub source: Option<String>,
+    /// Also show how the answer came about.
+    #[arg(long)]
+    pub explain: bool,
+    /// As this user of the team would search. Takes the right to manage access; texts that you may not read are withheld.
+    #[arg(long = "as", value_name = "USER")]
+    pub as_user: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionRemove {
+    pub name: String,
+    /// One document: where it came from, or its id. Without it the whole collection goes.
+    #[arg(required_unless_present = "confirm", conflicts_with = "confirm")]
+    pub source: Option<String>,
+    /// The collection's name again, to remove all of it.
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

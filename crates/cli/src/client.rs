@@ -35,6 +35,8 @@ enum Content {
     None,
     Json(Vec<u8>),
     Yaml(String),
+    /// Bytes under their own media type.
+    Bytes(&'static str, Vec<u8>),
 }
 
 impl Server {
@@ -82,6 +84,14 @@ impl Server {
     }
     pub fn post_yaml<T: DeserializeOwned>(&self, path: &str, body: String) -> Result<T, Failure> {
         self.exchange(Method::POST, path, Content::Yaml(body))
+    }
+    pub fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        media_type: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<T, Failure> {
+        self.exchange(Method::POST, path, Content::Bytes(media_type, bytes))
     }
     pub fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Failure> {
         self.exchange(Method::PUT, path, json(body)?)
@@ -170,6 +180,10 @@ impl Server {
             Content::Yaml(text) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
                 vec![text.into()]
+            }
+            Content::Bytes(media_type, bytes) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+                vec![bytes.into()]
             }
         };
         let path = format!("{}{path}", self.prefix)

@@ -31,11 +31,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+pub use crate::context::{data_dir, environment};
 pub use args::{
     Attention, AuditDamage, AuditVerify, Bench, Doctor, EngineProcess, MasterKey, Rewrap, Role, Serve,
 };
 pub use commands::audit::{print_check, public_key};
-pub use context::{data_dir, environment};
 pub use failure::Failure;
 pub use progress::Progress;
 

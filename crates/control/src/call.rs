@@ -12,11 +12,14 @@ use serde::de::DeserializeOwned;
 use units::Micros;
 
 use crate::{
-    Plane, access, audit, declare, elevate, keyring, money, openings, policies, records, show, tools, users,
+    Plane, access, audit, collections, declare, elevate, keyring, money, openings, policies, records, show,
+    tools, users,
 };
 
-/// Manifests are the largest bodies here.
+/// Manifests are the largest bodies here,
 const BODY_MAX: u64 = manifest::TEXT_BYTES_MAX as u64 + 1024;
+/// but for documents.
+const DOCUMENT_MAX: u64 = retrieval::DOCUMENT_BYTES_MAX as u64;
 
 /// One call of an operation.
 pub(crate) struct Call {
@@ -24,6 +27,8 @@ pub(crate) struct Call {
     pub params: Vec<String>,
     query: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What the body says it is, without parameters; empty when it says nothing.
+    pub media_type: String,
     pub principal: Principal,
     pub now: Micros,
 }
@@ -116,7 +121,7 @@ async fn prepare(plane: &Plane, request: Request, who: Result<Principal, Report>
     let now = runtime::clock::now();
     let principal = who?;
     if let Err(report) = allows_any(&principal, required(route.action))
-        .and_then(|()| policies::allows(plane, &principal, act(route.action)))
+        .and_then(|()| act(route.action).map_or(Ok(()), |act| policies::allows(plane, &principal, act)))
     {
         if is_event(route) {
             audit::refused(plane, &principal, route, params.join("/"), now);
@@ -130,8 +135,11 @@ async fn prepare(plane: &Plane, request: Request, who: Result<Principal, Report>
             format!("{} does not take the parameter \"{name:.60}\"", route.path),
         ));
     }
-    let body = request.body.read_all(BODY_MAX).await.map_err(|e| Report::new("GW0004", e.to_string()))?;
-    Ok(Call { route, params, query, body: body.to_vec(), principal, now })
+    let media_type = request.header(header::CONTENT_TYPE).and_then(|v| v.split(';').next());
+    let media_type = media_type.map(|v| v.trim().to_ascii_lowercase()).unwrap_or_default();
+    let limit = if matches!(route.request, api::Body::Document) { DOCUMENT_MAX } else { BODY_MAX };
+    let body = request.body.read_all(limit).await.map_err(|e| Report::new("GW0004", e.to_string()))?;
+    Ok(Call { route, params, query, body: body.to_vec(), media_type, principal, now })
 }
 
 /// Whether it is written down before it is done: what changes the rules. A
@@ -152,6 +160,9 @@ fn required(action: Action) -> &'static [policy::Action] {
         Action::ReadKeyring => &[ReadAccess],
         Action::WriteKeyring => &[ManagePolicy],
         Action::ReadModels => &[ReadModels],
+        // Each document by its own readers: `collections`.
+        Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => &[Retrieve],
+        Action::WriteCollections | Action::WriteDocuments => &[WriteDocuments],
         Action::ReadPolicies | Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
         Action::WriteProviders => &[Deploy],
         Action::ReadRecords => &[ReadOwnRecords],
@@ -185,13 +196,15 @@ fn allows_any(principal: &Principal, actions: &[policy::Action]) -> Result<(), R
 }
 
 /// The same, as policies name it. Applying a Policy takes more: `declare` asks.
-fn act(action: Action) -> Act {
+/// `None`: it is asked about the collection, once it is known which: `collections`.
+fn act(action: Action) -> Option<Act> {
     match action {
-        Action::WriteKeys => Act::AdminKeys,
-        Action::ReadRecords => Act::AdminRecords,
-        Action::OpenAudit => Act::AdminRead,
-        action if action.writes() => Act::AdminWrite,
-        _ => Act::AdminRead,
+        Action::WriteKeys => Some(Act::AdminKeys),
+        Action::ReadRecords => Some(Act::AdminRecords),
+        Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => None,
+        Action::OpenAudit => Some(Act::AdminRead),
+        action if action.writes() => Some(Act::AdminWrite),
+        _ => Some(Act::AdminRead),
     }
 }
 
@@ -212,6 +225,17 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "list_budgets" => money::list_budgets(plane, call),
         "create_budget" => money::create_budget(plane, call),
         "delete_budget" => money::delete_budget(plane, call),
+        "revoke_answer" => collections::revoke_answer(plane, call),
+        "show_answer" => collections::show_answer(plane, call),
+        "list_collections" => collections::list(plane, call),
+        "create_collection" => collections::create(plane, call),
+        "delete_collection" => collections::delete(plane, call),
+        "show_collection" => collections::show_one(plane, call),
+        "list_documents" => collections::list_documents(plane, call),
+        "put_document" => collections::put_document(plane, call),
+        "delete_document" => collections::delete_document(plane, call),
+        "show_document" => collections::show_document_text(plane, call),
+        "search_collection" => collections::search(plane, call),
         "report_costs" => money::report_costs(plane, call),
         "list_elevations" => elevate::list(plane, call),
         "ask_elevation" => elevate::ask(plane, call),
@@ -311,7 +335,15 @@ mod tests {
     #[test]
     fn what_writes_takes_an_action_that_manages() {
         use policy::Action::*;
-        let manages = [ManageAccess, ManagePolicy, Deploy, ManageBudgets, AskElevation, ApproveElevation];
+        let manages = [
+            ManageAccess,
+            ManagePolicy,
+            Deploy,
+            ManageBudgets,
+            WriteDocuments,
+            AskElevation,
+            ApproveElevation,
+        ];
         // A witness adds nothing but its signature, an opening nothing but its own leaf: both are an auditor's.
         for route in api::ROUTES.iter().filter(|r| !matches!(r.action, Action::Cosign | Action::OpenAudit)) {
             let needs = required(route.action);

@@ -78,10 +78,60 @@ fn apply_text(
         }
     }
     if plan.changed() {
+        stays(plane, &state, &plan, &desired)?;
         let changes = changes(&state, &plan, &desired, org, now)?;
         plane.change(&changes)?;
     }
-    Ok((plan, plane.state()?.generation))
+    let state = plane.state()?;
+    // Even when nothing is new: what a crash cut off between the two is made up for here.
+    collections(plane, &state, &desired, now)?;
+    Ok((plan, state.generation))
+}
+
+/// Refuses to move a collection to another team, or to forget one that holds documents:
+/// both would take documents away by a line in a file.
+fn stays(plane: &Plane, state: &State, plan: &manifest::Plan, desired: &[Document]) -> Result<(), Refusal> {
+    let current = current(state)?;
+    for step in plan.steps.iter().filter(|s| s.kind == Kind::Collection) {
+        let of = |all: &[Document]| {
+            all.iter().find_map(|d| match &d.spec {
+                Spec::Collection(c) if d.name == step.name => Some(c.team.clone()),
+                _ => None,
+            })
+        };
+        let Some(team) = of(&current) else { continue };
+        if step.action == Action::Update && of(desired).is_some_and(|new| new != team) {
+            return Err(Report::new(
+                "CT0004",
+                format!("the collection \"{}\" belongs to team \"{team}\"", step.name),
+            )
+            .because("its documents are encrypted under that team's key")
+            .hint("declare another collection, and ingest into it")
+            .into());
+        }
+        let owner = state.teams.iter().find(|t| t.name == team).map(|t| t.id);
+        if let (Action::Delete, Some(owner)) = (step.action, owner) {
+            plane.collections.remove_empty(owner, &step.name).map_err(|e| e.report())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes declared collections, and changes those that there are.
+fn collections(plane: &Plane, state: &State, desired: &[Document], now: Micros) -> Result<(), Report> {
+    for document in desired {
+        let Spec::Collection(declared) = &document.spec else { continue };
+        let Some(team) = state.teams.iter().find(|t| t.name == declared.team) else { continue };
+        let wish = retrieval::Wish {
+            name: document.name.clone(),
+            language: declared.language.clone(),
+            lexing: declared.lexing,
+            acl: declared.acl.clone(),
+            labels: declared.labels.clone(),
+        };
+        plane.collections.declare(team.id, &wish, now).map_err(|e| e.report())?;
+    }
+    Ok(())
 }
 
 /// Whether the principal may change what the plan changes: models are not the
@@ -99,7 +149,7 @@ fn may_change(who: &Principal, plan: &manifest::Plan) -> Result<(), Refusal> {
 /// What changing an object of this kind takes.
 fn required(kind: Kind) -> policy::Action {
     match kind {
-        Kind::Provider | Kind::Model | Kind::Feature => policy::Action::Deploy,
+        Kind::Provider | Kind::Model | Kind::Collection | Kind::Feature => policy::Action::Deploy,
         // What a tool is trusted with decides what the gate lets through.
         Kind::Guard | Kind::Policy | Kind::Tool => policy::Action::ManagePolicy,
         Kind::Team => policy::Action::ManageAccess,
@@ -210,7 +260,12 @@ fn changes(
                 changes.push(Change::PutBudget(budget(&ahead, &document.name, declared, now)?))
             }
             Spec::Model(model) => changes.extend(prices(&ahead, model, now)?),
-            Spec::Feature(_) | Spec::Guard(_) | Spec::Policy(_) | Spec::Provider(_) | Spec::Tool(_) => {}
+            Spec::Collection(_)
+            | Spec::Feature(_)
+            | Spec::Guard(_)
+            | Spec::Policy(_)
+            | Spec::Provider(_)
+            | Spec::Tool(_) => {}
         }
     }
     Ok(changes)

@@ -61,6 +61,14 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
     let copies = plane.keys.shred(team.id, call.now).map_err(|e| e.report())?;
     // After the key: what is written behind meanwhile opens no more.
     plane.host.forget_computed();
+    // What is left is unreadable already; this frees the memory and the disk.
+    if let Err(error) = plane.collections.erase(team.id) {
+        observe::warn!(
+            "tenant.file_kept",
+            team = team.id.to_string().as_str(),
+            why = error.to_string().as_str()
+        );
+    }
     log_erasure(call, &team, &copies);
     let at = plane.keys.tenants().into_iter().find(|t| t.team == team.id).and_then(|t| t.gone);
     let (copies, because) = match copies {

@@ -11,6 +11,7 @@
 mod access;
 pub mod audit;
 mod call;
+mod collections;
 mod declare;
 mod elevate;
 mod keyring;
@@ -81,6 +82,7 @@ pub struct Plane {
     pub store: Arc<dyn Store>,
     pub host: Arc<dyn Host>,
     pub keys: KeyRing,
+    pub collections: Arc<retrieval::Collections>,
     pub audit: Arc<::audit::Shared>,
 }
 

@@ -100,20 +100,32 @@ fn admins(state: &State) -> Vec<Subject> {
 
 /// Whether the policy set lets a principal administrate.
 pub(crate) fn allows(plane: &Plane, principal: &Principal, act: Act) -> Result<(), Report> {
+    allows_on(plane, principal, act, &Object::deployment(), &Facts::of_an_admin(), "this deployment")
+}
+
+/// Whether it lets a principal act on something.
+pub(crate) fn allows_on(
+    plane: &Plane,
+    principal: &Principal,
+    act: Act,
+    object: &Object,
+    facts: &Facts<'_>,
+    called: &str,
+) -> Result<(), Report> {
     let (policies, world) = in_force(plane)?;
     let (team, key) = (&*principal.team_name, &*principal.key_name);
     let stranger = || Subject::service(team, key, principal.role.name(), principal.models.as_deref());
     let subject = world.key(team, key).unwrap_or_else(stranger);
-    let (object, facts) = (Object::deployment(), Facts::of_an_admin());
+    // An agent may what both it and the user it acts for may.
     let decision = match principal.acting_for {
-        None => policies.decide(&world, &subject, act, &object, &facts),
+        None => policies.decide(&world, &subject, act, object, facts),
         Some(user) => {
             let unknown = || Denied::Actor { why: "policies know no such user" }.report();
             let user = Subject::user(world.user_name(user).ok_or_else(unknown)?);
-            policies.decide_both(&world, &subject, &user, act, &object, &facts)
+            policies.decide_both(&world, &subject, &user, act, object, facts)
         }
     };
-    if decision.allowed { Ok(()) } else { Err(policies.report(&decision, act, "this deployment")) }
+    if decision.allowed { Ok(()) } else { Err(policies.report(&decision, act, called)) }
 }
 
 pub(crate) fn list(plane: &Plane, call: &Call) -> Outcome {

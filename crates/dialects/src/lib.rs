@@ -17,6 +17,7 @@
 
 pub mod anthropic;
 mod error;
+pub mod extension;
 mod fields;
 pub mod fuzz;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod usage;
 use bytes::Bytes;
 
 pub use error::Error;
+pub use extension::{Extension, Retrieve};
 pub use providers::{Auth, Provider, Quirks};
 pub use scan::{Envelope, scan};
 pub use splice::{Pieces, Rewrite, rewrite};

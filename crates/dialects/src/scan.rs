@@ -49,6 +49,8 @@ pub struct Envelope {
     pub has_tools: bool,
     /// `service_tier` as asked.
     pub service_tier: Option<String>,
+    /// The value of `bedplate`: see [`crate::extension`].
+    pub extension_span: Option<Range<usize>>,
     pub body_len: usize,
     /// Bytes of text in all string values, inline images left out; each number in a list counts as four.
     /// Divide by about 4 for tokens of English.
@@ -118,6 +120,7 @@ fn note(envelope: &mut Envelope, key: &str, span: Range<usize>, text: &str) -> R
             }
             envelope.stream_options_span = Some(span);
         }
+        crate::extension::FIELD => envelope.extension_span = Some(span),
         "tools" | "functions" => envelope.has_tools |= value.starts_with('[') && !is_empty_list(value),
         _ => {}
     }

@@ -21,6 +21,7 @@ use store::{Attempt, AttemptOutcome, Entry, HoldRow, Judged, Outcome, Rejected, 
 use tokio::time::Sleep;
 use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
+use crate::cache::{Cache, Fill};
 use crate::judge::Findings;
 use crate::label;
 use crate::leaf::{Evidence, Salts};
@@ -176,6 +177,12 @@ pub(crate) struct Account {
     pub watch: Option<Box<toolgate::Watch>>,
     /// The loop of a feature whose tools are called here.
     pub rounds: Option<Box<Rounds>>,
+    /// What was retrieved for it, and has to be said with the answer.
+    pub cited: Option<crate::retrieve::Cited>,
+    /// What the cache of answers has to do with it.
+    pub cache: Cache,
+    /// The answer, to be kept once it is settled.
+    pub fill: Option<Box<Fill>>,
     /// A guard allows no target outside of this process.
     pub local_only: bool,
     /// Counts the request as in flight until its account ends.
@@ -230,7 +237,10 @@ impl Account {
 
     /// Whether somebody reads the answer on its way, so that it has to be canonical.
     pub fn is_read(&self) -> bool {
-        self.guard.is_some() || self.watch.is_some() || self.rounds.is_some()
+        self.guard.is_some()
+            || self.watch.is_some()
+            || self.rounds.is_some()
+            || matches!(self.cache, Cache::Miss(_))
     }
 
     /// Begins an attempt. The one before must have ended.

@@ -12,11 +12,12 @@ use store::{Entry, Outcome, Record};
 use units::{Labels, Micros, Usd};
 
 use crate::account::{Account, Admitted, Arrival};
+use crate::cache::Cache;
 use crate::decode::Asked;
 use crate::judge::{Findings, Question};
 use crate::label;
 use crate::leaf;
-use crate::{Feature, Gateway, Place, Route, Snapshot, Surface};
+use crate::{Feature, Gateway, Place, Route, Snapshot, Surface, retrieve};
 
 /// What a request may take, before anything is known of its answer.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub(crate) struct Worst {
     /// The client's own limit; `None`: the target's.
     pub output_tokens: Option<u64>,
     pub n: u32,
+    /// Passages of a collection will be put before the question.
+    pub retrieves: bool,
 }
 
 impl Worst {
@@ -45,12 +48,15 @@ impl Worst {
             input_tokens_max: asked.input_tokens_max(),
             output_tokens: e.max_tokens,
             n: e.n,
+            retrieves: asked.extension.retrieve.is_some(),
         }
     }
 
-    /// A feature's prompt is paid like the client's.
+    /// A feature's prompt is paid like the client's, and so are passages.
     fn with(&self, feature: Option<&Feature>) -> Worst {
-        let bytes = feature.map_or(0, Feature::prompt_bytes);
+        let retrieves = self.retrieves || feature.is_some_and(|f| f.retrieve.is_some());
+        let passages = if retrieves { retrieve::BYTES_MAX as u64 } else { 0 };
+        let bytes = feature.map_or(0, Feature::prompt_bytes) + passages;
         Worst {
             input_tokens: self.input_tokens + bytes / 3,
             input_tokens_max: self.input_tokens_max + bytes,
@@ -131,6 +137,9 @@ pub(crate) fn admit_worst(
                 session: arrival.session.clone(),
                 watch: None,
                 rounds: None,
+                cited: None,
+                cache: Cache::Off,
+                fill: None,
                 local_only: false,
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });

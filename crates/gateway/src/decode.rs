@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 
 use bytes::Bytes;
-use dialects::{Decoded, Dialect, Envelope};
+use dialects::{Decoded, Dialect, Envelope, Extension};
 use net::server::Request;
 use report::Report;
 
@@ -17,6 +17,8 @@ pub(crate) struct Asked {
     pub dialect: Dialect,
     pub body: Bytes,
     pub envelope: Envelope,
+    /// What the client asks of us alone; it is not in the body any more.
+    pub extension: Extension,
     decoded: OnceCell<Decoded>,
     /// The decoded request is not what the client wrote any more.
     rewritten: bool,
@@ -25,14 +27,26 @@ pub(crate) struct Asked {
 }
 
 pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<Asked, Report> {
-    let body = read(arrival, request).await?;
+    let mut body = read(arrival, request).await?;
     let from = runtime::clock::monotonic_us();
-    let envelope = dialects::scan(&body).map_err(Report::from)?;
+    let mut envelope = dialects::scan(&body).map_err(Report::from)?;
+    let mut extension = Extension::default();
+    if let Some((asked, rest)) = dialects::extension::take(&body, &envelope).map_err(Report::from)? {
+        envelope = dialects::scan(&rest).map_err(Report::from)?;
+        (extension, body) = (asked, rest);
+    }
+    let converses = matches!(arrival.surface.dialect(), Dialect::OpenaiChat | Dialect::AnthropicMessages);
+    if extension.retrieve.is_some() && !converses {
+        return Err(Report::new("DI0004", "passages can be put before a question only in a conversation")
+            .at("bedplate.retrieve")
+            .hint("ask /v1/chat/completions or /v1/messages"));
+    }
     arrival.step("decode", from, String::new());
     Ok(Asked {
         dialect: arrival.surface.dialect(),
         body,
         envelope,
+        extension,
         decoded: OnceCell::new(),
         rewritten: false,
         left_out: Vec::new(),

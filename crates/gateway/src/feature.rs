@@ -14,6 +14,8 @@ pub struct Feature {
     pub prompt: Option<Arc<str>>,
     /// A mark in the prompt that guards look for in answers.
     pub canary: Option<Arc<str>>,
+    /// Passages that are put before every question.
+    pub retrieve: Option<dialects::Retrieve>,
     /// Who may use it; `None`: whose key may use the name.
     pub teams: Option<Vec<TeamId>>,
     /// What its model may call, and Bedplate calls for it: `server` for all that

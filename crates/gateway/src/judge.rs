@@ -4,6 +4,7 @@
 use policy::{Act, Decision, Facts, Object, Principal, Purpose, Subject};
 use report::Report;
 use store::Judged;
+use store::documents::Collection;
 use units::{Labels, Usd};
 
 use crate::account::Account;
@@ -105,6 +106,44 @@ impl Question<'_> {
         }
         self.snapshot.policies.report(decision, act, &format!("model \"{}\"", self.route.name))
     }
+}
+
+/// Whether the policy set lets whoever asks read from a collection of their team.
+pub(crate) fn may_retrieve(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    on_behalf_of: Option<&str>,
+    collection: &Collection,
+) -> Result<(), Report> {
+    let object =
+        Object::collection(&collection.name, &[&*principal.team_name], collection.labels.sensitivity);
+    let called = format!("collection \"{}\"", collection.name);
+    may(snapshot, principal, on_behalf_of, Act::Retrieve, &object, &collection.labels, &called)
+}
+
+/// Whether it lets whoever asks, and the user that they act for, act on something.
+pub(crate) fn may(
+    snapshot: &Snapshot,
+    principal: &Principal,
+    on_behalf_of: Option<&str>,
+    act: Act,
+    object: &Object,
+    labels: &Labels,
+    called: &str,
+) -> Result<(), Report> {
+    let (policies, world) = (&snapshot.policies, &snapshot.world);
+    let (team, key) = (&*principal.team_name, &*principal.key_name);
+    let facts = Facts { on_behalf_of, ..Facts::new(labels, "retrieval") };
+    let stranger = || Subject::service(team, key, principal.role.name(), principal.models.as_deref());
+    let own = world.key(team, key).unwrap_or_else(stranger);
+    let decision = match on_behalf_of {
+        None => policies.decide(world, &own, act, object, &facts),
+        Some(user) => policies.decide_both(world, &own, &Subject::user(user), act, object, &facts),
+    };
+    if decision.allowed {
+        return Ok(());
+    }
+    Err(policies.report(&decision, act, called))
 }
 
 const fn act(purpose: Purpose) -> Act {

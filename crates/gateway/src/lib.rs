@@ -12,6 +12,7 @@
 
 mod account;
 mod admit;
+mod cache;
 mod decode;
 mod dispatch;
 mod embed;
@@ -31,6 +32,7 @@ mod plan;
 mod prepare;
 mod reply;
 mod rerank;
+mod retrieve;
 mod rounds;
 mod screen;
 mod settle;
@@ -66,6 +68,8 @@ pub struct Gateway {
     pub keys: seal::KeyRing,
     /// The log without which nothing is answered, where that is so (`serve --audit require`).
     pub required_log: Option<Arc<audit::Shared>>,
+    /// Documents, for requests that ask about them.
+    pub collections: Arc<retrieval::Collections>,
     pub meters: observe::Metrics,
     /// As measured, where this machine counts its energy: what local engines are charged by.
     pub power: sensors::Power,

@@ -1,8 +1,8 @@
 //! Step 6: what the target will be asked.
 //!
 //! A feature's own words come before the client's, and its tools are offered
-//! beside the client's. No cache, memory or retrieval exists in this version,
-//! and `bedplate-cache` says `miss`.
+//! beside the client's. Passages stand in the request already ([`crate::retrieve`]);
+//! whether it has been answered before is asked next ([`crate::cache`]).
 
 use report::Report;
 

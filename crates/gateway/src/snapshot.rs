@@ -46,6 +46,8 @@ pub struct Route {
     pub shield: Option<Arc<guards::Shield>>,
     /// Where their remote detectors are.
     pub detectors: Vec<Arc<Detector>>,
+    /// Whether the same question may be given the same answer again.
+    pub cache: bool,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,
     /// What everything that is sent to it is at least.

@@ -19,6 +19,7 @@ use store::{AttemptOutcome, Outcome};
 use tokio::time::{Duration, Sleep, timeout};
 
 use crate::account::{Account, Admitted, overdue};
+use crate::cache::{self, Cache};
 use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::models::Lease;
@@ -52,6 +53,24 @@ pub(crate) async fn stream(
         },
         Ok(reply) => whole(worker, prepared, reply).await,
     }
+}
+
+/// An answer of the cache: as it was, with this request's id.
+pub(crate) async fn again(
+    worker: &Worker,
+    mut prepared: Prepared,
+    kept: chat::Response,
+) -> Result<Response, Stop> {
+    if prepared.admitted.stream {
+        return Ok(canonical(worker.clone(), prepared, Events::Kept(kept.into_events()), &[]));
+    }
+    let mut answer = chat::Response::default();
+    let events = guarded(&mut prepared.admitted, kept.into_events(), true);
+    events.into_iter().for_each(|event| answer.push(event));
+    if let Some(report) = prepared.admitted.guard.as_deref().and_then(ended) {
+        return Err(Stop::Failed(prepared.admitted, report));
+    }
+    written(prepared.admitted, prepared.asked.dialect, answer, &[]).await
 }
 
 /// A whole answer in the client's own dialect: its bytes, untouched.
@@ -147,12 +166,23 @@ async fn whole(worker: &Worker, mut prepared: Prepared, mut reply: Reply) -> Res
         }
     };
     last.into_iter().for_each(|event| answer.push(event));
-    let admitted = prepared.admitted;
+    let mut admitted = prepared.admitted;
+    cache::fill(&mut admitted, &answer);
+    written(admitted, client, answer, &dropped.unwrap_or_default()).await
+}
+
+/// A whole answer as the client's dialect has it, and the end of its request.
+async fn written(
+    admitted: Admitted,
+    client: Dialect,
+    mut answer: chat::Response,
+    dropped: &[String],
+) -> Result<Response, Stop> {
     answer.id = headers::answer_id(client, admitted.id);
     answer.model.clone_from(&admitted.model);
     answer.created = admitted.at.seconds();
     let body = dialects::encode_response(client, &answer);
-    finish(admitted, body, &dropped.unwrap_or_default()).await
+    finish(admitted, body, dropped).await
 }
 
 pub(crate) async fn finish(
@@ -161,10 +191,15 @@ pub(crate) async fn finish(
     dropped: &[String],
 ) -> Result<Response, Stop> {
     admitted.end(AttemptOutcome::Ok);
+    let body = admitted.cited.as_ref().map_or(body.clone(), |cited| cited.splice(&body));
     admitted.sent(&body);
+    let (fill, is_hit) = (admitted.fill.take(), matches!(admitted.cache, Cache::Hit));
     let settled = admitted.close(Outcome::Completed, 200);
     let record = settled.durable().await?;
-    Ok(headers::whole(&record, body, dropped))
+    if let Some(fill) = fill {
+        fill.keep(record.cost).await;
+    }
+    Ok(headers::whole(&record, body, dropped, is_hit))
 }
 
 /// A stream of the client's own dialect: the target's bytes, watched.
@@ -259,6 +294,9 @@ impl Last {
     /// Settles, waits until that is durable, then sends the rest.
     async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
         let id = admitted.id.to_string();
+        if let Some(cited) = admitted.cited.take().filter(|_| self.error.is_none()) {
+            self.out.insert(0, cited.comment());
+        }
         self.out.iter().for_each(|part| admitted.sent(part));
         let outcome = match &self.error {
             None => {
@@ -267,7 +305,7 @@ impl Last {
             }
             Some((report, _)) => {
                 let code = report.code.0.to_string();
-                // Between the rounds of a loop, none is under way.
+                // Between the rounds of a loop none is under way, nor for an answer of the cache.
                 if let Some(live) = &mut admitted.live {
                     live.note = report.sentence();
                     // A guard's word says nothing about the target's health.
@@ -279,10 +317,14 @@ impl Last {
                 Outcome::Failed(code)
             }
         };
+        let fill = admitted.fill.take().filter(|_| self.error.is_none());
         let record = match admitted.close(outcome, 200).durable().await {
             Ok(record) => record,
             Err(report) => return cut(sink, in_band(client, &report, &id)).await,
         };
+        if let Some(fill) = fill {
+            fill.keep(record.cost).await;
+        }
         sink.send(Bytes::from(format!(": bedplate-cost {}\n\n", record.cost))).await;
         for part in self.out.drain(..) {
             sink.send(part).await;
@@ -323,8 +365,14 @@ fn ended(guard: &guards::StreamGuard) -> Option<Report> {
 /// Where canonical events come from.
 #[expect(clippy::large_enum_variant, reason = "one per stream, never moved after it was made")]
 enum Events {
-    Wire { response: net::client::Response, next: Option<Bytes>, decoder: StreamDecoder },
+    Wire {
+        response: net::client::Response,
+        next: Option<Bytes>,
+        decoder: StreamDecoder,
+    },
     Engine(Generation, #[expect(dead_code, reason = "it keeps the model in memory")] Lease),
+    /// Of the cache: all there at once.
+    Kept(Vec<Event>),
 }
 
 /// One pull from a source.
@@ -368,6 +416,7 @@ impl Events {
                 events.iter().for_each(|e| local::meter(account, e));
                 Pulled::End(events, ending, broken)
             }
+            Events::Kept(events) => Pulled::End(std::mem::take(events), Ending::Complete, None),
             Events::Engine(generation, _) => match local::next(account, generation).await {
                 Some(event) => Pulled::Some(vec![event]),
                 None => Pulled::End(Vec::new(), Ending::Complete, None),
@@ -440,6 +489,7 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
         let mut failed = None;
         // Of the engine in this house: told at the end, in the client's envelope, with its code.
         let mut ours = None;
+        let mut folded = matches!(prepared.admitted.cache, Cache::Miss(_)).then(chat::Response::default);
         let mut overdue = pin!(overdue());
         let mut source = Some(events);
         let (ending, broken) = loop {
@@ -459,6 +509,9 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
                     _ => {}
                 }
                 encoder.push(&event, &mut buffer);
+                if let Some(folded) = &mut folded {
+                    folded.push(event);
+                }
             }
             if let Some(report) = admitted.guard.as_deref().and_then(ended) {
                 // Dropped at once: the target stops computing what nobody may read.
@@ -500,7 +553,7 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
                 }
             }
         };
-        let admitted = prepared.admitted;
+        let mut admitted = prepared.admitted;
         let ending = if failed.is_some() { Ending::Failed } else { ending };
         if ending == Ending::Complete && ours.is_none() {
             encoder.finish(&mut buffer);
@@ -510,6 +563,9 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
             *report = report.clone().because(why);
         }
         let error = ours.map(|report| (report, false)).or(error);
+        if let Some(folded) = folded.filter(|_| error.is_none()) {
+            cache::fill(&mut admitted, &folded);
+        }
         Last { out: parts(buffer), error }.send(admitted, client, sink).await
     }))
 }

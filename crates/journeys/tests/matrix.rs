@@ -12,7 +12,8 @@ use serde_json::json;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 /// What a key for inference alone may see of the control API.
-const INFERENCE_MAY: [&str; 2] = ["models:read", "self:read"];
+const INFERENCE_MAY: [&str; 5] =
+    ["collections:read", "collections:search", "documents:read", "models:read", "self:read"];
 
 /// How a path and a host can be written otherwise: the request line's target and the host.
 fn spellings(path: &str) -> Vec<(String, String)> {
@@ -68,7 +69,9 @@ fn trap_x1_no_spelling_of_a_route_lets_anybody_in_whom_its_action_does_not() {
     let gone = keys["data"].as_array().and_then(|all| all.last()).expect("a key")["id"].clone();
     let path = format!("/api/v1/keys/{}", gone.as_str().expect("an id"));
     assert_eq!(world.api("DELETE", &path, &serde_json::Value::Null).status, 200);
-    let stranger = format!("{}0", &inference[..inference.len() - 1]);
+    // One key in 62 ends with the slip already.
+    let slip = if inference.ends_with('0') { '1' } else { '0' };
+    let stranger = format!("{}{slip}", &inference[..inference.len() - 1]);
 
     let document = world.show("/api/openapi.json");
     let mut asked = 0u32;

@@ -26,7 +26,7 @@ fn trap_x1_every_role_opens_its_own_doors_and_no_others() {
     world.provider("scripted", "openai", &provider.url(), &["echo"]);
     let keys = keys(&world);
     // One door for each action that a route can carry, and who gets past it.
-    let doors: [(&str, &str, &[&str]); 14] = [
+    let doors: [(&str, &str, &[&str]); 16] = [
         (
             "POST",
             "/v1/chat/completions",
@@ -34,6 +34,12 @@ fn trap_x1_every_role_opens_its_own_doors_and_no_others() {
         ),
         ("GET", "/v1/models", &ROLES),
         ("GET", "/api/v1/models", &ROLES),
+        (
+            "GET",
+            "/api/v1/collections",
+            &["inference", "viewer", "admin", "security-officer", "developer", "agent"],
+        ),
+        ("POST", "/api/v1/collections", &["viewer", "admin", "security-officer", "developer"]),
         ("GET", "/api/v1/records", &["viewer", "admin", "security-officer", "developer"]),
         ("GET", "/api/v1/costs?by=team", &["viewer", "admin", "security-officer", "auditor", "operator"]),
         ("GET", "/api/v1/budgets", &["viewer", "admin", "security-officer", "auditor", "operator"]),

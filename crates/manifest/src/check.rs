@@ -97,6 +97,9 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", team, &teams));
                 }
             }
+            Spec::Collection(collection) => {
+                problems.extend(missing(document, "spec.team", "team", &collection.team, &teams));
+            }
             Spec::Tool(tool) => {
                 for (index, name) in tool.teams.iter().enumerate() {
                     problems.extend(missing(document, &format!("spec.teams[{index}]"), "team", name, &teams));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Report;
 
-use crate::kinds::{budget, feature, guard, model, policy, provider, team, tool};
+use crate::kinds::{budget, collection, feature, guard, model, policy, provider, team, tool};
 use crate::read::{Fields, Problems, nearest, text};
 use crate::yaml::{self, Node, Value};
 
@@ -17,18 +17,20 @@ pub enum Kind {
     Model,
     Team,
     Tool,
+    Collection,
     Feature,
     Budget,
     Policy,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Provider,
         Kind::Guard,
         Kind::Model,
         Kind::Team,
         Kind::Tool,
+        Kind::Collection,
         Kind::Feature,
         Kind::Budget,
         Kind::Policy,
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Guard => "Guard",
             Kind::Model => "Model",
             Kind::Team => "Team",
+            Kind::Collection => "Collection",
             Kind::Feature => "Feature",
             Kind::Budget => "Budget",
             Kind::Policy => "Policy",
@@ -55,7 +58,7 @@ impl Kind {
 }
 
 /// Reserved for later versions, so that the error can say so.
-const LATER: [&str; 4] = ["Collection", "Prompt", "Site", "Rollout"];
+const LATER: [&str; 3] = ["Prompt", "Site", "Rollout"];
 
 /// What a document declares.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +67,7 @@ pub enum Spec {
     Guard(guard::Guard),
     Model(model::Model),
     Team(team::Team),
+    Collection(collection::Collection),
     Feature(feature::Feature),
     Budget(budget::Budget),
     Policy(policy::Policy),
@@ -165,6 +169,7 @@ fn document(root: &Node, source: &str, problems: &Problems) -> Option<Document> 
         Kind::Guard => guard::read(&mut spec).map(Spec::Guard),
         Kind::Model => model::read(&mut spec).map(Spec::Model),
         Kind::Team => team::read(&mut spec).map(Spec::Team),
+        Kind::Collection => collection::read(&mut spec).map(Spec::Collection),
         Kind::Feature => feature::read(&mut spec).map(Spec::Feature),
         Kind::Budget => budget::read(&mut spec).map(Spec::Budget),
         Kind::Policy => policy::read(&mut spec).map(Spec::Policy),

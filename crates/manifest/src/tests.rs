@@ -203,7 +203,7 @@ fn kinds_of_later_versions_say_so() {
         expect![[r#"
             error[MF0006]: kind "Rollout" is not in this version yet
               --> x.yaml:2:7
-            hint: this version has Provider, Guard, Model, Team, Tool, Feature, Budget, Policy"#]],
+            hint: this version has Provider, Guard, Model, Team, Tool, Collection, Feature, Budget, Policy"#]],
     );
     check_errors(
         "apiVersion: bedplate/v1\nkind: Modle\nmetadata: { name: a }\n",
@@ -494,4 +494,41 @@ proptest! {
             fuzz(&GOOD.as_bytes()[..at]);
         }
     }
+}
+
+#[test]
+fn a_collection_says_whose_it_is_and_who_reads_it() {
+    let read = |spec: &str| {
+        let text = in_spec("Collection", spec);
+        parse(&text, "x.yaml").map(|mut documents| match documents.remove(0).spec {
+            Spec::Collection(collection) => collection,
+            other => panic!("{other:?}"),
+        })
+    };
+    let least = read("  team: shop\n").expect("it is sound");
+    assert_eq!(
+        (least.language.as_str(), least.lexing, least.embedder.as_str()),
+        ("und", None, BUILTIN_EMBEDDER)
+    );
+    assert_eq!(least.acl, store::documents::Acl::team());
+    let full =
+        read("  team: shop\n  language: de-CH\n  lexing: trigrams\n  acl: [ \"user:Ada@acme.eu\", team ]\n");
+    let full = full.expect("it is sound");
+    assert_eq!(full.lexing, Some(store::documents::Lexing::Trigrams));
+    assert_eq!(
+        full.acl.subjects().map(ToString::to_string).collect::<Vec<_>>(),
+        ["team", "user:ada@acme.eu"]
+    );
+    for (spec, word) in [
+        ("  language: en\n", "spec.team"),
+        ("  team: shop\n  language: \"en us\"\n", "spec.language"),
+        ("  team: shop\n  embedder: minilm\n", "spec.embedder"),
+        ("  team: shop\n  acl: [ everybody ]\n", "spec.acl[0]"),
+        ("  team: shop\n  acl: []\n", "spec.acl"),
+    ] {
+        let reports = read(spec).expect_err(spec);
+        assert!(reports[0].what.contains(word), "{spec}: {reports:?}");
+    }
+    let unknown = parse(&in_spec("Collection", "  team: nobody\n"), "x.yaml").expect("it is sound");
+    assert_eq!(check(&unknown, &known()).len(), 1, "the team has to be there");
 }

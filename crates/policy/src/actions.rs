@@ -16,6 +16,8 @@ pub enum Action {
     Infer,
     /// The list of models that the key may use.
     ReadModels,
+    /// Collections of its team: each document by its own readers.
+    Retrieve,
     /// Records of its own requests (`explain`): its key's, and its user's.
     ReadOwnRecords,
     /// Those of its team.
@@ -41,6 +43,8 @@ pub enum Action {
     /// Providers and their keys, models, features, sites, rollouts.
     Deploy,
     ManageBudgets,
+    /// Collections of its team, and what is in them.
+    WriteDocuments,
     /// To ask for more rights for a while.
     AskElevation,
     /// To say yes to that.
@@ -48,9 +52,10 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 17] = [
+    pub const ALL: [Action; 19] = [
         Action::Infer,
         Action::ReadModels,
+        Action::Retrieve,
         Action::ReadOwnRecords,
         Action::ReadRecords,
         Action::ReadAllRecords,
@@ -64,6 +69,7 @@ impl Action {
         Action::ManagePolicy,
         Action::Deploy,
         Action::ManageBudgets,
+        Action::WriteDocuments,
         Action::AskElevation,
         Action::ApproveElevation,
     ];
@@ -72,6 +78,7 @@ impl Action {
         match self {
             Action::Infer => "run models",
             Action::ReadModels => "list models",
+            Action::Retrieve => "search collections",
             Action::ReadOwnRecords => "read records",
             Action::ReadRecords => "read its team's records",
             Action::ReadAllRecords => "read everybody's records",
@@ -85,6 +92,7 @@ impl Action {
             Action::ManagePolicy => "manage policies and guards",
             Action::Deploy => "manage providers and models",
             Action::ManageBudgets => "manage budgets",
+            Action::WriteDocuments => "write documents",
             Action::AskElevation => "ask for more rights",
             Action::ApproveElevation => "approve more rights for others",
         }
@@ -116,8 +124,9 @@ impl Actions {
     /// hand out either.
     pub const fn of(role: Role) -> Actions {
         use Action::*;
-        const INFERENCE: Actions = Actions::from(&[Infer, ReadModels]);
-        const DEVELOPER: Actions = INFERENCE.and(Actions::from(&[ReadOwnRecords, AskElevation]));
+        const INFERENCE: Actions = Actions::from(&[Infer, ReadModels, Retrieve]);
+        const DEVELOPER: Actions =
+            INFERENCE.and(Actions::from(&[ReadOwnRecords, WriteDocuments, AskElevation]));
         const VIEWER: Actions = DEVELOPER.and(Actions::from(&[ReadRecords, ReadCosts, ReadStatus]));
         const OPERATOR: Actions = Actions::from(&[
             ReadModels,

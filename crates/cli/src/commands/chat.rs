@@ -26,6 +26,9 @@ struct Answer {
     finish: Option<String>,
     first_token_ms: f64,
     total_ms: f64,
+    /// What the answer rests on, where a collection was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citations: Option<Value>,
     /// Output tokens per second after the first one.
     tokens_per_second: Option<f64>,
 }
@@ -39,12 +42,16 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     let mut first_us = None;
     let mut error = None;
     let mut cost = None;
+    let mut citations = None;
     let headers = server.stream(path, &body, |piece| {
         events.push(piece, |event| {
             let data = match event {
                 Event::Data(data) => data,
                 Event::Comment(comment) => {
                     cost = comment.strip_prefix("bedplate-cost ").map(str::to_owned).or(cost.take());
+                    let ours =
+                        comment.strip_prefix("bedplate ").and_then(|t| serde_json::from_str::<Value>(t).ok());
+                    citations = ours.map(|mut ours| ours["citations"].take()).or(citations.take());
                     return;
                 }
             };
@@ -78,6 +85,7 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     answer.request_id = header("x-request-id");
     answer.target = header("bedplate-target");
     answer.cost_usd = cost.or(header("bedplate-cost"));
+    answer.citations = citations;
     answer.total_ms = (ended - started) as f64 / 1e3;
     if let Some(first) = first_us {
         answer.first_token_ms = (first - started) as f64 / 1e3;
@@ -89,9 +97,20 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     if json {
         show(json, &answer, |_| String::new());
     } else {
+        eprint!("{}", sources(&answer));
         eprintln!("{}", footer(&answer));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One line for each passage that the model was given.
+fn sources(answer: &Answer) -> String {
+    let given = answer.citations.as_ref().and_then(Value::as_array);
+    let lines = given.into_iter().flatten().map(|c| {
+        let source = c["source"].as_str().unwrap_or_default();
+        format!("[{}] {source} (version {}, bytes {} to {})\n", c["id"], c["version"], c["start"], c["end"])
+    });
+    lines.collect()
 }
 
 fn footer(answer: &Answer) -> String {
@@ -146,6 +165,12 @@ fn request(args: &Chat, prompt: &str) -> (&'static str, Value) {
     body["model"] = json!(args.model);
     body["stream"] = json!(true);
     body["max_tokens"] = json!(args.max_tokens);
+    if let Some(collection) = &args.collection {
+        body["bedplate"] = json!({ "retrieve": { "collection": collection } });
+        if let Some(passages) = args.passages {
+            body["bedplate"]["retrieve"]["k"] = json!(passages);
+        }
+    }
     if let Some(temperature) = args.temperature {
         body["temperature"] = json!(temperature);
     }

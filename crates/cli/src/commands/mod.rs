@@ -3,6 +3,7 @@
 mod access;
 pub(crate) mod audit;
 mod chat;
+mod collections;
 mod declared;
 mod keys;
 mod login;
@@ -49,6 +50,8 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Tool(command) => tools::tool(&Server::new(&global)?, command, json)?,
         Top::Approval(command) => tools::approval(&Server::new(&global)?, command, json)?,
         Top::Budget(command) => money::budget(&Server::new(&global)?, command, json)?,
+        Top::Cache(command) => collections::cache(&Server::new(&global)?, command, json)?,
+        Top::Collection(command) => return collections::run(&Server::new(&global)?, command, json),
         Top::Policy(command) => return policies::run(&Server::new(&global)?, command, json),
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Model(command) => models::run(&global, command)?,

@@ -146,6 +146,16 @@ impl ToolServer {
 }
 
 impl Tools {
+    /// Passages that a model was given in a session of a key: the gate takes them for anybody's words.
+    pub(crate) fn retrieved<'t>(
+        &self,
+        key: units::KeyId,
+        session: &str,
+        texts: impl Iterator<Item = &'t str>,
+        now: units::Micros,
+    ) {
+        self.sessions().retrieved(&sessions::full(key, session), texts, now);
+    }
     fn sessions(&self) -> MutexGuard<'_, sessions::Sessions> {
         self.sessions.lock().expect("no code panics while it holds the sessions")
     }

@@ -111,6 +111,19 @@ impl Sessions {
         history
     }
 
+    /// Passages of documents that a model was given in it: anybody's words.
+    pub fn retrieved<'t>(&mut self, session: &str, texts: impl Iterator<Item = &'t str>, now: Micros) {
+        let session = self.open(session, now);
+        for text in texts {
+            if session.bytes.saturating_add(text.len()) > BYTES_MAX {
+                session.history.close();
+                return;
+            }
+            session.bytes += text.len();
+            session.history.retrieved(text);
+        }
+    }
+
     /// What was endorsed in it.
     pub fn approvals(&mut self, session: &str, now: Micros) -> Approvals {
         self.open(session, now).approvals.clone()

@@ -63,6 +63,9 @@ pub(crate) fn history(account: &Account, messages: &[Message], declared: &Declar
             .history(&full(account.principal.key, &account.session), account.at),
         false => History::default(),
     };
+    // Passages stand in the user's message and are nobody's word.
+    let apart = account.cited.as_ref().map(|cited| cited.apart(messages));
+    let messages = apart.as_ref().map_or(messages, |(own, _)| own.as_slice());
     match account.guard.as_deref().map(guards::StreamGuard::vault).filter(|vault| !vault.is_empty()) {
         None => history.follow(messages, declared),
         Some(vault) => {
@@ -75,6 +78,7 @@ pub(crate) fn history(account: &Account, messages: &[Message], declared: &Declar
             history.follow(&messages, declared);
         }
     }
+    apart.iter().flat_map(|(_, passages)| passages.iter()).for_each(|text| history.retrieved(text));
     history
 }
 

@@ -29,6 +29,10 @@ pub struct Feature {
     pub labels: Labels,
     /// Who may use it; `None`: every team whose key may use the name.
     pub teams: Option<Vec<String>>,
+    /// Passages of a collection that are put before every question.
+    pub retrieve: Option<Retrieve>,
+    /// The same question may be given the same answer again.
+    pub cache: Option<AnswerCache>,
     /// Guards by name, beside those of its model and those that are default.
     pub guards: Vec<String>,
     /// What its model may call, and Bedplate calls for it: `server` for all that a
@@ -37,6 +41,29 @@ pub struct Feature {
     /// How often the model is asked for one answer, at most.
     pub max_rounds: u32,
 }
+
+/// `retrieve: { collection: handbook, k: 4 }`: a collection of that name in the team of whoever asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retrieve {
+    pub collection: String,
+    /// Passages at most.
+    pub k: Option<u32>,
+}
+
+/// Which answers are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerCache {
+    /// To the very same question, with the very same passages.
+    Exact,
+}
+
+/// `cache: exact`.
+pub(crate) fn cache(fields: &mut Fields) -> Option<AnswerCache> {
+    fields.choice("cache", &[("exact", AnswerCache::Exact)])
+}
+
+/// Passages that one question may be given.
+const PASSAGES_MAX: u64 = 32;
 
 pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
     let (at, problems) = (fields.at, fields.problems);
@@ -58,10 +85,12 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Feature> {
     let labels = labels::of_data(fields);
     let teams = fields.has("teams").then(|| fields.names("teams", 64, object_name));
     let _ = fields.take("teams");
+    let retrieve = retrieve(fields);
+    let cache = cache(fields);
     let guards = fields.names("guards", 16, object_name);
     let tools = fields.names("tools", 64, tool_reference);
     let max_rounds = fields.number("maxRounds", 1, ROUNDS_MAX).unwrap_or(ROUNDS) as u32;
-    Some(Feature { model: model?, prompt, labels, teams, guards, tools, max_rounds })
+    Some(Feature { model: model?, prompt, labels, teams, retrieve, cache, guards, tools, max_rounds })
 }
 
 /// `server` or `server__tool`.
@@ -70,4 +99,19 @@ fn tool_reference(name: &str) -> bool {
         Some((server, tool)) => object_name(server) && tool_name(tool),
         None => object_name(name),
     }
+}
+
+fn retrieve(fields: &mut Fields) -> Option<Retrieve> {
+    let mut inner = fields.open_map("retrieve")?;
+    if !inner.has("collection") {
+        inner.problems.missing(
+            "spec.retrieve.collection",
+            inner.at,
+            "name a collection: `collection: handbook`",
+        );
+    }
+    let collection = inner.text("collection");
+    let k = inner.number("k", 1, PASSAGES_MAX).and_then(|k| u32::try_from(k).ok());
+    inner.finish();
+    Some(Retrieve { collection: collection?, k })
 }

@@ -1,6 +1,7 @@
 //! One file per kind: its fields, their bounds, and how they are read.
 
 pub(crate) mod budget;
+pub(crate) mod collection;
 pub(crate) mod feature;
 pub(crate) mod guard;
 pub(crate) mod labels;

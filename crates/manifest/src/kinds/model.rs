@@ -5,6 +5,7 @@ use report::Report;
 use units::{Labels, PicoRate, Usd};
 
 use crate::document::model_name;
+use crate::kinds::feature::{self, AnswerCache};
 use crate::kinds::labels::{self, PlaceLabels};
 use crate::kinds::local::{self, Local};
 use crate::kinds::provider::{LOCAL, Timeouts, timeouts};
@@ -23,6 +24,8 @@ pub struct Model {
     pub retries: Option<u32>,
     /// What everything that is sent to it is at least.
     pub labels: Labels,
+    /// The same question may be given the same answer again.
+    pub cache: Option<AnswerCache>,
 }
 
 /// One place that can run it.
@@ -93,8 +96,9 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Model> {
     let timeouts = fields.open_map("timeouts").map(timeouts).unwrap_or_default();
     let retries = fields.number("retries", 0, 10).map(|n| n as u32);
     let labels = labels::of_data(fields);
+    let cache = feature::cache(fields);
     let targets = targets.into_iter().collect::<Option<Vec<Target>>>()?;
-    Some(Model { targets, aliases, guards, timeouts, retries, labels })
+    Some(Model { targets, aliases, guards, timeouts, retries, labels, cache })
 }
 
 fn alias(node: &Node, problems: &Problems) -> Option<String> {

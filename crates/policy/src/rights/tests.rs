@@ -64,6 +64,7 @@ fn every_role_may_do_what_its_name_says_and_nothing_else() {
                           i v a s a o d a
         Infer             x x x x . . x x
         ReadModels        x x x x x x x x
+        Retrieve          x x x x . . x x
         ReadOwnRecords    . x x x . . x .
         ReadRecords       . x x . . . . .
         ReadAllRecords    . . x . . . . .
@@ -77,6 +78,7 @@ fn every_role_may_do_what_its_name_says_and_nothing_else() {
         ManagePolicy      . . x x . . . .
         Deploy            . . x . . x . .
         ManageBudgets     . . x . . . . .
+        WriteDocuments    . x x x . . x .
         AskElevation      . x x x x x x .
         ApproveElevation  . . x x . . . .
     "]]

@@ -1,0 +1,215 @@
+//! Collections: documents, who may read them, and what a search finds.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Documents that are searched together. What is counted is what the caller may read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Collection {
+    /// No secret: whoever knows it reads what they may read, and nothing more.
+    pub id: String,
+    /// Unique in its team; takes the place of the id in paths.
+    pub name: String,
+    pub team: String,
+    /// A BCP 47 tag, or `und`.
+    pub language: String,
+    /// `stemmed`, `words` or `trigrams`.
+    pub lexing: String,
+    /// What makes its vectors.
+    pub embedder: String,
+    /// Who reads a document that names nobody: `team`, `user:EMAIL`, `key:ID`, `group:NAME`.
+    pub acl: Vec<String>,
+    /// What every document has at least.
+    pub labels: String,
+    pub documents: u64,
+    pub chunks: u64,
+    /// Documents that are kept and not searched, because their source is not trusted.
+    pub quarantined: u64,
+    pub created: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateCollection {
+    pub name: String,
+    /// A BCP 47 tag such as `en`; `und` unless told.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// `stemmed`, `words` or `trigrams`; by the language unless told.
+    #[serde(default)]
+    pub lexing: Option<String>,
+    /// Who reads a document that names nobody; the team unless told.
+    #[serde(default)]
+    pub acl: Option<Vec<String>>,
+    /// What every document has at least: `internal`, `confidential eu`.
+    #[serde(default)]
+    pub labels: Option<String>,
+}
+
+/// A document without its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Document {
+    pub id: String,
+    /// Where it comes from: a path, an address. Unique in its collection.
+    pub source: String,
+    /// How often it has changed; 1 when new. What an answer that used it depends on.
+    pub version: u32,
+    /// SHA-256 of the content, in hexadecimal.
+    pub hash: String,
+    pub title: String,
+    /// A media type.
+    pub format: String,
+    pub acl: Vec<String>,
+    pub labels: String,
+    /// `quarantined`, `unknown`, `known` or `signed`.
+    pub trust: String,
+    /// What brought it in; its share of an answer is bounded.
+    pub batch: String,
+    pub chunks: u32,
+    pub bytes: u64,
+    pub created: String,
+    pub updated: String,
+}
+
+/// A document and its extracted text, for whoever may read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DocumentPreview {
+    pub document: Document,
+    /// The first of its parts, as they are searched.
+    pub parts: Vec<Passage>,
+    /// It has more parts than are shown.
+    pub more: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Passage {
+    /// The headings above it, the outermost first.
+    pub heading: String,
+    /// Where it stands in the extracted text, in bytes.
+    pub start: u64,
+    pub end: u64,
+    pub text: String,
+}
+
+/// What putting or removing a document did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DocumentChange {
+    pub id: String,
+    pub source: String,
+    pub version: u32,
+    /// `added`, `replaced`, `regraded` (the same content, shared or labelled otherwise), `unchanged` or `removed`.
+    pub change: String,
+    /// Parts that were made or removed.
+    pub chunks: u64,
+    /// Answers in the cache that used it, and went with it.
+    pub answers_invalidated: u64,
+    /// What was left out of the index, and why: hidden text, parts over a limit.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// An answer that is kept to be given again, and why it may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CachedAnswer {
+    pub id: String,
+    /// What the user said last.
+    pub question: String,
+    /// Of all that it was made from.
+    pub labels: String,
+    /// What it cost to make, in USD: what each hit saves.
+    pub saves_usd: String,
+    /// It is given to whoever may read every one of these, and goes with any of them.
+    pub documents: Vec<UsedDocument>,
+    pub created: String,
+    pub expires: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UsedDocument {
+    pub id: String,
+    pub version: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchCollection {
+    pub query: String,
+    /// How many parts at most; 8 unless told, 100 at most.
+    #[serde(default)]
+    pub k: Option<u32>,
+    /// Only documents whose source begins so.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Also how the answer came about.
+    #[serde(default)]
+    pub explain: bool,
+    /// Search as this user of the team would. Takes the right to manage access; texts
+    /// that the caller may not read themselves are withheld.
+    #[serde(default, rename = "as")]
+    pub as_user: Option<String>,
+}
+
+/// What a search found, the best first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchResult {
+    pub evidence: Vec<Evidence>,
+    /// Whether every vector that may be read was compared: `exact` or `approximate`.
+    pub accuracy: String,
+    /// Parts that the caller may read, of which these are the best.
+    pub readable: u64,
+    /// What may be wrong with the answer: an unknown language, a part of the index that is being built.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<SearchExplained>,
+}
+
+/// A part of a document that bears on the query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// From 1; what an answer cites.
+    pub rank: u32,
+    pub document: String,
+    pub version: u32,
+    pub source: String,
+    pub title: String,
+    pub heading: String,
+    /// Where it stands in the document's extracted text, in bytes.
+    pub start: u64,
+    pub end: u64,
+    /// Absent where the caller may not read what another may.
+    pub text: Option<String>,
+    /// Of the order; comparable within one answer.
+    pub score: f64,
+    /// How relevant it is by itself, 0 to 1; comparable between questions.
+    pub relevance: f64,
+    pub labels: String,
+    pub trust: String,
+    /// Its place by words alone, and by vectors alone.
+    #[serde(default)]
+    pub lexical_rank: Option<u32>,
+    #[serde(default)]
+    pub dense_rank: Option<u32>,
+}
+
+/// How an answer came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchExplained {
+    pub embedder: String,
+    /// Which arms were used, and why.
+    pub gate: String,
+    pub lexical_hits: u32,
+    pub dense_hits: u32,
+    /// Lists of readers that the caller is on, by which the scan was masked.
+    pub classes: u32,
+    /// What was left out after ranking, and why: caps, near-duplicates.
+    pub left_out: Vec<String>,
+    /// Microseconds by stage.
+    pub stages: Vec<StageCost>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageCost {
+    pub name: String,
+    pub us: u64,
+}

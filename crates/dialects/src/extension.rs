@@ -1,0 +1,153 @@
+//! `bedplate`: the one field of a request that is ours, in every dialect.
+//!
+//! It is taken out of the body before anybody else reads it, so that no provider,
+//! guard or local engine ever sees it; every other byte stays the client's own.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::scan::{string, walk_part, whole};
+use crate::{Envelope, Error};
+
+/// The name of the field.
+pub const FIELD: &str = "bedplate";
+/// Passages that a request may ask for.
+pub const PASSAGES_MAX: u64 = 32;
+
+/// What a client asks of us beside the answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extension {
+    pub retrieve: Option<Retrieve>,
+}
+
+/// Passages of a collection, to be put before the question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retrieve {
+    /// Its name, in the team of whoever asks.
+    pub collection: String,
+    /// Passages at most, 1 to [`PASSAGES_MAX`].
+    pub k: Option<u32>,
+}
+
+/// Reads the field and takes it out: what it says, and the body without it. `None`
+/// when there is no such field.
+///
+/// # Errors
+/// DI0004 for a field of it that is not known, or not of its type.
+pub fn take(body: &Bytes, envelope: &Envelope) -> Result<Option<(Extension, Bytes)>, Error> {
+    let Some(span) = &envelope.extension_span else { return Ok(None) };
+    let text = std::str::from_utf8(&body[span.clone()]).map_err(|_| Error::field(FIELD, "", "UTF-8"))?;
+    Ok(Some((read(text)?, without(body, span))))
+}
+
+fn read(text: &str) -> Result<Extension, Error> {
+    let mut extension = Extension::default();
+    if text == "null" {
+        return Ok(extension);
+    }
+    if !text.starts_with('{') {
+        return Err(Error::field(FIELD, text, "an object"));
+    }
+    walk_part(text, true, |key, span| {
+        let value = &text[span];
+        match &*key {
+            "retrieve" => extension.retrieve = retrieve(value)?,
+            other => {
+                return Err(Error::field(
+                    format!("{FIELD}.{}", crate::error::quote(other)),
+                    value,
+                    "one of: retrieve",
+                ));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(extension)
+}
+
+fn retrieve(text: &str) -> Result<Option<Retrieve>, Error> {
+    if text == "null" {
+        return Ok(None);
+    }
+    if !text.starts_with('{') {
+        return Err(Error::field("bedplate.retrieve", text, "an object"));
+    }
+    let (mut collection, mut k) = (None, None);
+    walk_part(text, true, |key, span| {
+        let value = &text[span];
+        match &*key {
+            "collection" => collection = Some(string("bedplate.retrieve.collection", value)?.into_owned()),
+            "k" => k = whole("bedplate.retrieve.k", value, 1, PASSAGES_MAX)?,
+            other => {
+                let path = format!("bedplate.retrieve.{}", crate::error::quote(other));
+                return Err(Error::field(path, value, "one of: collection, k"));
+            }
+        }
+        Ok(())
+    })?;
+    let collection = collection.ok_or_else(|| Error::missing("bedplate.retrieve.collection"))?;
+    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()) }))
+}
+
+/// The body without the field whose value lies at `value`: its key, and one comma.
+fn without(body: &Bytes, value: &Range<usize>) -> Bytes {
+    // Back over `"bedplate" :`. However the key is escaped, it holds no quote.
+    let colon = body[..value.start].trim_ascii_end().len() - 1;
+    let quote = body[..colon].trim_ascii_end().len() - 1;
+    let key = body[..quote].iter().rposition(|b| *b == b'"').unwrap_or(quote);
+    let before = body[..key].trim_ascii_end();
+    let (from, to) = if before.ends_with(b",") {
+        (before.len() - 1, value.end)
+    } else {
+        let after = body[value.end..].trim_ascii_start();
+        let next = body.len() - after.len();
+        (key, if after.starts_with(b",") { next + 1 } else { value.end })
+    };
+    let mut rest = BytesMut::with_capacity(body.len());
+    rest.extend_from_slice(&body[..from]);
+    rest.extend_from_slice(&body[to..]);
+    rest.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan;
+
+    fn took(body: &str) -> Result<Option<(Extension, String)>, Error> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let envelope = scan(&body)?;
+        let taken = take(&body, &envelope)?;
+        Ok(taken.map(|(extension, rest)| (extension, String::from_utf8(rest.to_vec()).expect("UTF-8"))))
+    }
+
+    #[test]
+    fn the_field_is_taken_out_wherever_it_stands_and_nothing_else_changes() {
+        let wanted = Extension { retrieve: Some(Retrieve { collection: "h".into(), k: Some(3) }) };
+        let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3}}"#;
+        for (body, rest) in [
+            (format!(r#"{{{field},"model":"m"}}"#), r#"{"model":"m"}"#),
+            (format!(r#"{{"model":"m" , {field}}}"#), r#"{"model":"m" }"#),
+            (format!(r#"{{"model":"m",{field} , "n":1}}"#), r#"{"model":"m" , "n":1}"#),
+        ] {
+            assert_eq!(took(&body), Ok(Some((wanted.clone(), rest.to_owned()))), "{body}");
+        }
+        let escaped = r#"{"model":"m","bedpl\u0061te":null}"#;
+        assert_eq!(took(escaped), Ok(Some((Extension::default(), r#"{"model":"m"}"#.into()))));
+        assert_eq!(took(r#"{"model":"m","x":{"bedplate":1}}"#), Ok(None), "not inside of others");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_refused() {
+        for (body, path) in [
+            (r#"{"model":"m","bedplate":{"retreive":{}}}"#, "bedplate.retreive"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","top":3}}}"#, "bedplate.retrieve.top"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"k":3}}}"#, "bedplate.retrieve.collection"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","k":33}}}"#, "bedplate.retrieve.k"),
+            (r#"{"model":"m","bedplate":7}"#, "bedplate"),
+        ] {
+            assert_eq!(took(body).expect_err(body).param(), Some(path), "{body}");
+        }
+    }
+}

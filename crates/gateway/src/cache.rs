@@ -1,0 +1,242 @@
+//! Step 6, its end: an answer that was given before is given again.
+//!
+//! Only where a feature or a model says so, only the same question, and only to
+//! somebody who may read every document that the answer was made from, as it was
+//! then (TRAPS R5). What must be equal before anything is compared is a hash over
+//! labels, route, system prompt and policies; the tenant's file is the team's own.
+//! Never for tools, images, several choices or personal data.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chat::{Choice, Finish, Message, Part, Role};
+use context::cache::{Partition, Turn, exact_key};
+use dialects::Dialect;
+use policy::{Act, Object};
+use report::Report;
+use retrieval::Collections;
+use store::documents::{ANSWER_BYTES_MAX, Answer, NewAnswer};
+use units::{AnswerId, TeamId, Usd};
+
+use crate::account::{Account, Admitted};
+use crate::journey::Stop;
+use crate::judge;
+use crate::prepare::Prepared;
+use crate::retrieve;
+
+/// How long an answer is given: a day.
+const LASTS_US: i64 = 86_400_000_000;
+/// Bytes of a question that are kept with its answer, for whoever asks why.
+const QUESTION_BYTES_MAX: usize = 4 << 10;
+
+/// What the cache has to do with a request.
+#[derive(Default)]
+pub(crate) enum Cache {
+    /// Nothing: it is not asked, and the answer is not kept.
+    #[default]
+    Off,
+    /// It had no answer; the one that comes is kept under this.
+    Miss(Box<Key>),
+    /// The answer is its.
+    Hit,
+}
+
+/// Under what an answer is kept.
+pub(crate) struct Key {
+    partition: [u8; 32],
+    key: [u8; 32],
+    question: String,
+}
+
+/// An answer that is kept once its request is settled.
+pub(crate) struct Fill {
+    collections: Arc<Collections>,
+    team: TeamId,
+    answer: NewAnswer,
+}
+
+/// What looking came to.
+pub(crate) enum Looked {
+    Hit(Prepared, Box<chat::Response>),
+    Miss(Prepared),
+}
+
+pub(crate) async fn look_up(mut prepared: Prepared) -> Result<Looked, Stop> {
+    if !prepared.admitted.route.cache {
+        return Ok(Looked::Miss(prepared));
+    }
+    // What is given here never meets the plan, so what the plan asks is asked here.
+    if let Err(denied) = prepared.admitted.judge_again() {
+        return Err(Stop::Failed(prepared.admitted, denied));
+    }
+    let from = runtime::clock::monotonic_us();
+    let Some(key) = key(&prepared) else { return Ok(Looked::Miss(prepared)) };
+    let account = &mut prepared.admitted;
+    if !may(account, Act::CacheRead) {
+        return Ok(Looked::Miss(prepared));
+    }
+    let kept = match find(account, &key).await {
+        Ok(kept) => kept,
+        Err(report) => {
+            // A cache that cannot be read is a miss.
+            observe::warn!("cache.unread", code = report.code.0);
+            None
+        }
+    };
+    let Some((kept, response)) = kept else {
+        account.step("cache", from, "miss".into());
+        account.cache = Cache::Miss(Box::new(key));
+        return Ok(Looked::Miss(prepared));
+    };
+    let saved = Usd::from_pico(kept.cost_pico);
+    account.step("cache", from, format!("exact: answer {}, saved {saved} USD", kept.id));
+    let _ = write!(account.decision, "; answered from the cache, saved {saved} USD");
+    account.raise(&kept.labels);
+    account.cache = Cache::Hit;
+    Ok(Looked::Hit(prepared, Box::new(response)))
+}
+
+async fn find(account: &Account, key: &Key) -> Result<Option<(Answer, chat::Response)>, Report> {
+    let (collections, reader) = (Arc::clone(&account.gateway.collections), retrieve::reader(account));
+    let (partition, key, now) = (key.partition, key.key, account.at);
+    // The store waits for a disk, and this thread has other connections.
+    let found = tokio::task::spawn_blocking(move || collections.answer(&reader, &partition, &key, now));
+    let found = found.await.map_err(|_| Report::new("CT0005", "the cache failed unexpectedly"))?;
+    let Some(kept) = found.map_err(|e| e.report())? else { return Ok(None) };
+    let response = dialects::decode_response(Dialect::OpenaiChat, &kept.body).ok();
+    Ok(response.map(|response| (kept, response)))
+}
+
+/// Whether the policy set lets whoever asks read from, or write to, the team's answers.
+fn may(account: &Account, act: Act) -> bool {
+    let by = account.judged.on_behalf_of.as_deref();
+    let object = Object::space("answers");
+    let (snapshot, principal) = (&account.snapshot, &account.principal);
+    judge::may(snapshot, principal, by, act, &object, &account.labels, "the team's answers").is_ok()
+}
+
+/// Under what the answer to a request is kept; `None` for one that is not kept at all.
+fn key(prepared: &Prepared) -> Option<Key> {
+    let account = &prepared.admitted;
+    let request = &prepared.asked.decoded().ok()?.request;
+    let unlike = request.n != 1
+        || request.logprobs.is_some()
+        || !request.tools.is_empty()
+        || account.watch.is_some()
+        || account.rounds.is_some()
+        || !account.findings.pii_types.is_empty()
+        || matches!(prepared.asked.dialect, Dialect::OpenaiCompletions);
+    if unlike {
+        return None;
+    }
+    // The marks of passages are random; the passages themselves are told apart below.
+    let messages = account.cited.as_ref().map(|cited| cited.apart(&request.messages).0);
+    let messages = messages.as_deref().unwrap_or(&request.messages);
+    let texts: Vec<(Role, String)> = messages.iter().map(said).collect::<Option<_>>()?;
+    let system: Vec<&str> =
+        texts.iter().filter(|(role, _)| *role == Role::System).map(|(_, t)| t.as_str()).collect();
+    let turns: Vec<Turn<'_>> = texts
+        .iter()
+        .filter(|(role, _)| *role != Role::System)
+        .map(|(role, text)| Turn { role: if *role == Role::User { "user" } else { "assistant" }, text })
+        .collect();
+    let question = turns.iter().rev().find(|t| t.role == "user").map(|t| t.text).unwrap_or_default();
+    let context = account.cited.as_ref().map(|cited| cited.context()).unwrap_or_default();
+    Some(Key {
+        partition: partition(account, &system.join("\n\n")),
+        key: exact_key(&turns, &context, &parameters(request)),
+        question: question[..question.floor_char_boundary(QUESTION_BYTES_MAX)].to_owned(),
+    })
+}
+
+/// A turn's words; `None` when it has something else than words.
+fn said(message: &Message) -> Option<(Role, String)> {
+    let mut text = String::new();
+    for part in &message.parts {
+        match part {
+            Part::Text(t) => text.push_str(t),
+            Part::Image(_)
+            | Part::ToolCall { .. }
+            | Part::ToolResult { .. }
+            | Part::Reasoning { .. }
+            | Part::Refusal(_) => {
+                return None;
+            }
+        }
+    }
+    (message.role != Role::Tool).then_some((message.role, text))
+}
+
+fn partition(account: &Account, system: &str) -> [u8; 32] {
+    let route = &account.route;
+    let mut model = format!("{}\n{}", account.model, route.name);
+    route.targets.iter().for_each(|target| model.push_str(&format!("\n{}", target.sku)));
+    let mut policy = account.snapshot.policies.hash().to_vec();
+    if route.shield.is_some() {
+        // What guards look for has no hash of its own: another configuration, another partition.
+        policy.extend_from_slice(&account.snapshot.generation.to_be_bytes());
+    }
+    let labels = account.labels.to_string();
+    Partition { labels: &labels, model: &model, system, tools: "", policy: &policy }.key()
+}
+
+/// Everything else of a request that can change its answer.
+fn parameters(request: &chat::Request) -> String {
+    format!(
+        "1 {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        request.sampling,
+        request.max_tokens,
+        request.stop,
+        request.format,
+        request.reasoning,
+        request.tier,
+        request.suffix
+    )
+}
+
+/// Notes an answer as it was given, to be kept once its cost is known. Only a whole one
+/// of words: one that was cut, refused or calls tools is not.
+pub(crate) fn fill(admitted: &mut Admitted, answer: &chat::Response) {
+    let Cache::Miss(key) = &admitted.cache else { return };
+    let words = |choice: &Choice| {
+        choice.finish == Some(Finish::Stop)
+            && choice.parts.iter().all(|part| matches!(part, Part::Text(_)))
+            && !choice.parts.is_empty()
+    };
+    if answer.failed.is_some() || answer.choices.len() != 1 || !words(&answer.choices[0]) {
+        return;
+    }
+    let body = dialects::encode_response(Dialect::OpenaiChat, answer);
+    let account: &Account = admitted;
+    if body.len() > ANSWER_BYTES_MAX || !may(account, Act::CacheWrite) {
+        return;
+    }
+    let answer = NewAnswer {
+        id: AnswerId(runtime::new_id()),
+        partition: key.partition,
+        key: key.key,
+        vector: Vec::new(),
+        question: key.question.clone(),
+        body: body.to_vec(),
+        labels: account.labels.clone(),
+        cost_pico: 0,
+        dependencies: account.cited.as_ref().map(|cited| cited.dependencies()).unwrap_or_default(),
+        created: account.at,
+        expires: account.at.plus_us(LASTS_US),
+    };
+    let (collections, team) = (Arc::clone(&account.gateway.collections), account.principal.team);
+    admitted.fill = Some(Box::new(Fill { collections, team, answer }));
+}
+
+impl Fill {
+    /// Keeps the answer with what it cost: what the next one saves.
+    pub async fn keep(self: Box<Self>, cost: Usd) {
+        let Fill { collections, team, answer } = *self;
+        let answer = NewAnswer { cost_pico: cost.pico(), ..answer };
+        let kept = tokio::task::spawn_blocking(move || collections.keep_answer(team, answer));
+        // A cache that cannot be filled takes nothing from the answer.
+        if let Ok(Err(error)) = kept.await {
+            observe::warn!("cache.unfilled", code = error.report().code.0);
+        }
+    }
+}
