@@ -435,6 +435,7 @@ impl Build<'_> {
             feature: None,
             guards: Vec::new(),
             shield: None,
+            banned: None,
             detectors: Vec::new(),
             cache: false,
             deadlines: Deadlines::default(),

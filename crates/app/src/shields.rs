@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cli::guard::spec;
+use engine::BannedTexts;
 use gateway::{Detector, Route, Upstream};
 use guards::{Secrets, Shield, Spec};
 use manifest::Document;
@@ -19,8 +20,14 @@ pub struct Shields<'a> {
     known: Vec<Vec<u8>>,
     canaries: Vec<Vec<u8>>,
     /// By the names of their guards and their canary: many routes share one.
-    made: BTreeMap<(Vec<&'a str>, Option<String>), Arc<Shield>>,
+    made: BTreeMap<(Vec<&'a str>, Option<String>), Made>,
     detectors: BTreeMap<String, Arc<Detector>>,
+}
+
+/// What routes with the same guards share.
+struct Made {
+    shield: Arc<Shield>,
+    banned: Option<Arc<BannedTexts>>,
 }
 
 impl<'a> Shields<'a> {
@@ -77,15 +84,17 @@ impl<'a> Shields<'a> {
         let names = in_force.iter().map(|(name, _)| *name).collect();
         let canary = route.feature.as_ref().and_then(|f| f.canary.as_deref().map(str::to_owned));
         let (known, canaries) = (&self.known, &self.canaries);
-        let shield = self.made.entry((names, canary.clone())).or_insert_with(|| {
+        let made = self.made.entry((names, canary.clone())).or_insert_with(|| {
             let mut canaries = canaries.clone();
             canaries.extend(canary.map(String::into_bytes));
             let specs: Vec<&Spec> = in_force.iter().map(|(_, spec)| spec).collect();
-            Arc::new(Shield::new(&specs, Secrets { known, canaries: &canaries }))
+            let secrets = Secrets { known, canaries: &canaries };
+            let banned = BannedTexts::new(guards::unsaid(&specs, secrets));
+            Made { shield: Arc::new(Shield::new(&specs, secrets)), banned }
         });
-        let shield = Some(Arc::clone(shield));
+        let (shield, banned) = (Some(Arc::clone(&made.shield)), made.banned.clone());
         let detectors = self.detectors.values().cloned().collect();
-        Some(Route { shield, detectors, ..Route::clone(route) })
+        Some(Route { shield, banned, detectors, ..Route::clone(route) })
     }
 
     fn in_force<'s>(&'s self, names: &'s [String]) -> impl Iterator<Item = (&'a str, &'s Spec)> {

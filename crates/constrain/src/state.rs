@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use llguidance::Matcher;
-use scheduler::{Constraint, Token};
+use scheduler::{Allowed, Constraint, Token};
 
 use crate::vocabulary::reason;
 
@@ -29,14 +29,14 @@ impl fmt::Debug for State {
 }
 
 impl Constraint for State {
-    fn allow(&mut self, allowed: &mut [u32]) -> Result<(), String> {
+    fn allow(&mut self, allowed: &mut [u32]) -> Result<Allowed, String> {
         if self.ended {
             for end in self.ends.iter() {
                 if let Some(word) = allowed.get_mut(*end as usize / 32) {
                     *word |= 1 << (end % 32);
                 }
             }
-            return Ok(());
+            return Ok(Allowed::Listed);
         }
         let mask = self.matcher.compute_mask_or_eos().map_err(|e| failed(&e.to_string()))?;
         let mut any = 0;
@@ -47,7 +47,7 @@ impl Constraint for State {
         if any == 0 {
             return Err("no token can follow: the grammar contradicts itself".into());
         }
-        Ok(())
+        Ok(Allowed::Listed)
     }
 
     fn accept(&mut self, token: Token) -> Result<(), String> {

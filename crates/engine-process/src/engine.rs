@@ -69,14 +69,6 @@ impl Engine {
         }
     }
 
-    /// Tokens of a chat's prompt that need not be computed, and all of them.
-    pub async fn hit(&self, request: &Request, caller: &Caller) -> Result<(u32, u32), Error> {
-        match self {
-            Engine::Here(engine) => engine.hit(request, caller),
-            Engine::There(remote) => remote.hit(request, caller).await,
-        }
-    }
-
     /// Validates and queues a chat.
     pub async fn submit_as(&self, request: &Request, caller: &Caller) -> Result<Generation, Error> {
         Ok(Generation::new(match self {
@@ -191,6 +183,15 @@ impl Generation {
         match &self.source {
             Source::Here(generation) => generation.busy_us(),
             Source::There(answer) => answer.busy_us(),
+        }
+    }
+
+    /// How often the likeliest token was kept from the choices that are over, for
+    /// what it would have said.
+    pub fn withheld(&self) -> u64 {
+        match &self.source {
+            Source::Here(generation) => generation.withheld(),
+            Source::There(answer) => answer.withheld(),
         }
     }
 

@@ -10,11 +10,12 @@ use std::thread::JoinHandle;
 
 use chat::{Event, Request, Tier};
 use scheduler::{
-    BlockStore, Class, Job, JobId, Kernel, Known, Limits, Scheduler, Standing, StepTime, Tenant,
+    BlockStore, Class, Job, JobId, Kernel, Limits, Masked, Scheduler, Standing, StepTime, Tenant,
 };
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
 
+use crate::banned::{BannedTexts, Bans};
 use crate::disk::Disk;
 use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
 use crate::pairing::Pairing;
@@ -56,7 +57,7 @@ pub struct Options {
 pub type KvDisks = Arc<dyn Fn(&str) -> Option<Arc<dyn BlockStore>> + Send + Sync>;
 
 /// Who asks, as far as the engine needs to know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Tenants take turns; equal numbers are one tenant.
     pub tenant: u128,
@@ -68,6 +69,8 @@ pub struct Caller {
     pub deadline: Option<Micros>,
     /// From [`Engine::add_adapter`]; 0 for none.
     pub adapter: u32,
+    /// What the answer must not say.
+    pub banned: Option<Arc<BannedTexts>>,
 }
 
 /// Whether the engine's thread is getting anywhere.
@@ -152,6 +155,8 @@ pub struct Stats {
     /// Tokens guessed and computed ahead, and those that were right.
     pub guessed: u64,
     pub guessed_right: u64,
+    /// Times that the likeliest token was withheld for what it would have said.
+    pub withheld: u64,
     /// What a step costs, as learned from every step.
     pub step_time: StepTime,
     pub steps: u64,
@@ -181,7 +186,7 @@ pub(crate) struct Inner {
     pub pairing: Option<Pairing>,
     pub commands: Sender<Command>,
     pub board: Arc<Board>,
-    known: Known,
+    bans: Bans,
     next_job: AtomicU64,
     /// Makes the seeds of requests that give none, and the ids of calls.
     entropy: RandomState,
@@ -266,12 +271,12 @@ impl Engine {
         };
         let mut scheduler = Scheduler::new(caps, limits);
         disk.iter().flat_map(|disk| disk.keys()).for_each(|(key, _)| scheduler.stored(key));
-        let known = scheduler.known();
+        let vocab = Arc::new(model.pieces());
         let worker = Worker {
             scheduler,
             disk: disk.map(|disk| Disk::open(&disk, &commands)).transpose()?,
             kernel,
-            vocab: Arc::new(model.pieces()),
+            vocab: Arc::clone(&vocab),
             commands: receiver,
             board: Arc::clone(&board),
             embedder,
@@ -294,7 +299,7 @@ impl Engine {
             pairing,
             commands,
             board,
-            known,
+            bans: Bans::new(vocab),
             next_job: AtomicU64::new(0),
             entropy: RandomState::new(),
             thread: Mutex::new(Some(thread)),
@@ -310,15 +315,6 @@ impl Engine {
     /// a millisecond for each 10 KB.
     pub fn count_tokens(&self, request: &Request) -> Result<u32, Error> {
         Ok(self.inner.prompter.chat(&self.inner.model, request, clock())?.tokens.len() as u32)
-    }
-
-    /// How many tokens of a chat's prompt the engine need not compute, and how many
-    /// there are: what a router that knows several engines asks. Costs what
-    /// [`Engine::count_tokens`] does; counted in whole blocks.
-    pub fn hit(&self, request: &Request, caller: &Caller) -> Result<(u32, u32), Error> {
-        let prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
-        let held = self.inner.known.hit(caller.scope, caller.adapter, &prompt.tokens);
-        Ok((held, prompt.tokens.len() as u32))
     }
 
     /// Validates and queues a chat of nobody in particular; see [`Engine::submit_as`].
@@ -419,6 +415,14 @@ impl Engine {
         let id = inner.next_job.fetch_add(1, Ordering::Relaxed);
         let entropy = inner.entropy.hash_one(id);
         let sampling = sampling(request, inner.defaults, inner.info.n_vocab, entropy)?;
+        let constraint = match &caller.banned {
+            None => prompt.constraint,
+            Some(texts) => {
+                // What is echoed stands right before the answer.
+                let before = echo.as_deref().unwrap_or_default().as_bytes();
+                Some(Masked::boxed(inner.bans.set(texts), prompt.constraint, before))
+            }
+        };
         let link = Arc::new(Link::default());
         let options = prompt.split.options(format!("call_{entropy:016x}"));
         let (sender, events) = mpsc::channel(READ_AHEAD);
@@ -448,7 +452,7 @@ impl Engine {
             scope: caller.scope,
             adapter: caller.adapter,
             deadline: caller.deadline,
-            constraint: prompt.constraint,
+            constraint,
             ..Job::new(JobId(id), prompt.tokens)
         };
         inner.board.waiting.fetch_add(1, Ordering::Relaxed);
@@ -488,6 +492,11 @@ impl Generation {
     /// Engine time of this request so far, in microseconds: its share of each step by tokens.
     pub fn busy_us(&self) -> u64 {
         self.link.busy_us.load(Ordering::Relaxed)
+    }
+    /// How often the likeliest token was kept from the choices that are over, for
+    /// what it would have said.
+    pub fn withheld(&self) -> u64 {
+        self.link.withheld.load(Ordering::Relaxed)
     }
 }
 

@@ -10,6 +10,7 @@
 //! nothing to compute; usage is what was computed, by axis.
 
 mod appraise;
+mod banned;
 mod disk;
 mod error;
 mod eval;
@@ -28,6 +29,7 @@ mod vectors;
 mod worker;
 
 pub use appraise::{Appraisal, appraise};
+pub use banned::BannedTexts;
 pub use error::Error;
 pub use eval::{Comparison, Reading, Reference, Score, TOP};
 pub use handle::{Caller, Engine, Generation, Health, KvDisks, ModelInfo, Options, Stats};

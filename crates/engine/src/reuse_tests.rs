@@ -66,14 +66,13 @@ fn trap_x9_nothing_is_reused_across_scopes() {
     let engine = Engine::open(&path, options()).expect("it loads");
     let ask = |scope| {
         let caller = Caller { scope, ..Caller::default() };
-        let before = engine.hit(&long("cat"), &caller).map(|h| h.0);
         let answer = read(&runtime(), engine.complete_as(&long("cat"), &caller).expect("accepted"));
-        (before.unwrap_or(0), reused(&answer), text(&answer, 0))
+        (reused(&answer), text(&answer, 0))
     };
     let (a, b) = (ask(1), ask(2));
-    assert_eq!((a.1, b.1), (0, 0));
-    assert_eq!(a.2, b.2);
-    assert!(ask(1).1 > 300);
+    assert_eq!((a.0, b.0), (0, 0));
+    assert_eq!(a.1, b.1);
+    assert!(ask(1).0 > 300);
 }
 
 #[test]
@@ -136,12 +135,10 @@ fn a_restarted_engine_finds_its_prompts_on_disk() {
     drop(first);
     assert!(shelf.keys().len() >= 5);
     let second = Engine::open(&path, on(&shelf)).expect("it loads");
-    let caller = Caller::default();
     let answer = complete(&second, &long("cat"));
     assert_eq!(text(&answer, 0), text(&expected, 0));
     assert!(reused(&answer) >= 320, "{}", reused(&answer));
     assert_eq!(second.stats().reused_from_disk, reused(&answer));
-    assert!(second.hit(&long("cat"), &caller).is_err() || second.stats().reused_tokens > 0);
 }
 
 #[test]

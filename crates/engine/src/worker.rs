@@ -88,6 +88,8 @@ pub(crate) struct Link {
     /// The thread keeps events for which there was no room.
     pub starved: AtomicBool,
     pub busy_us: AtomicU64,
+    /// See [`crate::Generation::withheld`].
+    pub withheld: AtomicU64,
 }
 
 /// One request's way back to its reader.
@@ -298,6 +300,7 @@ impl Worker {
             preempted: counters.preempted,
             guessed: counters.guessed,
             guessed_right: counters.guessed_right,
+            withheld: counters.withheld,
             step_time: self.scheduler.step_time(),
             ..*stats
         };
@@ -368,7 +371,8 @@ impl Delivery {
                     self.pending.push_back(Event::Logprobs { choice, tokens: logprobs });
                 }
             }
-            Output::Finish { choice, reason, stop, .. } => {
+            Output::Finish { choice, reason, stop, withheld, .. } => {
+                self.link.withheld.fetch_add(u64::from(withheld), Ordering::Relaxed);
                 let Some(splitter) = self.splitters.get_mut(choice as usize) else { return };
                 splitter.finish(&mut self.pending);
                 let calls = reason == Finish::Stop && splitter.called();

@@ -39,6 +39,7 @@ fn caller(admitted: &Admitted) -> Caller {
         scope: scope(admitted.principal.team, &admitted.labels),
         weight: 1,
         deadline,
+        banned: admitted.route.banned.clone(),
         ..Caller::default()
     }
 }
@@ -76,6 +77,9 @@ pub(crate) fn failure(kind: &str, message: &str) -> Report {
 pub(crate) async fn next(account: &mut Account, generation: &mut Generation) -> Option<Event> {
     let event = generation.next().await;
     account.live().busy_us = generation.busy_us();
+    if let Some(guard) = &mut account.guard {
+        guard.withheld(generation.withheld());
+    }
     if let Some(event) = &event {
         meter(account, event);
     }

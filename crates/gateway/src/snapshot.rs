@@ -44,6 +44,9 @@ pub struct Route {
     pub guards: Vec<String>,
     /// The guards in force; `None` where there are none.
     pub shield: Option<Arc<guards::Shield>>,
+    /// What those take out of answers whatever stands around it: the local engine is
+    /// kept from saying it.
+    pub banned: Option<Arc<engine::BannedTexts>>,
     /// Where their remote detectors are.
     pub detectors: Vec<Arc<Detector>>,
     /// Whether the same question may be given the same answer again.

@@ -33,7 +33,7 @@ pub use fuzz::fuzz;
 pub use request::{NEED_BYTES_MAX, Need, Screening};
 pub use script::Script;
 pub use secrets::{ENCODINGS, KNOWN_BYTES_MAX, KNOWN_BYTES_MIN, KNOWN_MAX, vendor_rules};
-pub use shield::{Deny, Limits, Remote, Secrets, Sensor, Shield, Spec};
+pub use shield::{Deny, Limits, Remote, Secrets, Sensor, Shield, Spec, unsaid};
 pub use stream::{StreamGuard, names};
 pub use vault::Vault;
 pub use verdict::{Action, Detector, FINDINGS_MAX, Finding, Kind, Place, Verdict};

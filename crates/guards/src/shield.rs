@@ -130,6 +130,17 @@ impl Shield {
     }
 }
 
+/// The texts that no answer may hold where guards replace or end what they find in
+/// answers: known secrets and canaries in all encodings. For a target that can be
+/// kept from saying them; the guards stay behind it.
+pub fn unsaid(specs: &[&Spec], secrets: Secrets<'_>) -> Vec<Vec<u8>> {
+    let holds = |of: fn(&Spec) -> Action| specs.iter().any(|s| s.output && of(s).holds());
+    let known = if holds(|s| s.known) { secrets.known } else { &[] };
+    let canaries = if holds(|s| s.canaries) { secrets.canaries } else { &[] };
+    let texts = [known, canaries].map(|of| secrets::literals(of.iter().map(Vec::as_slice)));
+    texts.into_iter().flatten().map(|(text, _)| text).collect()
+}
+
 fn machine(kind: Kind, detector: Detector, texts: &[Vec<u8>]) -> Option<Arc<Machine>> {
     secrets::known(kind, detector, texts.iter().map(Vec::as_slice)).map(Arc::new)
 }

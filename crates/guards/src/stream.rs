@@ -68,6 +68,7 @@ const SAMPLE_BYTES: usize = 2048;
 const SCRIPT_BYTES: usize = 64;
 
 const LIMITS: Detector = Detector { name: "limits", version: 1 };
+const ENGINE: Detector = Detector { name: "engine", version: 1 };
 
 impl StreamGuard {
     /// `vault`: what the request's screening replaced. `logprobs`: whether the
@@ -215,6 +216,23 @@ impl StreamGuard {
     }
     pub fn into_verdict(self) -> Verdict {
         self.verdict
+    }
+    /// Takes note of how often so far the target was kept from saying a known secret
+    /// or a canary: it was not said, and whoever reads the record should know that it
+    /// would have been.
+    pub fn withheld(&mut self, times: u64) {
+        let told = self.verdict.findings.iter().any(|f| f.kind == Kind::Withheld);
+        if times > 0 && !told {
+            self.verdict.add(Finding {
+                kind: Kind::Withheld,
+                rule: "logits",
+                detector: ENGINE,
+                place: Place::Text { choice: 0 },
+                span: 0..0,
+                action: Action::Mask,
+                score: 1.0,
+            });
+        }
     }
     /// Bytes looked at and neither given away nor replaced yet.
     pub fn held(&self) -> u64 {

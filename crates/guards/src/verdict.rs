@@ -36,10 +36,12 @@ pub enum Kind {
     Script,
     /// What a remote detector said, or that it said nothing.
     Remote,
+    /// A known secret or a canary that the local engine was kept from saying.
+    Withheld,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Placeholder,
         Kind::Card,
         Kind::Iban,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::TooLong,
         Kind::Script,
         Kind::Remote,
+        Kind::Withheld,
     ];
     /// The kinds of personal data, in the order a manifest lists them.
     pub const PERSONAL: [Kind; 8] = [
@@ -94,6 +97,7 @@ impl Kind {
             Kind::TooLong => "length",
             Kind::Script => "script",
             Kind::Remote => "remote",
+            Kind::Withheld => "withheld",
         }
     }
     pub fn is_personal(self) -> bool {

@@ -1,6 +1,6 @@
 //! Guards before a model: what providers see, what clients get, what records say.
 
-use journeys::{World, binary, price};
+use journeys::{Setup, World, binary, price};
 use serde_json::{Value, json};
 use testkit::{Answer, Ask, Provider};
 
@@ -126,6 +126,40 @@ fn trap_s7_a_known_secret_never_leaves_in_any_stream_or_whole_answer() {
         }
         scene.world.check_books();
         scene.world.is_sound();
+    }
+}
+
+#[test]
+fn the_local_engine_is_kept_from_saying_a_canary_and_the_record_says_so() {
+    let Some(binary) = binary() else { return };
+    for place in ["inline", "child"] {
+        let setup = Setup::new(binary.clone()).with_engine();
+        let world = setup.arg(&format!("--engine-process={place}")).begin();
+        let ask = |stream: bool| {
+            let messages = json!([{"role": "user", "content": "What is a budget?"}]);
+            let body = json!({"model": "bedplate-guide", "stream": stream, "max_tokens": 40,
+                "temperature": 0, "messages": messages});
+            world.send(&Ask::json("/v1/chat/completions", &body).key(&world.admin))
+        };
+        let free = said(&ask(false));
+        let canary: String = free.chars().skip(6).take(14).collect();
+        assert_eq!(canary.chars().count(), 14, "{free}");
+        world.apply(&format!(
+            "apiVersion: bedplate/v1\nkind: Guard\nmetadata: {{ name: marks }}\n\
+             spec: {{ default: true, on: output, canaries: mask, canaryTexts: [ {} ] }}\n",
+            json!(canary)
+        ));
+        for stream in [false, true] {
+            let answer = ask(stream);
+            let text = said(&answer);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            // Not replaced afterwards: it was never written.
+            assert!(!text.contains(&canary) && !text.contains("[secret]") && text.len() > 10, "{text}");
+            let record = world.record_of(&answer).to_string();
+            assert!(record.contains("withheld mask") && !record.contains(&canary), "{record}");
+        }
+        world.check_books();
+        world.is_sound();
     }
 }
 

@@ -6,9 +6,10 @@ use units::Micros;
 use crate::draft::Draft;
 use crate::job::{Class, JobId, Output};
 use crate::kernel::{Caps, SeqId, Token};
+use crate::sampling::likeliest;
 use crate::scheduler::Counters;
 use crate::tier::BlockKey;
-use crate::{CancelWord, Constraint, Sampler, Tenant, TextStream, Vocab};
+use crate::{Allowed, CancelWord, Constraint, Sampler, Tenant, TextStream, Vocab};
 
 /// What the choices of a job have in common.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Choice {
     /// How many of them the kernel holds.
     pub(crate) held: u32,
     pub(crate) written: u32,
+    /// How often the likeliest token was kept from it for what it would have said.
+    pub(crate) withheld: u32,
     pub(crate) sampler: Sampler,
     pub(crate) constraint: Option<Box<dyn Constraint>>,
     pub(crate) text: TextStream,
@@ -72,9 +75,10 @@ impl Choice {
     }
 }
 
-/// Draws a choice's next token, and returns it. A choice that is over keeps no
-/// token to compute. An error is the end of its job: what a constraint cannot
-/// follow is never said.
+/// Draws a choice's next token, and returns it; `None` when every token that could
+/// follow would say what must not be said. A choice that is over keeps no token to
+/// compute. An error is the end of its job: what a constraint cannot follow is
+/// never said.
 pub(crate) fn write(
     choice: &mut Choice,
     logits: &[f32],
@@ -83,15 +87,24 @@ pub(crate) fn write(
     caps: Caps,
     counters: &mut Counters,
     out: &mut Vec<Output>,
-) -> Result<Token, String> {
+) -> Result<Option<Token>, String> {
     let drawn = match &mut choice.constraint {
-        None => choice.sampler.draw(logits),
+        None => Some(choice.sampler.draw(logits)),
         Some(constraint) => {
-            let mut allowed = vec![0; logits.len().div_ceil(32)];
-            constraint.allow(&mut allowed)?;
-            let drawn = choice.sampler.draw_among(logits, &allowed);
-            let drawn = drawn.ok_or("nothing may follow what was written, and it is not complete")?;
-            if !vocab.ends_turn(drawn.token) {
+            let mut set = vec![0; logits.len().div_ceil(32)];
+            let allowed = constraint.allow(&mut set)?;
+            let drawn = match allowed {
+                Allowed::Any => Some(choice.sampler.draw(logits)),
+                Allowed::Listed | Allowed::Cut => choice.sampler.draw_among(logits, &set),
+            };
+            if allowed == Allowed::Cut && constraint.withholds(likeliest(logits)) {
+                choice.withheld += 1;
+                counters.withheld += 1;
+            }
+            if drawn.is_none() && allowed != Allowed::Cut {
+                return Err("nothing may follow what was written, and it is not complete".into());
+            }
+            if let Some(drawn) = drawn.as_ref().filter(|drawn| !vocab.ends_turn(drawn.token)) {
                 constraint.accept(drawn.token)?;
             }
             drawn
@@ -100,18 +113,23 @@ pub(crate) fn write(
     choice.written += 1;
     counters.generated += 1;
     let (job, index) = (choice.job, choice.index);
+    let token = drawn.as_ref().map(|drawn| drawn.token);
     // The end of a constrained answer is part of its form.
-    let ends = vocab.ends_turn(drawn.token) && (!shared.ignore_end || choice.constraint.is_some());
+    let ends = token.is_none_or(|token| {
+        vocab.ends_turn(token) && (!shared.ignore_end || choice.constraint.is_some())
+    });
     let complete = choice.constraint.as_ref().is_some_and(|c| c.is_complete());
     let (mut text, mut stop) = (String::new(), None);
-    if !ends {
+    if let Some(drawn) = drawn.filter(|_| !ends) {
         if let Some((own, top)) = drawn.logprob {
             choice.logprobs.push(told(vocab, drawn.token, own, top));
         }
         (text, stop) = choice.text.push(vocab.piece(drawn.token));
     }
     let full = choice.tokens.len() as u32 + 1 > caps.seq_len_max.min(caps.cells);
-    let reason = if ends || stop.is_some() || complete {
+    let reason = if token.is_none() {
+        Some(Finish::Filtered)
+    } else if ends || stop.is_some() || complete {
         Some(Finish::Stop)
     } else if choice.written >= shared.max_tokens || full {
         Some(Finish::Length)
@@ -129,11 +147,12 @@ pub(crate) fn write(
     out.push(Output::Token { job, choice: index, text, logprobs });
     match reason {
         Some(reason) => {
-            out.push(Output::Finish { job, choice: index, reason, stop, tokens: choice.written });
+            let (tokens, withheld) = (choice.written, choice.withheld);
+            out.push(Output::Finish { job, choice: index, reason, stop, tokens, withheld });
         }
-        None => choice.tokens.push(drawn.token),
+        None => choice.tokens.extend(token),
     }
-    Ok(drawn.token)
+    Ok(token)
 }
 
 fn told(vocab: &Vocab, token: Token, logprob: f32, top: Vec<(Token, f32)>) -> chat::TokenLogprob {

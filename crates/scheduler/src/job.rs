@@ -96,8 +96,16 @@ pub enum Output {
     Start { job: JobId, reused: u32 },
     /// One token of a choice. Its text may be held back, or belong to earlier tokens.
     Token { job: JobId, choice: u32, text: String, logprobs: Vec<chat::TokenLogprob> },
-    /// A choice is over.
-    Finish { job: JobId, choice: u32, reason: chat::Finish, stop: Option<String>, tokens: u32 },
+    /// A choice is over. `withheld` times its likeliest token was kept from it for
+    /// what it would have said.
+    Finish {
+        job: JobId,
+        choice: u32,
+        reason: chat::Finish,
+        stop: Option<String>,
+        tokens: u32,
+        withheld: u32,
+    },
     /// All choices are over, or the job was cancelled or failed; nothing follows.
     Done { job: JobId, failed: Option<String> },
 }

@@ -17,6 +17,7 @@
 //! - `admission` who starts, and from where; `room` whose cells it gets
 //! - `compose` what goes into a step; `draft` guesses ahead where that pays
 //! - `fair` whose turn it is; `fit` what a step costs
+//! - `constraint` what a choice may say; `mask` what it must not
 //! - `cells` who holds what; `prefix` and `tiers` what is kept, and where
 //!
 //! Invariants: a sequence's cells are freed exactly once, whatever ends it;
@@ -34,6 +35,8 @@ mod fair;
 mod fit;
 mod job;
 mod kernel;
+mod lexicon;
+mod mask;
 mod prefix;
 mod random;
 mod room;
@@ -45,12 +48,13 @@ mod tier;
 mod tiers;
 mod vocab;
 
-pub use constraint::Constraint;
+pub use constraint::{Allowed, Constraint};
 pub use fair::{Standing, Tenant, WRITTEN};
 pub use fit::{Shape, StepTime};
 pub use job::{CancelWord, Class, Job, JobId, Output};
 pub use kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
-pub use prefix::Known;
+pub use lexicon::Lexicon;
+pub use mask::{Banned, Masked};
 pub use random::Random;
 pub use sampling::{Sampled, Sampler, Sampling};
 pub use scheduler::{Counters, Limits, Outcome, Scheduler, Step};

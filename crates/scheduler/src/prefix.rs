@@ -8,7 +8,6 @@
 //! Keys only find candidates. Tokens are compared before a block is used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
 
 use crate::Token;
 use crate::cells::BLOCK;
@@ -59,28 +58,6 @@ pub(crate) fn alike(a: &[Token], b: &[Token]) -> u32 {
     at as u32
 }
 
-/// The keys that are held somewhere, for other threads: how much of a prompt a
-/// model need not compute is what a router wants to know. May be a step behind.
-#[derive(Clone, Debug, Default)]
-pub struct Known(Arc<RwLock<BTreeSet<BlockKey>>>);
-
-impl Known {
-    /// How many tokens of the prompt are held, counted in whole blocks.
-    pub fn hit(&self, scope: u128, adapter: u32, prompt: &[Token]) -> u32 {
-        let keys = self.0.read().unwrap_or_else(|e| e.into_inner());
-        let blocks = chain(root(scope, adapter), prompt).iter().take_while(|k| keys.contains(k)).count();
-        blocks as u32 * BLOCK
-    }
-    fn set(&self, key: BlockKey, held: bool) {
-        let mut keys = self.0.write().unwrap_or_else(|e| e.into_inner());
-        if held {
-            keys.insert(key);
-        } else {
-            keys.remove(&key);
-        }
-    }
-}
-
 /// A block in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Blob {
@@ -108,27 +85,21 @@ pub(crate) struct Prefix {
     bytes: usize,
     bytes_max: usize,
     clock: u64,
-    known: Known,
 }
 
 impl Prefix {
     pub(crate) fn new(bytes_max: usize) -> Prefix {
         Prefix { bytes_max, ..Prefix::default() }
     }
-    pub(crate) fn known(&self) -> Known {
-        self.known.clone()
-    }
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(crate) fn add_resident(&mut self, key: BlockKey, index: u32) -> bool {
-        self.known.set(key, true);
         self.resident.insert(key, index).is_none()
     }
     pub(crate) fn drop_resident(&mut self, key: BlockKey) {
         self.resident.remove(&key);
-        self.forget(key);
     }
     pub(crate) fn resident(&self, key: BlockKey) -> Option<u32> {
         self.resident.get(&key).copied()
@@ -137,10 +108,8 @@ impl Prefix {
     pub(crate) fn set_disk(&mut self, key: BlockKey, there: bool) {
         if there {
             self.disk.insert(key);
-            self.known.set(key, true);
         } else {
             self.disk.remove(&key);
-            self.forget(key);
         }
     }
     pub(crate) fn on_disk(&self, key: BlockKey) -> bool {
@@ -158,7 +127,6 @@ impl Prefix {
         self.bytes += blob.size();
         self.by_use.insert((blob.used, key));
         self.memory.insert(key, blob);
-        self.known.set(key, true);
         while self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.by_use.first().copied() else { break };
             self.take(oldest);
@@ -174,14 +142,7 @@ impl Prefix {
         let blob = self.memory.remove(&key)?;
         self.by_use.remove(&(blob.used, key));
         self.bytes -= blob.size();
-        self.forget(key);
         Some(blob)
-    }
-
-    fn forget(&self, key: BlockKey) {
-        if !self.resident.contains_key(&key) && !self.memory.contains_key(&key) && !self.disk.contains(&key) {
-            self.known.set(key, false);
-        }
     }
 }
 
@@ -211,20 +172,6 @@ mod tests {
         assert_eq!(prefix.bytes(), 800);
         prefix.keep(BlockKey(99), vec![], vec![0; 5000]);
         assert_eq!(prefix.bytes(), 0, "what does not fit alone is not kept");
-    }
-
-    #[test]
-    fn others_learn_how_much_of_a_prompt_is_held() {
-        let mut prefix = Prefix::new(0);
-        let tokens: Vec<Token> = (0..200).collect();
-        let keys = chain(root(7, 0), &tokens);
-        prefix.add_resident(keys[0], 0);
-        prefix.set_disk(keys[1], true);
-        prefix.add_resident(keys[2], 2);
-        let known = prefix.known();
-        assert_eq!((known.hit(7, 0, &tokens), known.hit(8, 0, &tokens)), (192, 0));
-        prefix.set_disk(keys[1], false);
-        assert_eq!(known.hit(7, 0, &tokens), 64);
     }
 
     #[test]

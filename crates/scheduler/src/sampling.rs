@@ -153,7 +153,7 @@ impl Sampler {
     }
 
     fn pick(&mut self, logits: &[f32]) -> Token {
-        let (best, max) = likeliest(logits);
+        let (best, max) = most(logits);
         if self.sampling.temperature <= 0.0 || !max.is_finite() {
             return best;
         }
@@ -216,8 +216,13 @@ fn walk(weights: impl Iterator<Item = f32> + Clone, random: &mut Random) -> Opti
     last
 }
 
-/// The token of the greatest logit, the lowest id among equals; NaN is never it.
-fn likeliest(logits: &[f32]) -> (Token, f32) {
+/// The token of the greatest logit, the lowest id among equals.
+pub(crate) fn likeliest(logits: &[f32]) -> Token {
+    most(logits).0
+}
+
+/// The same with its logit; NaN is never it.
+fn most(logits: &[f32]) -> (Token, f32) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let mut chunks = logits.chunks_exact(16);
     for chunk in &mut chunks {
@@ -234,7 +239,7 @@ fn likeliest(logits: &[f32]) -> (Token, f32) {
 }
 
 fn logprobs(logits: &[f32], token: Token, k: usize) -> (f32, Vec<(Token, f32)>) {
-    let (_, max) = likeliest(logits);
+    let (_, max) = most(logits);
     let sum: f64 = logits.iter().map(|l| f64::from(exp(l - max))).sum();
     let norm = max + sum.ln() as f32;
     let mut top: Vec<(Token, f32)> = Vec::with_capacity(k + 1);

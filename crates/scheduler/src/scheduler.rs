@@ -12,7 +12,7 @@ use crate::fair::{Fair, Standing, Tenant, WRITTEN};
 use crate::fit::{Fit, Shape, StepTime};
 use crate::job::{Job, JobId, Output};
 use crate::kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
-use crate::prefix::{Known, Prefix, chain, child, root};
+use crate::prefix::{Prefix, chain, child, root};
 use crate::tier::BlockKey;
 use crate::{CancelWord, Sampler, TextStream, Vocab};
 
@@ -102,6 +102,8 @@ pub struct Counters {
     /// Guesses computed ahead, and those that were right.
     pub guessed: u64,
     pub guessed_right: u64,
+    /// Times that the likeliest token was withheld for what it would have said.
+    pub withheld: u64,
 }
 
 /// What a finished choice leaves for later prompts.
@@ -195,6 +197,7 @@ impl Scheduler {
             tokens: Vec::new(),
             held: 0,
             written: 0,
+            withheld: 0,
             sampler: Sampler::new(job.sampling.clone(), index, &job.prompt),
             constraint: job.constraint.clone(),
             text: TextStream::new(job.stops.clone()),
@@ -270,11 +273,6 @@ impl Scheduler {
         if step.outcome == Outcome::Ran && step.shape.rows > 0 {
             self.fit.learn(step.shape, us);
         }
-    }
-
-    /// What is held of prompts, for other threads.
-    pub fn known(&self) -> Known {
-        self.prefix.known()
     }
 
     /// Computes one batch. Results are appended to `out`.
@@ -442,7 +440,11 @@ impl Scheduler {
                 let logits = kernel.logits(last + guess);
                 let expected = self.rows.get(last + guess + 1).filter(|_| guess < owner.guesses as usize);
                 let drawn = match write(choice, logits, shared, vocab, self.caps, &mut self.counters, out) {
-                    Ok(drawn) => drawn,
+                    Ok(Some(drawn)) => drawn,
+                    Ok(None) => {
+                        self.fair.charge(shared.tenant, WRITTEN);
+                        break;
+                    }
                     Err(why) => {
                         shared.failed = Some(why);
                         break;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chat::{Event, Request};
-use engine::{Caller, Engine, Error, Generation, Health};
+use engine::{BannedTexts, Caller, Engine, Error, Generation, Health};
 use runtime::task::Task;
 use runtime::{TaskKind, spawn};
 use tokio::sync::{Semaphore, mpsc};
@@ -25,6 +25,8 @@ struct Serving {
     engine: Engine,
     outbox: Arc<Outbox>,
     live: Mutex<HashMap<u64, Live>>,
+    /// What answers must not say, by the ids that requests name.
+    bans: Mutex<HashMap<u128, Arc<BannedTexts>>>,
 }
 
 /// A request under way.
@@ -42,7 +44,8 @@ pub(super) fn serve(
     // Two for what is short, a few more for rendering and tokenizing prompts.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let tasks = builder.worker_threads(2).max_blocking_threads(4).enable_time().build()?;
-    let serving = Arc::new(Serving { engine, outbox: Arc::clone(outbox), live: Mutex::new(HashMap::new()) });
+    let outbox = Arc::clone(outbox);
+    let serving = Arc::new(Serving { engine, outbox, live: Mutex::default(), bans: Mutex::default() });
     tasks.block_on(async {
         let board = spawn(TaskKind::Log, "board", show(Arc::clone(&serving)));
         while let Some(ask) = asks.recv().await {
@@ -71,6 +74,10 @@ impl Serving {
         self.live.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    fn bans(&self) -> MutexGuard<'_, HashMap<u128, Arc<BannedTexts>>> {
+        self.bans.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     fn take(self: &Arc<Serving>, ask: Down) {
         match ask {
             Down::Cancel { id } => {
@@ -83,7 +90,16 @@ impl Serving {
                     live.credit.add_permits(events as usize);
                 }
             }
-            Down::Submit { id, raw, caller, request } => {
+            Down::Submit { id, raw, mut caller, banned, request } => {
+                if let Some(named) = banned {
+                    caller.banned = self.bans().get(&named).cloned();
+                    if caller.banned.is_none() {
+                        // Never without what it must not say.
+                        let error = Error::Failed("it was not told what the answer must not say".into());
+                        self.outbox.send(&Up::Failed { id, error });
+                        return;
+                    }
+                }
                 let credit = Arc::new(Semaphore::new(WINDOW));
                 let (serving, permits) = (Arc::clone(self), Arc::clone(&credit));
                 self.start(id, credit, async move {
@@ -110,10 +126,12 @@ impl Serving {
                 let number = blocking(&serving, move |e| e.count_embed_tokens(&text)).await?;
                 Ok(Up::Number { id, number })
             }),
-            Down::Hit { id, caller, request } => self.one(id, async move |serving| {
-                let (held, of) = blocking(&serving, move |e| e.hit(&request, &caller)).await?;
-                Ok(Up::Hit { id, held, of })
-            }),
+            Down::Ban { texts } => {
+                self.bans().insert(texts.id(), texts);
+            }
+            Down::Unban { id } => {
+                self.bans().remove(&id);
+            }
             // The first belongs to the start, the others are the reader's.
             Down::Open { .. } | Down::Loaded { .. } | Down::Saved { .. } | Down::Close {} => {}
         }
@@ -188,7 +206,8 @@ impl Serving {
                 // Before the last event: who has read it finds the cells free.
                 self.outbox.send(&Up::Board { board: self.look() });
             }
-            self.outbox.send(&Up::Events { id, busy_us: generation.busy_us(), events });
+            let (busy_us, withheld) = (generation.busy_us(), generation.withheld());
+            self.outbox.send(&Up::Events { id, busy_us, withheld, events });
         }
         self.outbox.send(&Up::End { id, busy_us: generation.busy_us() });
     }

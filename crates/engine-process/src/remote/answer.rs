@@ -1,13 +1,13 @@
 //! The events of one request, as far as the child may be ahead of their reader.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use chat::Event;
 use engine::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::shared::{Call, Shared};
+use super::shared::{Call, Figures, Shared};
 use crate::WINDOW;
 use crate::wire::Down;
 
@@ -18,7 +18,7 @@ const PORTION: u32 = 16;
 pub(crate) struct Answer {
     id: u64,
     events: mpsc::Receiver<Event>,
-    busy_us: Arc<AtomicU64>,
+    figures: Arc<Figures>,
     prompt_tokens: u32,
     /// Events taken since credit was given last.
     taken: u32,
@@ -34,11 +34,11 @@ impl Answer {
         let (accept, accepted) = oneshot::channel();
         // One more than may come, for the failure of a child that died.
         let (sender, events) = mpsc::channel(WINDOW + 1);
-        let busy_us = Arc::new(AtomicU64::new(0));
-        let call = Call::Stream { accepted: Some(accept), events: sender, busy_us: Arc::clone(&busy_us) };
+        let figures = Arc::<Figures>::default();
+        let call = Call::Stream { accepted: Some(accept), events: sender, figures: Arc::clone(&figures) };
         let id = shared.begin(call)?;
         let shared = Arc::clone(shared);
-        let mut answer = Answer { id, events, busy_us, prompt_tokens: 0, taken: 0, shared };
+        let mut answer = Answer { id, events, figures, prompt_tokens: 0, taken: 0, shared };
         answer.shared.offer(&message(id))?;
         answer.prompt_tokens = accepted.await.unwrap_or_else(|_| Err(answer.shared.death()))?;
         Ok(answer)
@@ -57,7 +57,10 @@ impl Answer {
         self.prompt_tokens
     }
     pub(crate) fn busy_us(&self) -> u64 {
-        self.busy_us.load(Relaxed)
+        self.figures.busy_us.load(Relaxed)
+    }
+    pub(crate) fn withheld(&self) -> u64 {
+        self.figures.withheld.load(Relaxed)
     }
     pub(crate) fn death(&self) -> Error {
         self.shared.death()

@@ -65,11 +65,12 @@ fn take(shared: &Shared, told: Up, desk: Option<&Desk>) -> Result<(), String> {
     state.heard_us = runtime::clock::monotonic_us();
     match told {
         Up::Board { board } => state.board = board,
-        Up::Events { id, busy_us, events } => {
-            let Some(Call::Stream { events: to, busy_us: busy, .. }) = state.calls.get(&id) else {
+        Up::Events { id, busy_us, withheld, events } => {
+            let Some(Call::Stream { events: to, figures, .. }) = state.calls.get(&id) else {
                 return Ok(());
             };
-            busy.store(busy_us, Relaxed);
+            figures.busy_us.store(busy_us, Relaxed);
+            figures.withheld.store(withheld, Relaxed);
             for event in events {
                 match to.try_send(event) {
                     Ok(()) => {}
@@ -80,8 +81,8 @@ fn take(shared: &Shared, told: Up, desk: Option<&Desk>) -> Result<(), String> {
             }
         }
         Up::End { id, busy_us } => {
-            if let Some(Call::Stream { busy_us: busy, .. }) = state.calls.remove(&id) {
-                busy.store(busy_us, Relaxed);
+            if let Some(Call::Stream { figures, .. }) = state.calls.remove(&id) {
+                figures.busy_us.store(busy_us, Relaxed);
             }
         }
         Up::Accepted { id, prompt_tokens } => {
@@ -95,7 +96,6 @@ fn take(shared: &Shared, told: Up, desk: Option<&Desk>) -> Result<(), String> {
         Up::Vectors { id, vectors } => answer(state.calls.remove(&id), Told::Vectors(vectors)),
         Up::Scores { id, scores } => answer(state.calls.remove(&id), Told::Scores(scores)),
         Up::Number { id, number } => answer(state.calls.remove(&id), Told::Number(number)),
-        Up::Hit { id, held, of } => answer(state.calls.remove(&id), Told::Hit(held, of)),
         Up::Load { key } => desk.ok_or("it asked for a disk tier that it was not given")?.load(key)?,
         Up::Save { key, block } => {
             state.saved += 1;

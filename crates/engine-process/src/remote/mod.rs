@@ -11,7 +11,7 @@ use std::process::Child;
 use std::sync::Arc;
 
 use chat::Request;
-use engine::{Caller, Error, Health, ModelInfo, Options, Scores, Vectors};
+use engine::{BannedTexts, Caller, Error, Health, ModelInfo, Options, Scores, Vectors};
 use tokio::sync::oneshot;
 
 use crate::launch::Launch;
@@ -127,13 +127,6 @@ impl Remote {
         self.number(|id| Down::Adapter { id, path: path.to_owned(), scale }).await
     }
 
-    pub(crate) async fn hit(&self, request: &Request, caller: &Caller) -> Result<(u32, u32), Error> {
-        match self.ask(|id| Down::Hit { id, caller: *caller, request: request.clone() }).await? {
-            Told::Hit(held, of) => Ok((held, of)),
-            _ => Err(confused()),
-        }
-    }
-
     pub(crate) async fn embed(&self, texts: Vec<String>) -> Result<Vectors, Error> {
         match self.ask(|id| Down::Embed { id, texts }).await? {
             Told::Vectors(vectors) => Ok(vectors),
@@ -155,8 +148,31 @@ impl Remote {
         caller: &Caller,
         raw: bool,
     ) -> Result<Answer, Error> {
-        Answer::begin(self.shared(), |id| Down::Submit { id, raw, caller: *caller, request: request.clone() })
-            .await
+        let banned = caller.banned.as_ref().map(|texts| self.ban(texts)).transpose()?;
+        let (caller, request) = (caller.clone(), request.clone());
+        Answer::begin(self.shared(), |id| Down::Submit { id, raw, caller, banned, request }).await
+    }
+
+    /// Tells the child once what requests then name: the texts must not cross with
+    /// each. What nobody can name any more it forgets.
+    fn ban(&self, texts: &Arc<BannedTexts>) -> Result<u128, Error> {
+        let id = texts.id();
+        let mut bans = self.shared().bans.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, user)) = bans.iter_mut().find(|(known, _)| *known == id) {
+            *user = Arc::downgrade(texts);
+            return Ok(id);
+        }
+        bans.retain(|(id, user)| {
+            let used = user.strong_count() > 0;
+            if !used {
+                self.shared().outbox.send(&Down::Unban { id: *id });
+            }
+            used
+        });
+        // Under the lock, so that it goes before every request that names it.
+        self.shared().offer(&Down::Ban { texts: Arc::clone(texts) })?;
+        bans.push((id, Arc::downgrade(texts)));
+        Ok(id)
     }
 
     async fn number(&self, message: impl FnOnce(u64) -> Down) -> Result<u32, Error> {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use chat::Event;
-use engine::{Error, Health, Scores, Vectors};
+use engine::{BannedTexts, Error, Health, Scores, Vectors};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::outbox::Outbox;
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     /// Rung when the child hands over a block, and when it has ended.
     pub bell: Condvar,
     pub child: Mutex<Child>,
+    /// What the child was told that answers must not say, and who may still name it.
+    pub bans: Mutex<Vec<(u128, Weak<BannedTexts>)>>,
     next: AtomicU64,
 }
 
@@ -47,8 +49,15 @@ pub(super) enum Call {
     Stream {
         accepted: Option<oneshot::Sender<Result<u32, Error>>>,
         events: mpsc::Sender<Event>,
-        busy_us: Arc<AtomicU64>,
+        figures: Arc<Figures>,
     },
+}
+
+/// What is told of a request beside its events.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub busy_us: AtomicU64,
+    pub withheld: AtomicU64,
 }
 
 /// A single answer.
@@ -56,7 +65,6 @@ pub(super) enum Told {
     Vectors(Vectors),
     Scores(Scores),
     Number(u32),
-    Hit(u32, u32),
 }
 
 impl Shared {
@@ -75,6 +83,7 @@ impl Shared {
             state: Mutex::new(state),
             bell: Condvar::new(),
             child: Mutex::new(child),
+            bans: Mutex::default(),
             // 0 is the load.
             next: AtomicU64::new(1),
         }

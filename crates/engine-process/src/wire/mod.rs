@@ -13,16 +13,17 @@ pub(crate) mod bytes;
 mod values;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chat::{Event, Request};
-use engine::{Caller, Error, Health, ModelInfo, Scores, Stats, Vectors};
+use engine::{BannedTexts, Caller, Error, Health, ModelInfo, Scores, Stats, Vectors};
 use scheduler::{BlockKey, Standing, Tenant};
 
 use bytes::Damaged;
 use bytes::{Blob, Reader, Wire, choice, record};
 
 /// To be raised with every change of a message or of a type in one.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// How the child runs its model: the parts of [`engine::Options`] that can cross.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +49,22 @@ pub(crate) enum Down {
         settings: Settings,
         blocks: Option<Vec<(BlockKey, u64)>>,
     },
-    /// Answered by `Accepted` or `Failed`, then `Events`, then `End`.
+    /// Answered by `Accepted` or `Failed`, then `Events`, then `End`. `banned` names
+    /// what a `Ban` before it told.
     Submit {
         id: u64,
         raw: bool,
         caller: Caller,
+        banned: Option<u128>,
         request: Request,
+    },
+    /// What answers must not say, for requests that will name it by its id.
+    Ban {
+        texts: Arc<BannedTexts>,
+    },
+    /// No request will name it any more.
+    Unban {
+        id: u128,
     },
     /// Nobody reads it any more.
     Cancel {
@@ -89,12 +100,6 @@ pub(crate) enum Down {
         path: PathBuf,
         scale: f32,
     },
-    /// Answered by `Hit` or `Failed`.
-    Hit {
-        id: u64,
-        caller: Caller,
-        request: Request,
-    },
     /// What the disk had; answers `Load`.
     Loaded {
         block: Option<Blob>,
@@ -127,10 +132,11 @@ pub(crate) enum Up {
         id: u64,
         prompt_tokens: u32,
     },
-    /// Engine time so far, and what has come since.
+    /// Engine time so far, tokens withheld so far, and what has come since.
     Events {
         id: u64,
         busy_us: u64,
+        withheld: u64,
         events: Vec<Event>,
     },
     End {
@@ -148,11 +154,6 @@ pub(crate) enum Up {
     Number {
         id: u64,
         number: u32,
-    },
-    Hit {
-        id: u64,
-        held: u32,
-        of: u32,
     },
     /// Where the engine stands: when that has changed, and each second.
     Board {
@@ -190,29 +191,29 @@ record!(Settings {
 record!(Board { stats, health, tenants });
 choice!(Down {
     1 => Open { version: version, path: path, settings: settings, blocks: blocks },
-    2 => Submit { id: id, raw: raw, caller: caller, request: request },
+    2 => Submit { id: id, raw: raw, caller: caller, banned: banned, request: request },
     3 => Cancel { id: id },
     4 => Credit { id: id, events: events },
     5 => Embed { id: id, texts: texts },
     6 => Count { id: id, request: request },
     7 => CountText { id: id, text: text },
     8 => Adapter { id: id, path: path, scale: scale },
-    9 => Hit { id: id, caller: caller, request: request },
+    9 => Ban { texts: texts },
     10 => Loaded { block: block },
     11 => Saved { dropped: dropped },
     12 => Close {},
     13 => Rerank { id: id, query: query, documents: documents },
+    14 => Unban { id: id },
 });
 choice!(Up {
     1 => Progress { done: done },
     2 => Opened { info: info },
     3 => Failed { id: id, error: error },
     4 => Accepted { id: id, prompt_tokens: prompt_tokens },
-    5 => Events { id: id, busy_us: busy_us, events: events },
+    5 => Events { id: id, busy_us: busy_us, withheld: withheld, events: events },
     6 => End { id: id, busy_us: busy_us },
     7 => Vectors { id: id, vectors: vectors },
     8 => Number { id: id, number: number },
-    9 => Hit { id: id, held: held, of: of },
     10 => Board { board: board },
     11 => Load { key: key },
     12 => Save { key: key, block: block },

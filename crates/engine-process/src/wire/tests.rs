@@ -2,7 +2,7 @@ use chat::{
     Event, Finish, Format, Image, Message, Part, Reasoning, Request, Role, Sampling, Tier, TokenLogprob,
     Tool, ToolChoice, TopLogprob, Usage, UsageSource,
 };
-use engine::{Caller, Error, Health, Stats};
+use engine::{BannedTexts, Caller, Error, Health, Stats};
 use proptest::prelude::*;
 use scheduler::{BlockKey, Standing, Tenant};
 use units::Micros;
@@ -109,18 +109,19 @@ fn settings() -> Settings {
 
 fn downs() -> Vec<Down> {
     let deadline = Some(Micros(-5));
-    let caller = Caller { tenant: u128::MAX, weight: 3, scope: 1, deadline, adapter: 2 };
+    let caller = Caller { tenant: u128::MAX, weight: 3, scope: 1, deadline, adapter: 2, banned: None };
     let blocks = Some(vec![(BlockKey(7), 4096)]);
     vec![
         Down::Open { version: VERSION, path: "/a/ü.gguf".into(), settings: settings(), blocks },
-        Down::Submit { id: 1, raw: true, caller, request: request() },
+        Down::Submit { id: 1, raw: true, caller, banned: Some(u128::MAX), request: request() },
         Down::Cancel { id: u64::MAX },
         Down::Credit { id: 1, events: 16 },
         Down::Embed { id: 2, texts: vec!["a".into(), String::new()] },
         Down::Count { id: 3, request: request() },
         Down::CountText { id: 4, text: "x".into() },
         Down::Adapter { id: 5, path: "b.gguf".into(), scale: 0.5 },
-        Down::Hit { id: 6, caller: Caller::default(), request: Request::new("m") },
+        Down::Ban { texts: BannedTexts::new(vec![b"one".to_vec(), vec![0xff, 0]]).expect("two texts") },
+        Down::Unban { id: 6 },
         Down::Loaded { block: Some(Blob(vec![1, 2, 3])) },
         Down::Saved { dropped: vec![BlockKey(u128::MAX)] },
         Down::Close {},
@@ -149,12 +150,11 @@ fn ups() -> Vec<Up> {
     let mut ups = vec![
         Up::Progress { done: 0.25 },
         Up::Accepted { id: 1, prompt_tokens: 7 },
-        Up::Events { id: 1, busy_us: 12, events: events() },
+        Up::Events { id: 1, busy_us: 12, withheld: 2, events: events() },
         Up::End { id: 1, busy_us: 13 },
         Up::Vectors { id: 2, vectors: vec![(vec![0.5, -0.5], 3)] },
         Up::Scores { id: 2, scores: vec![(0.5, 9)] },
         Up::Number { id: 3, number: u32::MAX },
-        Up::Hit { id: 4, held: 64, of: 100 },
         Up::Board { board },
         Up::Load { key: BlockKey(1) },
         Up::Save { key: BlockKey(2), block: Blob(Vec::new()) },
@@ -184,10 +184,17 @@ fn every_message_comes_back_and_no_part_of_one_is_a_message() {
 fn the_format_of_this_version_is_fixed() {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let event = Event::Text { choice: 1, text: "hi".into() };
-    let up = Up::Events { id: 300, busy_us: 5, events: vec![event] };
-    assert_eq!(hex(&encode(&up)), "05ac0205010101026869");
+    let up = Up::Events { id: 300, busy_us: 5, withheld: 3, events: vec![event] };
+    assert_eq!(hex(&encode(&up)), "05ac020503010101026869");
     assert_eq!(hex(&encode(&Down::Credit { id: 1, events: 16 })), "040110");
-    assert_eq!(VERSION, 1);
+    assert_eq!(VERSION, 2);
+}
+
+#[test]
+fn trap_x4_a_message_that_bans_texts_shows_none_of_them() {
+    let texts = BannedTexts::new(vec![b"hunter2-secret".to_vec()]).expect("a text");
+    let shown = format!("{:?}", Down::Ban { texts });
+    assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
 }
 
 #[test]
@@ -204,7 +211,7 @@ fn nesting_ends_before_the_stack_does() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic_and_what_is_read_is_written_alike(mut frame in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..14) {
+    fn no_bytes_panic_and_what_is_read_is_written_alike(mut frame in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..15) {
         if let Some(first) = frame.first_mut() {
             *first = tag;
         }

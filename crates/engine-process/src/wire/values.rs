@@ -1,15 +1,17 @@
 //! The vocabulary of inference and of the engine, field by field.
 
+use std::sync::Arc;
+
 use chat::{
     Axis, Event, Finish, Format, Image, Message, Part, Reasoning, Request, Role, Sampling, Tier,
     TokenLogprob, Tool, ToolChoice, TopLogprob, Usage, UsageSource,
 };
-use engine::{Caller, Error, Health, ModelInfo, Stats};
+use engine::{BannedTexts, Caller, Error, Health, ModelInfo, Stats};
 use gguf::Estimate;
 use scheduler::{BlockKey, Standing, StepTime, Tenant};
 use units::Micros;
 
-use super::bytes::{Damaged, Reader, Result, Wire, choice, record};
+use super::bytes::{Blob, Damaged, Reader, Result, Wire, choice, record};
 
 record!(Request {
     model,
@@ -119,7 +121,6 @@ impl Wire for Usage {
     }
 }
 
-record!(Caller { tenant, weight, scope, deadline, adapter });
 record!(Estimate { weights, kv, compute });
 record!(ModelInfo {
     name,
@@ -152,6 +153,7 @@ record!(Stats {
     generated_tokens,
     guessed,
     guessed_right,
+    withheld,
     step_time,
     steps,
     last_step_us,
@@ -173,6 +175,40 @@ choice!(Error {
     8 => Memory { need: need, have: have },
     9 => Crashed { 0: why },
 });
+
+/// Without what it must not say: that crosses once, and is named (`Down::Ban`).
+impl Wire for Caller {
+    fn put(&self, out: &mut Vec<u8>) {
+        let Caller { tenant, weight, scope, deadline, adapter, banned: _ } = self;
+        tenant.put(out);
+        weight.put(out);
+        scope.put(out);
+        deadline.put(out);
+        adapter.put(out);
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Caller> {
+        Ok(Caller {
+            tenant: Wire::get(r)?,
+            weight: Wire::get(r)?,
+            scope: Wire::get(r)?,
+            deadline: Wire::get(r)?,
+            adapter: Wire::get(r)?,
+            banned: None,
+        })
+    }
+}
+
+impl Wire for Arc<BannedTexts> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.texts().len().put(out);
+        self.texts().iter().for_each(|text| Blob(text.clone()).put(out));
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Arc<BannedTexts>> {
+        let texts: Vec<Blob> = Wire::get(r)?;
+        let texts = texts.into_iter().map(|Blob(text)| text).collect();
+        BannedTexts::new(texts).ok_or_else(|| Damaged("a ban of nothing".into()))
+    }
+}
 
 /// As its text: what refused a file is told to people, not decided upon.
 impl Wire for gguf::Error {
@@ -202,11 +238,11 @@ number!(BlockKey, Micros, Tenant);
 impl Wire for std::path::PathBuf {
     fn put(&self, out: &mut Vec<u8>) {
         use std::os::unix::ffi::OsStrExt;
-        super::bytes::Blob(self.as_os_str().as_bytes().to_vec()).put(out);
+        Blob(self.as_os_str().as_bytes().to_vec()).put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<std::path::PathBuf> {
         use std::os::unix::ffi::OsStringExt;
-        let super::bytes::Blob(bytes) = Wire::get(r)?;
+        let Blob(bytes) = Wire::get(r)?;
         if bytes.contains(&0) {
             return Err(Damaged("a path with a zero byte".into()));
         }

@@ -21,16 +21,18 @@ pub(crate) fn machine<'a>(
     secrets: impl IntoIterator<Item = &'a [u8]>,
 ) -> Option<Machine> {
     let rules = ENCODINGS.iter().map(|name| Rule { name, kind, check: None }).collect();
-    let mut literals = Vec::new();
-    let sound = secrets.into_iter().filter(|s| s.len() >= KNOWN_BYTES_MIN);
-    for secret in sound.take(KNOWN_MAX) {
-        let secret = &secret[..secret.len().min(KNOWN_BYTES_MAX)];
-        for piece in secret.chunks(PIECE).filter(|p| p.len() >= KNOWN_BYTES_MIN) {
-            literals.extend(encodings::all(piece));
-        }
-    }
+    let literals: Vec<(Vec<u8>, usize)> = literals(secrets).collect();
     if literals.is_empty() {
         return None;
     }
     Machine::literals(detector, rules, &literals, false, false)
+}
+
+/// What stands for these texts, each with the index of its encoding.
+pub(crate) fn literals<'a>(
+    secrets: impl IntoIterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = (Vec<u8>, usize)> {
+    let sound = secrets.into_iter().filter(|s| s.len() >= KNOWN_BYTES_MIN).take(KNOWN_MAX);
+    let pieces = sound.flat_map(|secret| secret[..secret.len().min(KNOWN_BYTES_MAX)].chunks(PIECE));
+    pieces.filter(|p| p.len() >= KNOWN_BYTES_MIN).flat_map(encodings::all)
 }

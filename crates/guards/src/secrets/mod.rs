@@ -15,8 +15,8 @@ use crate::machine::Machine;
 use crate::verdict::Detector;
 
 pub use encodings::ENCODINGS;
-pub(crate) use known::machine as known;
 pub use known::{KNOWN_BYTES_MAX, KNOWN_BYTES_MIN, KNOWN_MAX};
+pub(crate) use known::{literals, machine as known};
 
 pub(crate) const DETECTOR: Detector = Detector { name: "secrets", version: 1 };
 

@@ -87,3 +87,24 @@ fn base64_of_a_longer_text_that_holds_the_secret_is_found_whatever_stands_before
         assert!(text.contains("[secret]"));
     }
 }
+
+#[test]
+fn what_an_engine_is_told_not_to_say_is_what_guards_would_take_out_of_its_answers() {
+    let (known, canaries) = ([b"hunter2-hunter2".to_vec()], [b"canary-7f3a9c".to_vec(), b"short".to_vec()]);
+    let secrets = Secrets { known: &known, canaries: &canaries };
+    let told = |spec: Spec| crate::unsaid(&[&spec], secrets);
+    let both = Spec { output: true, known: Action::Mask, canaries: Action::Block, ..Spec::default() };
+    let texts = told(both.clone());
+    assert!(texts.contains(&known[0]) && texts.contains(&canaries[0]) && !texts.contains(&canaries[1]));
+    let shield = Shield::new(&[&Spec { input: true, ..both.clone() }], secrets);
+    for text in &texts {
+        let mut text = String::from_utf8(text.clone()).expect("all are of ASCII letters");
+        assert!(shield.screen_texts([&mut text], 0).verdict.action().holds(), "{text}");
+    }
+    // Only looked at, or of requests alone: nothing is kept from being said.
+    assert_eq!(
+        told(Spec { known: Action::Flag, ..both.clone() }).len(),
+        texts.len() - encodings::all(&known[0]).len()
+    );
+    assert!(told(Spec { output: false, input: true, ..both }).is_empty());
+}
