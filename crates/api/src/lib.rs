@@ -52,6 +52,7 @@ pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
 pub use status::{
     EngineMemory, EngineStatus, KeySource, Model, ModelMemory, Provider, Status, Target, TargetKind,
+    TeamQueue,
 };
 pub use tools::{
     AnswerApproval, Approval, ApprovalState, ApprovalValue, ApproveTool, SetToolKey, Tool, ToolPin,

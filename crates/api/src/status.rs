@@ -110,6 +110,19 @@ pub struct ModelMemory {
     pub waiting: u32,
     pub last_used: Option<String>,
     pub loads: u64,
+    /// The requests in its engine by team, the longest queue first: of all teams for
+    /// those who may read the status, else of the own one. At most 101 rows.
+    #[serde(default)]
+    pub queue: Vec<TeamQueue>,
+}
+
+/// The requests of a team at a local model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TeamQueue {
+    /// `(others)` for those beyond a hundred teams.
+    pub team: String,
+    pub waiting: u32,
+    pub running: u32,
 }
 
 /// Where a provider's key comes from.

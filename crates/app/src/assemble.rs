@@ -24,7 +24,7 @@ use units::{Labels, Micros, Usd};
 
 use crate::engines::{self, GUIDE};
 use crate::shields::Shields;
-use crate::{labels, policies};
+use crate::{labels, policies, teams};
 
 /// What assembling needs beside the declared state.
 pub struct Parts<'a> {
@@ -118,6 +118,7 @@ pub fn snapshot(parts: &Parts<'_>, state: &State) -> (Snapshot, Vec<Report>) {
             policies,
             world,
             team_labels,
+            teams: teams::of(state, &documents),
             tools,
         },
         problems,

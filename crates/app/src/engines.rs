@@ -1,6 +1,7 @@
 //! The machine's side of the local models: the built-in one's file, threads,
 //! memory and metrics. Loading them is `gateway::models`'s.
 
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -9,18 +10,22 @@ use std::sync::Arc;
 use cli::EngineProcess;
 use engine::KvDisks;
 use engine_process::{Launch, Place};
+use gateway::Team;
 use gateway::models::Models;
 use kv_disk::KvDisk;
 use observe::EngineMetrics;
 use seal::{KeyRing, Purpose};
 use units::{TeamId, Uuid7};
 
+use crate::queue;
+
 /// The built-in model: small, true, and in the binary.
 pub const GUIDE: &str = "bedplate-guide";
 static GUIDE_BYTES: &[u8] = include_bytes!("../../../models/guide/bedplate-guide.q8_0.gguf");
 
 /// Writes every loaded engine's figures into the metrics.
-pub fn observe(models: &Models, metrics: &EngineMetrics) {
+pub fn observe(models: &Models, metrics: &EngineMetrics, teams: &HashMap<TeamId, Team>) {
+    let mut queues: BTreeMap<(String, String), (u32, u32)> = BTreeMap::new();
     models.each_loaded(|engine| {
         let (name, stats) = (engine.info().name.clone(), engine.stats());
         let set = |family: &observe::Family<observe::Gauge>, labels: &[&str], n: u64| {
@@ -40,6 +45,12 @@ pub fn observe(models: &Models, metrics: &EngineMetrics) {
         raise(&metrics.prefix_cache_queries, model, stats.prompt_tokens + stats.reused_tokens);
         raise(&metrics.prefix_cache_hits, model, stats.reused_tokens);
         raise(&metrics.preemptions, model, stats.preempted);
+        raise(&metrics.withheld_tokens, model, stats.withheld);
+        for queue in queue::of(&engine.tenants(), teams) {
+            let (waiting, running) = queues.entry((name.clone(), queue.team)).or_default();
+            *waiting += queue.waiting;
+            *running += queue.running;
+        }
         let free = stats.kv_total.saturating_sub(stats.kv_used + stats.kv_kept);
         for (state, cells) in [("used", stats.kv_used), ("kept", stats.kv_kept), ("free", free)] {
             set(&metrics.kv_cells, &[&name, state], cells);
@@ -59,6 +70,11 @@ pub fn observe(models: &Models, metrics: &EngineMetrics) {
             set(&metrics.step_cost, &[&name, part], us as u64);
         }
     });
+    let rows = |of: fn(&(u32, u32)) -> u32| {
+        queues.iter().map(move |((model, team), queue)| (vec![&**model, &**team], i64::from(of(queue))))
+    };
+    metrics.tenant_requests_waiting.replace(rows(|queue| queue.0));
+    metrics.tenant_requests_running.replace(rows(|queue| queue.1));
 }
 
 /// Where engines keep keys and values over a restart: a folder of the data

@@ -125,7 +125,8 @@ async fn metrics(front: &Front, request: &Request) -> Response {
             return control::refuse(&[report]);
         }
     }
-    engines::observe(&front.process.models, &front.engine_metrics);
+    let snapshot = front.worker.gateway.snapshot.load();
+    engines::observe(&front.process.models, &front.engine_metrics, &snapshot.teams);
     let mut response = Response::new(
         StatusCode::OK,
         ResponseBody::Full(front.worker.gateway.meters.registry.render().into()),

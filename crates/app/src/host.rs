@@ -17,7 +17,7 @@ use store::{Entry, KeyVersion, SpendQuery, Store};
 use units::{AttemptId, Day, Micros, Usd};
 
 use crate::assemble::{self, Parts};
-use crate::policies;
+use crate::{policies, queue};
 
 pub struct Process {
     pub data: PathBuf,
@@ -340,11 +340,12 @@ fn show_target(
         max_output_tokens: Some(target.output_tokens_max),
         price_usd_per_million: prices,
         price_source: source,
-        memory: memory.map(show_memory),
+        memory: memory.map(|shown| show_memory(shown, snapshot)),
     }
 }
 
-fn show_memory(shown: gateway::models::Shown) -> api::ModelMemory {
+fn show_memory(shown: gateway::models::Shown, snapshot: &gateway::Snapshot) -> api::ModelMemory {
+    let queue = queue::of(&shown.tenants, &snapshot.teams).into_iter();
     api::ModelMemory {
         state: shown.state.into(),
         progress_percent: shown.progress_percent,
@@ -355,6 +356,9 @@ fn show_memory(shown: gateway::models::Shown) -> api::ModelMemory {
         waiting: shown.waiting,
         last_used: shown.used.map(|at| at.to_string()),
         loads: shown.loads,
+        queue: queue
+            .map(|q| api::TeamQueue { team: q.team, waiting: q.waiting, running: q.running })
+            .collect(),
     }
 }
 

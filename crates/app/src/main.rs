@@ -16,9 +16,11 @@ mod listen;
 mod log;
 mod pages;
 mod policies;
+mod queue;
 mod serve;
 mod shields;
 mod signin;
+mod teams;
 mod tools;
 
 use std::process::ExitCode;

@@ -250,7 +250,7 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "rotate_key" => access::rotate_key(plane, call),
         "check_ledger" => money::check_ledger(plane, call),
         "list_manifests" => declare::list(plane, call),
-        "list_models" => json(&api::List::from(plane.host.models())),
+        "list_models" => show::models(plane, call),
         "plan" => declare::plan(plane, call),
         "list_policies" => policies::list(plane, call),
         "explain_policy" => policies::explain(plane, call),

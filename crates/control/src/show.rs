@@ -1,4 +1,4 @@
-//! Providers and their keys.
+//! Models, providers and their keys.
 
 use api::KeySource;
 use manifest::{Dialect, KeyFrom, Kind, Spec};
@@ -10,6 +10,18 @@ use crate::{Plane, missing};
 /// Under which name a provider's key is kept in the encrypted store.
 pub fn secret_name(provider: &str) -> String {
     format!("provider/{provider}")
+}
+
+/// Models with their targets. Who waits for a local one is for those who may read the
+/// status; anybody else sees the queue of their own team.
+pub(crate) fn models(plane: &Plane, call: &Call) -> Outcome {
+    let mut models = plane.host.models();
+    if policy::allows(&call.principal, policy::Action::ReadStatus).is_err() {
+        let own = &*call.principal.team_name;
+        let memories = models.iter_mut().flat_map(|m| &mut m.targets).filter_map(|t| t.memory.as_mut());
+        memories.for_each(|memory| memory.queue.retain(|queue| queue.team == own));
+    }
+    json(&api::List::from(models))
 }
 
 pub(crate) fn providers(plane: &Plane, _call: &Call) -> Outcome {

@@ -12,6 +12,9 @@ pub enum Error {
     /// The engine, or the model on it, failed; the text is for the operator.
     #[error("{0}")]
     Failed(String),
+    /// The request's deadline passed.
+    #[error("the deadline passed before the answer was complete")]
+    Late,
     /// The request needs what the local engine or this model cannot do.
     #[error("{0}")]
     Unsupported(String),
@@ -47,6 +50,8 @@ impl Error {
                     .retry(Retry::After(1))
             }
             Error::Failed(why) => Report::new("EN0003", "the engine failed").because(why.clone()),
+            Error::Late => Report::new("EN0013", "the deadline passed before the answer was complete")
+                .hint("ask for fewer tokens, or raise `timeouts.totalMs` of the model"),
             Error::Unsupported(what) => Report::new("EN0004", what.clone()),
             Error::Schema(why) => Report::new("EN0010", "the answer cannot be held to this schema")
                 .because(why.clone())

@@ -15,7 +15,8 @@ use scheduler::{
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
 
-use crate::banned::{BannedTexts, Bans};
+use crate::banned::Bans;
+use crate::caller::Caller;
 use crate::disk::Disk;
 use crate::llama::{ContextOptions, Embedder, LlamaKernel, Model};
 use crate::pairing::Pairing;
@@ -55,23 +56,6 @@ pub struct Options {
 /// Gives the block store of a fingerprint: of everything that keys and values
 /// depend on beside the tokens. `None`: nothing is kept on disk.
 pub type KvDisks = Arc<dyn Fn(&str) -> Option<Arc<dyn BlockStore>> + Send + Sync>;
-
-/// Who asks, as far as the engine needs to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// Tenants take turns; equal numbers are one tenant.
-    pub tenant: u128,
-    /// Its share beside others'; 0 counts as 1.
-    pub weight: u32,
-    /// A salt of tenant and label: only within it is anything reused (TRAPS X9).
-    pub scope: u128,
-    /// The answer is of no use after this.
-    pub deadline: Option<Micros>,
-    /// From [`Engine::add_adapter`]; 0 for none.
-    pub adapter: u32,
-    /// What the answer must not say.
-    pub banned: Option<Arc<BannedTexts>>,
-}
 
 /// Whether the engine's thread is getting anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +309,11 @@ impl Engine {
     /// Validates and queues a chat. Returns at once; costs what [`Engine::count_tokens`] does.
     pub fn submit_as(&self, request: &Request, caller: &Caller) -> Result<Generation, Error> {
         self.ready()?;
-        let prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
+        let mut prompt = self.inner.prompter.chat(&self.inner.model, request, clock())?;
+        if caller.pinned_messages > 0 {
+            let count = caller.pinned_messages as usize;
+            prompt.pin = self.inner.prompter.lead(&self.inner.model, request, count, &prompt.tokens, clock());
+        }
         self.start(request, prompt, None, caller)
     }
 
@@ -446,14 +434,10 @@ impl Engine {
             sampling,
             stops: request.stop.clone(),
             cancel: link.cancel.clone(),
-            tenant: Tenant(caller.tenant),
-            weight: caller.weight,
             class: class(&request.tier),
-            scope: caller.scope,
-            adapter: caller.adapter,
-            deadline: caller.deadline,
+            pin: prompt.pin,
             constraint,
-            ..Job::new(JobId(id), prompt.tokens)
+            ..caller.own(Job::new(JobId(id), prompt.tokens))
         };
         inner.board.waiting.fetch_add(1, Ordering::Relaxed);
         let commands = inner.commands.clone();

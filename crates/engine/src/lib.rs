@@ -11,6 +11,7 @@
 
 mod appraise;
 mod banned;
+mod caller;
 mod disk;
 mod error;
 mod eval;
@@ -30,13 +31,15 @@ mod worker;
 
 pub use appraise::{Appraisal, appraise};
 pub use banned::BannedTexts;
+pub use caller::Caller;
 pub use error::Error;
 pub use eval::{Comparison, Reading, Reference, Score, TOP};
-pub use handle::{Caller, Engine, Generation, Health, KvDisks, ModelInfo, Options, Stats};
+pub use handle::{Engine, Generation, Health, KvDisks, ModelInfo, Options, Stats};
 pub use llama::{Importance, Quantization, measure_importance, quantize, quantize_by, set_log, weights_of};
 pub use load::kv_fingerprint_of;
 pub use measure::{Measured, Meter, Workload};
 pub use openmp::openmp_env;
+pub use scheduler::{Standing, Tenant};
 pub use worker::{Scores, Vectors};
 
 #[cfg(test)]

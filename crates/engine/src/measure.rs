@@ -104,7 +104,7 @@ impl Meter {
             if let Some(Output::Done { failed: Some(why), .. }) =
                 outputs.iter().find(|o| matches!(o, Output::Done { failed: Some(_), .. }))
             {
-                return Err(Error::Failed(why.clone()));
+                return Err(Error::Failed(why.to_string()));
             }
         }
         scheduler.drop_all_kept(&mut self.kernel);

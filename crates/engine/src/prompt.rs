@@ -1,7 +1,7 @@
 //! From a request to tokens and settings, or to the reason why not.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use chat::{Format, Message, Part, Reasoning, Request, Role, ToolChoice};
 use constrain::Vocabulary;
@@ -47,6 +47,8 @@ pub(crate) struct Prompt {
     pub text: String,
     pub tokens: Vec<Token>,
     pub split: SplitOptionsSeed,
+    /// So many tokens at its beginning are the operator's.
+    pub pin: u32,
     /// What the answer is held to.
     pub constraint: Option<Box<dyn Constraint>>,
 }
@@ -69,7 +71,12 @@ pub(crate) struct Prompter {
     starts: BTreeSet<char>,
     /// Built when the first answer is held to something: a second for 150,000 tokens.
     vocabulary: OnceLock<Result<Vocabulary, constrain::Error>>,
+    /// The tokens of operators' messages as they were rendered; the newest last.
+    leads: Mutex<Vec<(String, Arc<[Token]>)>>,
 }
+
+/// Operators' prompts whose tokens are kept: each feature has one, of 8,000 tokens at most.
+const LEADS_MAX: usize = 64;
 
 /// Texts of control tokens in a user's words stay words: each is put between
 /// two of these before the template sees it, and tokenized apart (TRAPS X6).
@@ -78,7 +85,7 @@ const MARKS: std::ops::Range<u32> = 0xf_0000..0xf_0040;
 impl Prompter {
     pub(crate) fn new(template: Template, control: Vec<String>) -> Prompter {
         let starts = control.iter().filter_map(|t| t.chars().next()).collect();
-        Prompter { template, control, starts, vocabulary: OnceLock::new() }
+        Prompter { template, control, starts, vocabulary: OnceLock::new(), leads: Mutex::default() }
     }
 
     /// Compiles what the answer must be, before anything is admitted.
@@ -103,26 +110,8 @@ impl Prompter {
     /// A chat, through the template.
     pub(crate) fn chat(&self, model: &Model, request: &Request, now: Micros) -> Result<Prompt, Error> {
         refuse_unsupported(request)?;
-        let with_tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
-        if with_tools && !self.template.mentions("tools") {
-            return Err(unsupported("this model's chat template has no tools"));
-        }
-        let mark = self.unused_mark(request)?;
-        let messages = messages(request, &|text| self.guard(text, mark))?;
-        let tools = if with_tools { Some(tools(request, &|text| self.guard(text, mark))?) } else { None };
-        let size = |list: &[Json]| list.iter().map(|m| m.to_string().len()).sum::<usize>();
-        let input = Input {
-            messages: &messages,
-            tools: tools.as_deref(),
-            thinking: matches!(request.reasoning, Some(Reasoning::Off)).then_some(false),
-            effort: match &request.reasoning {
-                Some(Reasoning::Effort(effort)) => Some(effort),
-                _ => None,
-            },
-            now,
-            bytes: size(&messages) + tools.as_deref().map_or(0, size),
-        };
-        let text = self.template.render(&input)?;
+        let with_tools = with_tools(request);
+        let (text, mark) = self.render(request, now)?;
         let tokens = self.tokenize(model, &text, mark)?;
         let family = self.template.family();
         let (open, close) = family.think();
@@ -144,7 +133,64 @@ impl Prompter {
             id_prefix: String::new(),
         });
         let constraint = self.constraint(model, request, family, think)?;
-        Ok(Prompt { text, tokens, split, constraint })
+        Ok(Prompt { text, tokens, split, pin: 0, constraint })
+    }
+
+    /// How many tokens of a prompt come from its first `count` messages: as many as it
+    /// has in common with those alone. None where the template takes no such chat.
+    pub(crate) fn lead(
+        &self,
+        model: &Model,
+        request: &Request,
+        count: usize,
+        tokens: &[Token],
+        now: Micros,
+    ) -> u32 {
+        let messages = request.messages.iter().take(count).cloned().collect();
+        // Without tools, which are the client's: they end what is alike.
+        let alone = Request { messages, reasoning: request.reasoning.clone(), ..Request::default() };
+        let lead = self.render(&alone, now).and_then(|(text, mark)| self.lead_tokens(model, text, mark));
+        let Ok(lead) = lead else { return 0 };
+        tokens.iter().zip(&*lead).take_while(|(a, b)| a == b).count() as u32
+    }
+
+    /// Tokenizes 10 KB in about a millisecond, so the last ones are kept.
+    fn lead_tokens(&self, model: &Model, text: String, mark: char) -> Result<Arc<[Token]>, Error> {
+        let lock = || self.leads.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, tokens)) = lock().iter().find(|(known, _)| *known == text) {
+            return Ok(Arc::clone(tokens));
+        }
+        let tokens: Arc<[Token]> = self.tokenize(model, &text, mark)?.into();
+        let mut leads = lock();
+        if leads.len() >= LEADS_MAX {
+            leads.remove(0);
+        }
+        leads.push((text, Arc::clone(&tokens)));
+        Ok(tokens)
+    }
+
+    /// A chat as the template writes it, and the character around what must stay words in it.
+    fn render(&self, request: &Request, now: Micros) -> Result<(String, char), Error> {
+        let with_tools = with_tools(request);
+        if with_tools && !self.template.mentions("tools") {
+            return Err(unsupported("this model's chat template has no tools"));
+        }
+        let mark = self.unused_mark(request)?;
+        let messages = messages(request, &|text| self.guard(text, mark))?;
+        let tools = if with_tools { Some(tools(request, &|text| self.guard(text, mark))?) } else { None };
+        let size = |list: &[Json]| list.iter().map(|m| m.to_string().len()).sum::<usize>();
+        let input = Input {
+            messages: &messages,
+            tools: tools.as_deref(),
+            thinking: matches!(request.reasoning, Some(Reasoning::Off)).then_some(false),
+            effort: match &request.reasoning {
+                Some(Reasoning::Effort(effort)) => Some(effort),
+                _ => None,
+            },
+            now,
+            bytes: size(&messages) + tools.as_deref().map_or(0, size),
+        };
+        Ok((self.template.render(&input)?, mark))
     }
 
     /// A legacy completion: the texts of the messages, as they are.
@@ -167,7 +213,7 @@ impl Prompter {
             return Err(unsupported("the prompt is empty"));
         }
         let constraint = self.constraint(model, request, Family::Unknown, Think::Never)?;
-        Ok(Prompt { text, tokens, split: SplitOptionsSeed::default(), constraint })
+        Ok(Prompt { text, tokens, split: SplitOptionsSeed::default(), pin: 0, constraint })
     }
 
     fn unused_mark(&self, request: &Request) -> Result<char, Error> {
@@ -225,6 +271,10 @@ impl Prompter {
         }
         Ok(tokens)
     }
+}
+
+fn with_tools(request: &Request) -> bool {
+    !request.tools.is_empty() && request.tool_choice != ToolChoice::None
 }
 
 fn texts_of(part: &Part) -> Vec<&str> {

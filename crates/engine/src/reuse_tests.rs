@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use chat::{Axis, Request, Response};
+use chat::{Axis, Message, Request, Response, Role};
 use scheduler::{BlockKey, BlockStore, Kernel, Row};
 
 use crate::llama::{ContextOptions, LlamaKernel, Model};
@@ -73,6 +73,30 @@ fn trap_x9_nothing_is_reused_across_scopes() {
     assert_eq!((a.0, b.0), (0, 0));
     assert_eq!(a.1, b.1);
     assert!(ask(1).0 > 300);
+}
+
+#[test]
+fn an_operators_prompt_stays_in_cells_whatever_else_is_asked() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/guide/bedplate-guide.q8_0.gguf");
+    let ask = |pinned_messages| {
+        let options = Options { n_ctx: Some(1024), kv_memory_bytes: 0, ..options() };
+        let engine = Engine::open(guide.as_ref(), options).expect("it loads");
+        let chat = |pinned_messages, system: &str, user: &str| {
+            let caller = Caller { pinned_messages, ..Caller::default() };
+            let mut request = Request::new("m");
+            request.messages = vec![Message::text(Role::System, system), Message::text(Role::User, user)];
+            request.max_tokens = Some(4);
+            reused(&read(&runtime(), engine.submit_as(&request, &caller).expect("accepted")))
+        };
+        let system = "Answer in one short sentence. ".repeat(16);
+        chat(pinned_messages, &system, "What is a hold?");
+        for n in 0..24 {
+            chat(0, &format!("{n} is a number. ").repeat(24), "What is a route?");
+        }
+        chat(pinned_messages, &system, "What is a budget?")
+    };
+    let (free, pinned) = (ask(0), ask(1));
+    assert!(free < 64 && pinned >= 64, "{free} {pinned}");
 }
 
 #[test]

@@ -113,6 +113,17 @@ fn a_batch_of_ragged_prompts_answers_as_single_runs_do() {
 }
 
 #[test]
+fn a_deadline_that_has_passed_is_told_with_its_own_code() {
+    let (_dir, path) = random(None);
+    let engine = Engine::open(&path, options()).expect("it loads");
+    let caller = Caller { deadline: Some(units::Micros(1)), ..Caller::default() };
+    let answer = read(&runtime(), engine.complete_as(&prompt("a"), &caller).expect("accepted"));
+    let (kind, message) = answer.failed.expect("it failed");
+    assert_eq!(kind, "EN0013");
+    assert!(message.contains("deadline"), "{message}");
+}
+
+#[test]
 fn a_seed_repeats_and_choices_differ() {
     let Some(engine) = open() else { return };
     let mut request = prompt("Once upon a time, Lily");

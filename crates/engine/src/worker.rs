@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use chat::{Axis, Event, Finish, Usage};
 use scheduler::{
-    BlockKey, CancelWord, Job, JobId, Kernel, Outcome, Output, Scheduler, Standing, Tenant, Token, Vocab,
+    BlockKey, CancelWord, Failure, Job, JobId, Kernel, Outcome, Output, Scheduler, Standing, Tenant, Token,
+    Vocab,
 };
 use tokio::sync::{mpsc, oneshot};
 use units::Micros;
@@ -388,8 +389,12 @@ impl Delivery {
                 self.pending.push_back(Event::Usage(usage));
                 self.ended = true;
             }
-            Output::Done { failed: Some(message), .. } => {
-                let kind = "engine_error".to_owned();
+            Output::Done { failed: Some(failure), .. } => {
+                let error = match failure {
+                    Failure::Late => Error::Late,
+                    Failure::Broken(why) => Error::Failed(why),
+                };
+                let (kind, message) = (error.report().code.0.to_owned(), error.to_string());
                 self.pending.push_back(Event::Failed { kind, message, retriable: true });
                 self.ended = true;
             }

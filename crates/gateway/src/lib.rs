@@ -55,7 +55,7 @@ pub use headers::error;
 pub use identify::{presented, who};
 pub use leaf::crashed as crash_leaf;
 pub use screen::detector;
-pub use snapshot::{Detector, Place, Route, Snapshot, Target, Upstream};
+pub use snapshot::{Detector, Place, Route, Snapshot, Target, Team, Upstream};
 pub use surface::{Surface, find};
 
 /// Everything the data plane shares between its workers.

@@ -34,12 +34,15 @@ fn caller(admitted: &Admitted) -> Caller {
     // What nobody may wait for any more is not computed.
     let total_us = i64::from(admitted.route.deadlines.total_ms) * 1_000;
     let deadline = Some(admitted.at.plus_us(total_us));
+    let route = &admitted.route;
     Caller {
         tenant: team,
         scope: scope(admitted.principal.team, &admitted.labels),
-        weight: 1,
+        weight: admitted.snapshot.teams.get(&admitted.principal.team).map_or(1, |team| team.weight),
         deadline,
-        banned: admitted.route.banned.clone(),
+        // Put before the client's messages by step 6.
+        pinned_messages: u32::from(route.feature.as_ref().is_some_and(|f| f.prompt.is_some())),
+        banned: route.banned.clone(),
         ..Caller::default()
     }
 }
@@ -64,11 +67,11 @@ pub(crate) fn trouble(error: &engine::Error) -> Trouble {
     }
 }
 
-/// What ended an answer of the engine. The kind is the code of its error, or the
-/// engine's own word for a step that failed.
+/// What ended an answer of the engine. The kind is the code of its error.
 pub(crate) fn failure(kind: &str, message: &str) -> Report {
     match kind {
         "EN0012" => engine::Error::Crashed(message.to_owned()).report(),
+        "EN0013" => engine::Error::Late.report(),
         _ => engine::Error::Failed(message.to_owned()).report(),
     }
 }

@@ -26,7 +26,17 @@ pub struct Snapshot {
     pub world: Arc<policy::World>,
     /// What everything that a team sends is at least; absent: nothing is known.
     pub team_labels: HashMap<TeamId, Labels>,
+    /// Every team, by what the engine knows it as (see `local`).
+    pub teams: HashMap<TeamId, Team>,
     pub tools: crate::tools::Toolbox,
+}
+
+/// A team, as far as local models are shared by teams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Team {
+    pub name: Arc<str>,
+    /// Its share beside others'; at least 1.
+    pub weight: u32,
 }
 
 /// How one model name becomes targets. `candidates` and `targets` are parallel.

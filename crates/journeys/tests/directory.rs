@@ -6,7 +6,7 @@ use std::process::Command;
 
 use journeys::{Folder, Ran, Setup, World, bedplate, binary, eventually};
 use serde_json::json;
-use testkit::{Bedplate, Provider};
+use testkit::{Ask, Bedplate, Provider};
 
 /// A start that must fail, on a directory.
 fn refused(binary: &Path, data: &Path, arguments: &[&str], environment: &[(&str, &str)], code: &str) -> Ran {
@@ -190,6 +190,34 @@ fn a_full_disk_refuses_answers_and_loses_none_and_heals_by_itself() {
         assert_eq!(world.record_of(answer)["outcome"], "completed");
     }
     world.check_books();
+    world.is_sound();
+}
+
+#[test]
+fn trap_r3_a_database_that_takes_nothing_is_never_an_authentication_error() {
+    let Some(binary) = binary() else { return };
+    let Some(disk) = Disk::new("24m") else { return };
+    let world = Setup::new(&binary).data(disk.path().join("data")).begin();
+    let provider = Provider::start();
+    world.provider("scripted", "openai", &provider.url(), &["echo"]);
+    let key = world.team("people");
+    let slow = world.key("people", json!({"requests_per_minute": 1}));
+    assert_eq!(world.send(&world.chat(&slow, "echo", false)).status, 200);
+    disk.fill();
+    let ask = |key: &str| world.send(&world.chat(key, "echo", false));
+    let refusal = eventually("the full disk is noticed", || {
+        let answer = ask(&key);
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((refusal.status, refusal.header("bedplate-error")), (500, Some("GW0007")), "{refusal:?}");
+    // Who it is, what it may and how much it may are known without the database.
+    for _ in 0..20 {
+        let answer = ask(&key);
+        assert_eq!(answer.header("bedplate-error"), Some("GW0007"), "{answer:?}");
+    }
+    assert_eq!(ask(&slow).status, 429);
+    assert_eq!(ask("bp-nobody").status, 401);
+    assert_eq!(world.send(&Ask::get("/v1/models").key(&key)).status, 200);
     world.is_sound();
 }
 

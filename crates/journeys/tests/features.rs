@@ -42,3 +42,30 @@ fn a_feature_speaks_before_its_client_and_only_to_its_teams() {
     assert!(!names(&stranger).contains(&json!("helper")));
     world.is_sound();
 }
+
+#[test]
+fn trap_r4_every_record_names_the_generation_that_served_it() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(binary);
+    let provider = Provider::start();
+    world.provider("scripted", "openai", &provider.url(), &["m"]);
+    let key = world.team("people");
+    let in_force = || world.show("/api/v1/status")["generation"].as_u64().expect("a number");
+    let served = |answer: &testkit::Answer| world.record_of(answer)["generation"].as_u64();
+    let mut answers = Vec::new();
+    for prompt in ["Be brief.", "Be precise.", "Be kind."] {
+        world.apply(&FEATURE.replace("Be brief.", prompt));
+        let generation = in_force();
+        let answer = world.send(&world.chat(&key, "helper", false));
+        assert_eq!((answer.status, served(&answer)), (200, Some(generation)), "{answer:?}");
+        let seen = provider.seen().last().expect("a request").json();
+        assert!(seen["messages"][0]["content"].as_str().is_some_and(|c| c.contains(prompt)), "{seen}");
+        answers.push((answer, generation));
+    }
+    // What came later changes nothing of what is written.
+    for (answer, generation) in &answers {
+        assert_eq!(served(answer), Some(*generation));
+    }
+    assert!(answers.windows(2).all(|pair| pair[0].1 < pair[1].1), "each change has a number of its own");
+    world.is_sound();
+}

@@ -193,6 +193,24 @@ impl<M: Clone> Family<M> {
     }
 }
 
+impl Family<Gauge> {
+    /// Puts these series in the place of all there were: for label values that come
+    /// and go, told anew each time they are read.
+    pub fn replace<'v>(&self, rows: impl IntoIterator<Item = (Vec<&'v str>, i64)>) {
+        let series = &*self.0;
+        let (mut by_hash, mut len) = (HashMap::<u64, Vec<Labelled<Gauge>>>::new(), 0);
+        for (values, n) in rows.into_iter().take(MAX_SERIES) {
+            let gauge = Gauge::default();
+            gauge.set(n);
+            let labels = values.iter().map(|v| (*v).into()).collect();
+            by_hash.entry(series.hash(&values)).or_default().push((labels, gauge));
+            len += 1;
+        }
+        *series.by_hash.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = by_hash;
+        series.len.store(len, Relaxed);
+    }
+}
+
 impl<M: Clone> Series<M> {
     fn hash(&self, values: &[&str]) -> u64 {
         self.hasher.hash_one(values)

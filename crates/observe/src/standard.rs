@@ -135,6 +135,9 @@ impl Metrics {
 pub struct EngineMetrics {
     pub requests_running: Family<Gauge>,
     pub requests_waiting: Family<Gauge>,
+    /// Requests by model and team: those that wait, and those that are computed.
+    pub tenant_requests_waiting: Family<Gauge>,
+    pub tenant_requests_running: Family<Gauge>,
     /// In millionths: shown as a fraction of 1.
     pub kv_cache_usage: Family<Gauge>,
     pub prompt_tokens: Family<Counter>,
@@ -146,6 +149,9 @@ pub struct EngineMetrics {
     pub preemptions: Family<Counter>,
     /// Tokens computed ahead, by model and whether the guess was right.
     pub guessed_tokens: Family<Counter>,
+    /// Times that the likeliest token was withheld, by model: it would have completed a
+    /// known secret or a canary.
+    pub withheld_tokens: Family<Counter>,
     /// Cells of the KV cache, by model and state: used, kept or free.
     pub kv_cells: Family<Gauge>,
     /// Keys and values in memory beside the cells.
@@ -174,6 +180,18 @@ impl EngineMetrics {
         EngineMetrics {
             requests_running: r.gauges("vllm:num_requests_running", "Sequences in the batch.", 1, MODEL),
             requests_waiting: r.gauges("vllm:num_requests_waiting", "Sequences in the queue.", 1, MODEL),
+            tenant_requests_waiting: r.gauges(
+                "bedplate_engine_tenant_requests_waiting",
+                "Requests in the queue, by team.",
+                1,
+                &["model_name", "team"],
+            ),
+            tenant_requests_running: r.gauges(
+                "bedplate_engine_tenant_requests_running",
+                "Requests in the batch, by team.",
+                1,
+                &["model_name", "team"],
+            ),
             kv_cache_usage: r.gauges("vllm:kv_cache_usage_perc", "KV cache in use, of 1.", MICROS, MODEL),
             prompt_tokens: r.counters("vllm:prompt_tokens_total", "Prompt tokens processed.", 1, MODEL),
             generation_tokens: r.counters("vllm:generation_tokens_total", "Tokens generated.", 1, MODEL),
@@ -206,6 +224,12 @@ impl EngineMetrics {
                 "Tokens computed ahead, and whether the guess was right.",
                 1,
                 &["model_name", "right"],
+            ),
+            withheld_tokens: r.counters(
+                "bedplate_engine_withheld_tokens_total",
+                "Tokens kept from being drawn that would have completed a known secret or a canary.",
+                1,
+                MODEL,
             ),
             kv_cells: r.gauges(
                 "bedplate_engine_kv_cells",

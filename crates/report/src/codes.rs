@@ -60,6 +60,7 @@ pub const CODES: &[Entry] = &[
     e("EN0010", C::Invalid, Client, "the answer cannot be held to this schema"),
     e("EN0011", C::Invalid, Client, "nothing satisfies this schema"),
     e("EN0012", C::Unavailable, Us, "the engine's process ended"),
+    e("EN0013", C::Timeout, Us, "the deadline passed before the answer was complete"),
     e("GD0001", C::Invalid, Client, "a guard refused the request"),
     e("GD0002", C::Invalid, Client, "a guard ended the answer"),
     e("GD0003", C::Forbidden, Client, "a guard keeps the request inside, and no target is"),

@@ -297,6 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn trap_r1_equal_targets_share_alike_and_a_broken_ones_share_goes_to_all_others() {
+        let candidates: Vec<Candidate> = (0..8).map(|_| candidate("t", 0, 1, 0)).collect();
+        let firsts = |health: &[Breaker]| {
+            let mut firsts = [0u32; 8];
+            // Each gateway draws for itself, by nothing but the request.
+            for request in 0..16_000 {
+                let plan = plan(&candidates, health, &Need::default(), Micros(0), mix(request));
+                firsts[plan.attempts[0].target] += 1;
+            }
+            firsts
+        };
+        let all = firsts(&[]);
+        assert!(all.iter().all(|n| (1_850..2_150).contains(n)), "2,000 each, not all to the first: {all:?}");
+        let mut health = [Breaker::default(); 8];
+        (0..5).for_each(|_| health[0].fail(Micros(0), None));
+        let others = firsts(&health);
+        let spread = others[1..].iter().all(|n| (2_120..2_450).contains(n));
+        assert!(others[0] == 0 && spread, "2,286 each, not all to the next: {others:?}");
+    }
+
+    #[test]
     fn a_target_that_the_labels_bar_is_never_tried() {
         check(
             &[candidate("a", 0, 1, 1), candidate("b", 1, 1, 0)],

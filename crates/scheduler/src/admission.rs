@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cells::BLOCK;
 use crate::choice::{Choice, Shared};
 use crate::fair::Tenant;
-use crate::job::{Class, JobId, Output};
+use crate::job::{Class, Failure, JobId, Output};
 use crate::kernel::{Kernel, SeqId};
 use crate::prefix::{Blob, alike};
 use crate::scheduler::Scheduler;
@@ -84,7 +84,7 @@ impl Scheduler {
                 if let Some(shared) = self.jobs.remove(&choice.job) {
                     self.fair.leave(shared.tenant);
                 }
-                out.push(Output::Done { job: choice.job, failed: Some(why) });
+                out.push(Output::Done { job: choice.job, failed: Some(Failure::Broken(why)) });
                 continue;
             }
             match self.place(at, kernel, out) {
@@ -164,9 +164,9 @@ impl Scheduler {
             if !self.running.is_empty() {
                 return Placed::Full;
             }
-            // Alone it fits, if not beside what it would share.
+            // Alone it fits, if not beside what it would share or what is pinned.
             (source, start) = (None, 0);
-            while self.evict(kernel, None) {}
+            while !self.fits(at) && (self.evict(kernel, None) || self.evict_pinned(kernel)) {}
         }
         self.start(at, source.map(|seq| (seq, start)), restored, most, kernel, out);
         Placed::Started
@@ -218,13 +218,26 @@ impl Scheduler {
         self.waiting[at].fetched.contains_key(&key) || self.prefix.in_memory(key)
     }
 
+    /// Cells that a choice needs beyond its first `start` tokens, and to grow a little.
+    fn need(&self, choice: &Choice, start: u32) -> u32 {
+        let most = self.jobs.get(&choice.job).map_or(0, |s| s.max_tokens);
+        let growth = most.min(GROWTH).saturating_mul(choice.slots());
+        (choice.tokens.len() as u32 - start).saturating_add(growth)
+    }
+
+    /// Whether a waiting choice that shares nothing has its cells and slots.
+    fn fits(&self, at: usize) -> bool {
+        let choice = &self.waiting[at].choice;
+        let cells = self.committed().saturating_add(self.need(choice, 0));
+        cells <= self.caps.cells && self.free.len() as u32 >= choice.slots()
+    }
+
     /// Makes room for a waiting choice that shares its first `start` tokens with `source`.
     fn find_room(&mut self, at: usize, start: u32, source: Option<SeqId>, kernel: &mut impl Kernel) -> bool {
         let choice = &self.waiting[at].choice;
         let (slots, job) = (choice.slots(), choice.job);
         let Some(shared) = self.jobs.get(&job) else { return false };
-        let growth = shared.max_tokens.min(GROWTH).saturating_mul(slots);
-        let cells = (choice.tokens.len() as u32 - start).saturating_add(growth);
+        let cells = self.need(choice, start);
         let (tenant, class) = (shared.tenant, self.aged(shared));
         let of_tenant = |c: &Choice| self.jobs.get(&c.job).is_some_and(|s| s.tenant == tenant);
         let runs = self.running.iter().any(of_tenant);

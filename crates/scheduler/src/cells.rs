@@ -220,15 +220,34 @@ impl Cells {
             .find(|seq| self.full(*seq, index).is_some_and(|b| self.blocks[b].key == Some(key)))
     }
 
-    /// Never frees the sequence's first `blocks` blocks to make room.
-    pub(crate) fn pin(&mut self, seq: SeqId, blocks: u32) {
-        let mut end = 0;
+    /// Keeps the sequence's first `blocks` blocks from being freed to make room, as
+    /// far as `most` cells go; what was pinned and used longest ago is let go for them.
+    pub(crate) fn pin(&mut self, seq: SeqId, blocks: u32, most: u32) {
+        self.clock += 1;
+        let (mut end, mut cells) = (0, 0);
         for at in 0..self.seqs[seq as usize].len() {
             let part = self.seqs[seq as usize][at];
+            let block = &mut self.blocks[part.block];
             end += part.len;
-            if end <= blocks * BLOCK {
-                self.blocks[part.block].pinned = true;
+            cells += block.cells;
+            if end > blocks * BLOCK || cells > most {
+                break;
             }
+            (block.pinned, block.used) = (true, self.clock);
+        }
+        while self.pinned() > most {
+            let pinned = self.blocks.iter_mut().filter(|b| b.pinned && b.viewers > 0);
+            // Those of now come last, and are not more than may be.
+            let Some(oldest) = pinned.min_by_key(|b| b.used) else { break };
+            oldest.pinned = false;
+        }
+    }
+
+    /// Lets a sequence's blocks go like any others.
+    pub(crate) fn unpin(&mut self, seq: SeqId) {
+        for at in 0..self.seqs[seq as usize].len() {
+            let block = self.seqs[seq as usize][at].block;
+            self.blocks[block].pinned = false;
         }
     }
 

@@ -23,7 +23,8 @@ pub(crate) struct Shared {
     pub(crate) tenant: Tenant,
     pub(crate) class: Class,
     pub(crate) adapter: u32,
-    pub(crate) pin: bool,
+    /// Tokens still to be pinned.
+    pub(crate) pin: u32,
     pub(crate) deadline: Option<Micros>,
     /// Choices that are not over.
     pub(crate) open: u32,
@@ -115,9 +116,8 @@ pub(crate) fn write(
     let (job, index) = (choice.job, choice.index);
     let token = drawn.as_ref().map(|drawn| drawn.token);
     // The end of a constrained answer is part of its form.
-    let ends = token.is_none_or(|token| {
-        vocab.ends_turn(token) && (!shared.ignore_end || choice.constraint.is_some())
-    });
+    let ends = token
+        .is_none_or(|token| vocab.ends_turn(token) && (!shared.ignore_end || choice.constraint.is_some()));
     let complete = choice.constraint.as_ref().is_some_and(|c| c.is_complete());
     let (mut text, mut stop) = (String::new(), None);
     if let Some(drawn) = drawn.filter(|_| !ends) {

@@ -27,6 +27,8 @@ const SCALE: u64 = 1 << 20;
 pub struct Standing {
     /// Jobs that are waiting or running.
     pub jobs: u32,
+    /// Of those, the ones that have not started.
+    pub waiting: u32,
     /// Service in prompt tokens since it was first seen.
     pub served: u64,
 }

@@ -165,7 +165,7 @@ fn any_job(random: &mut Random, id: u64, now: Micros) -> Job {
         class: [Class::Low, Class::Normal, Class::Normal, Class::High][pick(4) as usize],
         adapter: if pick(5) == 0 { 1 + pick(2) } else { 0 },
         deadline: (pick(8) == 0).then(|| now.plus_us(i64::from(pick(4_000_000)))),
-        pin: pick(30) == 0,
+        pin: if pick(6) == 0 { pick(160) } else { 0 },
         sampling: Sampling { temperature: 1.0, seed: id, ..Sampling::GREEDY },
         ..Job::new(JobId(id), Vec::new())
     };

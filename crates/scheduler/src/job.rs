@@ -61,8 +61,10 @@ pub struct Job {
     pub adapter: u32,
     /// After this the job is ended as failed.
     pub deadline: Option<Micros>,
-    /// Its prompt stays in cells: an operator's system prompt.
-    pub pin: bool,
+    /// So many tokens at the beginning of its prompt stay in cells, in whole blocks:
+    /// an operator's system prompt. All that is pinned is at most half of the cells;
+    /// what was used longest ago is let go for what is pinned now.
+    pub pin: u32,
 }
 
 impl Job {
@@ -84,7 +86,7 @@ impl Job {
             scope: 0,
             adapter: 0,
             deadline: None,
-            pin: false,
+            pin: 0,
         }
     }
 }
@@ -98,14 +100,17 @@ pub enum Output {
     Token { job: JobId, choice: u32, text: String, logprobs: Vec<chat::TokenLogprob> },
     /// A choice is over. `withheld` times its likeliest token was kept from it for
     /// what it would have said.
-    Finish {
-        job: JobId,
-        choice: u32,
-        reason: chat::Finish,
-        stop: Option<String>,
-        tokens: u32,
-        withheld: u32,
-    },
+    Finish { job: JobId, choice: u32, reason: chat::Finish, stop: Option<String>, tokens: u32, withheld: u32 },
     /// All choices are over, or the job was cancelled or failed; nothing follows.
-    Done { job: JobId, failed: Option<String> },
+    Done { job: JobId, failed: Option<Failure> },
+}
+
+/// Why a job ended before its answer was complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("the deadline passed before the answer was complete")]
+    Late,
+    /// For the operator: what the kernel or a constraint said, or what does not fit.
+    #[error("{0}")]
+    Broken(String),
 }

@@ -51,7 +51,7 @@ mod vocab;
 pub use constraint::{Allowed, Constraint};
 pub use fair::{Standing, Tenant, WRITTEN};
 pub use fit::{Shape, StepTime};
-pub use job::{CancelWord, Class, Job, JobId, Output};
+pub use job::{CancelWord, Class, Failure, Job, JobId, Output};
 pub use kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
 pub use lexicon::Lexicon;
 pub use mask::{Banned, Masked};

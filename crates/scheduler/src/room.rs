@@ -40,6 +40,7 @@ impl Scheduler {
             }
             match self.victim() {
                 Some(at) => self.preempt(at, kernel),
+                None if self.evict_pinned(kernel) => {}
                 None => return,
             }
         }
@@ -120,6 +121,16 @@ impl Scheduler {
             self.sweep();
         }
         true
+    }
+
+    /// The same of what is pinned, for a choice that has the kernel to itself and does
+    /// not fit beside it: a pin must not keep a prompt from ever being computed.
+    pub(crate) fn evict_pinned(&mut self, kernel: &mut impl Kernel) -> bool {
+        let pinned = |k: &Kept| self.cells.tail(k.seq).filter(|tail| tail.pinned).map(|tail| tail.used);
+        let kept = self.kept.iter().filter_map(|k| Some((pinned(k)?, k.seq)));
+        let Some((_, seq)) = kept.min() else { return false };
+        self.cells.unpin(seq);
+        self.evict(kernel, None)
     }
 
     /// Moves some of what is kept in cells to memory, where it costs running

@@ -10,7 +10,7 @@ use crate::choice::{Choice, Shared, write};
 use crate::draft::Draft;
 use crate::fair::{Fair, Standing, Tenant, WRITTEN};
 use crate::fit::{Fit, Shape, StepTime};
-use crate::job::{Job, JobId, Output};
+use crate::job::{Failure, Job, JobId, Output};
 use crate::kernel::{Caps, Kernel, Row, SeqId, StepError, Token};
 use crate::prefix::{Prefix, chain, child, root};
 use crate::tier::BlockKey;
@@ -260,7 +260,14 @@ impl Scheduler {
 
     /// Tenants that have jobs, or had lately.
     pub fn standings(&self) -> impl Iterator<Item = (Tenant, Standing)> {
-        self.fair.standings()
+        let mut waiting: BTreeMap<Tenant, u32> = BTreeMap::new();
+        for shared in self.jobs.values().filter(|s| !s.started) {
+            *waiting.entry(shared.tenant).or_default() += 1;
+        }
+        self.fair.standings().map(move |(tenant, standing)| {
+            let waiting = waiting.get(&tenant).copied().unwrap_or(0);
+            (tenant, Standing { waiting, ..standing })
+        })
     }
 
     /// What a step costs, as learned so far.
@@ -317,6 +324,7 @@ impl Scheduler {
                 if !self.evict(kernel, None) {
                     match self.victim() {
                         Some(at) => self.preempt(at, kernel),
+                        None if self.evict_pinned(kernel) => {}
                         None => self.fail(&owners, "the kernel has no cells for one sequence"),
                     }
                 }
@@ -381,9 +389,7 @@ impl Scheduler {
         let gone: Vec<JobId> = self.jobs.iter().filter(|(_, s)| over(s)).map(|(id, _)| *id).collect();
         for job in &gone {
             let cancelled = self.jobs[job].cancel.is_cancelled();
-            let failed =
-                (!cancelled).then(|| "the deadline passed before the answer was complete".to_owned());
-            out.push(Output::Done { job: *job, failed });
+            out.push(Output::Done { job: *job, failed: (!cancelled).then_some(Failure::Late) });
         }
         self.forget(&gone, kernel);
     }
@@ -505,13 +511,11 @@ impl Scheduler {
             }
             choice.published += 1;
         }
-        let shared = self.jobs.get(&choice.job);
-        // Pins are for prompts, and half of the cells stay for everything else.
-        if shared.is_some_and(|s| s.pin)
-            && choice.written > 0
-            && self.cells.pinned() + choice.held <= self.caps.cells / 2
-        {
-            self.cells.pin(choice.seq, choice.published);
+        let (seq, published, wrote) = (choice.seq, choice.published, choice.written > 0);
+        // Once for a job, when its prompt is computed; half of the cells stay for everything else.
+        if let Some(shared) = self.jobs.get_mut(&choice.job).filter(|s| s.pin > 0 && wrote) {
+            let blocks = std::mem::take(&mut shared.pin) / BLOCK;
+            self.cells.pin(seq, blocks.min(published), self.caps.cells / 2);
         }
         for (key, index) in offered {
             self.hand_over(key, index);
@@ -536,7 +540,7 @@ impl Scheduler {
         if self.jobs.values().any(over) {
             let ids: Vec<JobId> = self.jobs.iter().filter(|(_, s)| over(s)).map(|(id, _)| *id).collect();
             for job in &ids {
-                let failed = self.jobs[job].failed.clone();
+                let failed = self.jobs[job].failed.clone().map(Failure::Broken);
                 out.push(Output::Done { job: *job, failed });
             }
             self.forget(&ids, kernel);

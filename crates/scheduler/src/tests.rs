@@ -283,7 +283,7 @@ fn a_kernel_failure_ends_its_jobs_and_spares_the_next() {
     bed.kernel.faults = vec![(0, StepError::Fatal("broken".into()))];
     bed.add(job(1, &[3; 20]));
     assert_eq!(bed.step().outcome, Outcome::Failed("broken".into()));
-    let done = Output::Done { job: JobId(1), failed: Some("broken".into()) };
+    let done = Output::Done { job: JobId(1), failed: Some(Failure::Broken("broken".into())) };
     assert_eq!(bed.out, [Output::Start { job: JobId(1), reused: 0 }, done]);
     bed.add(job(2, &[3; 20]));
     bed.run();
@@ -328,6 +328,68 @@ fn a_job_that_cannot_fit_is_failed_and_not_queued_for_ever() {
         bed.run();
         assert!(matches!(&bed.out[id], Output::Done { failed: Some(_), .. }));
     }
+}
+
+#[test]
+fn a_deadline_that_passes_is_told_as_what_it_is_in_every_phase() {
+    for steps in 0..4 {
+        let mut bed = Bed::new(caps());
+        bed.add(Job { deadline: Some(Micros(1_000_000)), ignore_end: true, ..job(1, &[3; 20]) });
+        (0..steps).for_each(|_| drop(bed.step()));
+        bed.now = Micros(1_000_000);
+        bed.run();
+        let done = bed.out.last();
+        assert_eq!(done, Some(&Output::Done { job: JobId(1), failed: Some(Failure::Late) }), "{steps}");
+    }
+}
+
+/// Tokens reused of a prompt whose first 128 came before, after others have had all cells.
+fn reused_after_a_flood(pin: u32) -> u32 {
+    let limits = Limits { memory_bytes: 0, ..limits() };
+    let mut bed = Bed::with(Caps { cells: 512, ..caps() }, limits);
+    let prompt = |last: Token| [vec![50; 128], vec![last; 10]].concat();
+    bed.add(Job { pin, ..job(1, &prompt(20)) });
+    while bed.step().outcome != Outcome::Idle {}
+    for id in 2..40 {
+        bed.add(job(id, &[vec![id as u32; 70], vec![7; 70]].concat()));
+    }
+    while bed.step().outcome != Outcome::Idle {}
+    assert!(bed.kernel.cells_used() <= 512);
+    bed.out.clear();
+    bed.add(Job { pin, ..job(50, &prompt(21)) });
+    bed.run();
+    match bed.out.first() {
+        Some(Output::Start { reused, .. }) => *reused,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_operator_pins_stays_in_cells_whatever_others_need() {
+    assert_eq!(reused_after_a_flood(0), 0);
+    assert_eq!(reused_after_a_flood(128), 128);
+    // Whole blocks, and no more than was asked for.
+    assert_eq!(reused_after_a_flood(100), 64);
+}
+
+#[test]
+fn pins_are_a_share_of_the_cells_and_keep_no_prompt_from_being_computed() {
+    let caps = Caps { cells: 512, seq_len_max: 500, ..caps() };
+    let mut bed = Bed::with(caps, Limits { memory_bytes: 0, ..limits() });
+    for id in 1..20 {
+        bed.add(Job { pin: 128, ..job(id, &[id as u32; 130]) });
+        while bed.step().outcome != Outcome::Idle {}
+        assert!(bed.scheduler.cells.pinned() <= 256, "half of the cells");
+    }
+    assert_eq!(bed.scheduler.cells.pinned(), 256, "and the share is used");
+    bed.out.clear();
+    // The newest pins are the ones that stay.
+    bed.add(job(50, &[19; 130]));
+    while bed.step().outcome != Outcome::Idle {}
+    assert_eq!(bed.out.first(), Some(&Output::Start { job: JobId(50), reused: 129 }));
+    bed.add(job(51, &[60; 480]));
+    bed.run();
+    assert!(bed.answers()[&(51, 0)].1.is_some(), "it takes the cells of pins when nothing else is left");
 }
 
 #[test]

@@ -77,6 +77,11 @@ fn memory_state(memory: &ModelMemory) -> String {
     if memory.waiting > 0 {
         state.push_str(&format!(", {} waiting", memory.waiting));
     }
+    let waiting = memory.queue.iter().filter(|q| q.waiting > 0);
+    let waiting: Vec<String> = waiting.take(3).map(|q| format!("{} {}", q.team, q.waiting)).collect();
+    if !waiting.is_empty() {
+        state.push_str(&format!(", queued: {}", waiting.join(", ")));
+    }
     match &memory.last_used {
         Some(at) if memory.requests == 0 => state.push_str(&format!(", last used {at}")),
         _ => {}

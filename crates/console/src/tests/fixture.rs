@@ -41,6 +41,7 @@ fn guide() -> Model {
             waiting: 0,
             last_used: Some("2026-11-23T09:00:00Z".into()),
             loads: 1,
+            queue: Vec::new(),
         }),
         ..target("local", "bedplate-guide.gguf", ["0", "0"])
     };

@@ -23,7 +23,7 @@ use bytes::Damaged;
 use bytes::{Blob, Reader, Wire, choice, record};
 
 /// To be raised with every change of a message or of a type in one.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// How the child runs its model: the parts of [`engine::Options`] that can cross.
 #[derive(Clone, Debug, PartialEq)]

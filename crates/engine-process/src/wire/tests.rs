@@ -109,7 +109,15 @@ fn settings() -> Settings {
 
 fn downs() -> Vec<Down> {
     let deadline = Some(Micros(-5));
-    let caller = Caller { tenant: u128::MAX, weight: 3, scope: 1, deadline, adapter: 2, banned: None };
+    let caller = Caller {
+        tenant: u128::MAX,
+        weight: 3,
+        scope: 1,
+        deadline,
+        adapter: 2,
+        pinned_messages: 1,
+        banned: None,
+    };
     let blocks = Some(vec![(BlockKey(7), 4096)]);
     vec![
         Down::Open { version: VERSION, path: "/a/ü.gguf".into(), settings: settings(), blocks },
@@ -141,11 +149,12 @@ fn ups() -> Vec<Up> {
         Error::Model { path: "p".into(), source: gguf::Error::Told("cut".into()) },
         Error::Memory { need: 2, have: 1 },
         Error::Crashed("x".into()),
+        Error::Late,
     ];
     let board = Board {
         stats: Stats { kv_used: 3, busy_us: u64::MAX, ..Stats::default() },
         health: Health::Stalled { for_us: 9 },
-        tenants: vec![(Tenant(5), Standing { jobs: 1, served: 2 })],
+        tenants: vec![(Tenant(5), Standing { jobs: 2, waiting: 1, served: 2 })],
     };
     let mut ups = vec![
         Up::Progress { done: 0.25 },
@@ -187,7 +196,7 @@ fn the_format_of_this_version_is_fixed() {
     let up = Up::Events { id: 300, busy_us: 5, withheld: 3, events: vec![event] };
     assert_eq!(hex(&encode(&up)), "05ac020503010101026869");
     assert_eq!(hex(&encode(&Down::Credit { id: 1, events: 16 })), "040110");
-    assert_eq!(VERSION, 2);
+    assert_eq!(VERSION, 3);
 }
 
 #[test]

@@ -161,7 +161,7 @@ record!(Stats {
     preempted,
 });
 record!(StepTime { base_us, row_us, context_us, tiled_us, steps, error });
-record!(Standing { jobs, served });
+record!(Standing { jobs, waiting, served });
 choice!(Health { 0 => Ready {}, 1 => Stalled { for_us: for_us }, 2 => Dead {} });
 choice!(Error {
     0 => TooLong { prompt: prompt, context: context },
@@ -174,17 +174,19 @@ choice!(Error {
     7 => Model { path: path, source: source },
     8 => Memory { need: need, have: have },
     9 => Crashed { 0: why },
+    10 => Late {},
 });
 
 /// Without what it must not say: that crosses once, and is named (`Down::Ban`).
 impl Wire for Caller {
     fn put(&self, out: &mut Vec<u8>) {
-        let Caller { tenant, weight, scope, deadline, adapter, banned: _ } = self;
+        let Caller { tenant, weight, scope, deadline, adapter, pinned_messages, banned: _ } = self;
         tenant.put(out);
         weight.put(out);
         scope.put(out);
         deadline.put(out);
         adapter.put(out);
+        pinned_messages.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Caller> {
         Ok(Caller {
@@ -193,6 +195,7 @@ impl Wire for Caller {
             scope: Wire::get(r)?,
             deadline: Wire::get(r)?,
             adapter: Wire::get(r)?,
+            pinned_messages: Wire::get(r)?,
             banned: None,
         })
     }

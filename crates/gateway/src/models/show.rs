@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use engine::{Health, Stats};
+use engine::{Health, Standing, Stats, Tenant};
 use report::Report;
 use residency::Phase;
 use units::Micros;
@@ -35,6 +35,8 @@ pub struct Shown {
     pub failure: Option<Report>,
     /// Of the loaded engine.
     pub stats: Option<Stats>,
+    /// Tenants that have requests there, or had lately.
+    pub tenants: Vec<(Tenant, Standing)>,
 }
 
 /// Whether the models that should be there are.
@@ -86,6 +88,7 @@ impl Inner {
             loads: look.loads,
             failure,
             stats: slot.engine.as_ref().map(|engine| engine.stats()),
+            tenants: slot.engine.as_ref().map(|engine| engine.tenants()).unwrap_or_default(),
         })
     }
 

@@ -17,7 +17,13 @@ pub struct Team {
     pub models: Option<Vec<String>>,
     /// What everything that its members send is at least.
     pub labels: Labels,
+    /// Its share of local models beside other teams' when they are busy; 1 to
+    /// [`WEIGHT_MAX`], and 1 unless it is said.
+    pub weight: Option<u32>,
 }
+
+/// Larger weights would let one team keep the others waiting for minutes.
+const WEIGHT_MAX: u64 = 100;
 
 /// Models in a catalogue.
 const MODELS_MAX: usize = 2_000;
@@ -29,6 +35,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Team> {
         tokens_per_minute: fields.number("tokensPerMinute", 1, 1 << 50),
         models: models(fields),
         labels: labels::of_data(fields),
+        weight: fields.number("weight", 1, WEIGHT_MAX).and_then(|n| u32::try_from(n).ok()),
     })
 }
 

@@ -48,6 +48,18 @@ fn trap_r6_a_label_that_never_ends_folds_into_other() {
 }
 
 #[test]
+fn series_that_are_told_anew_leave_none_of_the_old_ones() {
+    let registry = Registry::new();
+    let family = registry.gauges("queue", "Queued.", 1, &["model", "team"]);
+    family.replace([(vec!["m", "a"], 3), (vec!["m", "b"], 1)]);
+    family.replace([(vec!["m", "b"], 2)]);
+    assert_eq!((family.len(), family.with(&["m", "b"]).value()), (1, 2));
+    assert!(!registry.render().contains("\"a\""));
+    family.replace((0..MAX_SERIES + 7).map(|_| (vec!["m", "c"], 1)));
+    assert_eq!(family.len(), MAX_SERIES);
+}
+
+#[test]
 fn threads_add_to_one_counter() {
     let registry = Registry::new();
     let counter = registry.counter("x_total", "X.");
