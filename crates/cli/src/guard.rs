@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use guards::{Action, Deny, Kind, Limits, Remote, Script, Secrets, Sensor, Shield, Spec};
+use guards::{Action, Deny, Kind, Limits, Release, Remote, Script, Secrets, Sensor, Shield, Spec};
 use manifest::GuardAction;
 use report::Report;
 use serde::Serialize;
@@ -35,7 +35,7 @@ pub fn spec(name: &str, declared: &manifest::Guard) -> Spec {
         deny: declared
             .deny
             .iter()
-            .map(|(phrases, a)| Deny { phrases: phrases.clone(), action: action(*a) })
+            .map(|d| Deny { phrases: d.phrases.clone(), action: action(d.action), soft: d.soft })
             .collect(),
         injection: declared
             .injection
@@ -47,6 +47,15 @@ pub fn spec(name: &str, declared: &manifest::Guard) -> Spec {
             fail_open: remote.fail_open,
             action: action(remote.action),
         }),
+        release: release(declared.release),
+    }
+}
+
+fn release(declared: Option<manifest::GuardRelease>) -> Release {
+    let otherwise = Release::default();
+    Release {
+        bytes: declared.and_then(|r| r.bytes).map_or(otherwise.bytes, |bytes| bytes as usize),
+        ms: declared.and_then(|r| r.ms).unwrap_or(otherwise.ms),
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod account;
 mod admit;
+mod asking;
 mod cache;
 mod decode;
 mod dispatch;

@@ -16,7 +16,7 @@ use policy::{Place, PlaceKind, Purpose};
 use report::Report;
 use units::{Integrity, Labels};
 
-use crate::account::{Account, Admitted};
+use crate::account::Admitted;
 use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::{Detector, Surface, Worker};
@@ -101,7 +101,8 @@ async fn heed(
     from: u64,
 ) -> Result<Vault, Report> {
     for need in std::mem::take(&mut screening.needs) {
-        let score = ask(worker, admitted, &need).await;
+        let detectors = &admitted.route.detectors;
+        let score = ask(worker, detectors, &admitted.labels, &need.remote, &need.text).await;
         screening.answered(&need, score);
     }
     admitted.local_only |= screening.local_only;
@@ -211,12 +212,18 @@ const ANSWER_MAX: u64 = 4096;
 
 /// Asks a detector outside: `{"text": ...}` to it, `{"score": 0..1}` back.
 /// `None`: no such answer in time, whatever the reason.
-async fn ask(worker: &Worker, account: &Account, need: &guards::Need) -> Option<f32> {
-    let detector = account.route.detectors.iter().find(|d| d.url == need.remote.url)?;
+pub(crate) async fn ask(
+    worker: &Worker,
+    detectors: &[Arc<Detector>],
+    labels: &Labels,
+    remote: &guards::Remote,
+    text: &str,
+) -> Option<f32> {
+    let detector = detectors.iter().find(|d| d.url == remote.url)?;
     // Data that may not go there is not sent: the question counts as unanswered.
-    let clearance = policy::admissible(&account.labels, &detector.admits, Purpose::Guard).ok()?;
-    let body = serde_json::json!({ "text": need.text }).to_string();
-    let limit = Duration::from_millis(u64::from(need.remote.timeout_ms));
+    let clearance = policy::admissible(labels, &detector.admits, Purpose::Guard).ok()?;
+    let body = serde_json::json!({ "text": text }).to_string();
+    let limit = Duration::from_millis(u64::from(remote.timeout_ms));
     let asking = async {
         let request = Request::post(detector.path.clone(), detector.headers.clone(), vec![body.into()]);
         let response =

@@ -13,12 +13,14 @@ use bytes::{Bytes, BytesMut};
 use chat::Event;
 use dialects::{Dialect, Ending, StreamDecoder, StreamEncoder, StreamOptions, Tee};
 use engine_process::Generation;
+use guards::{Question, StreamGuard};
 use net::server::{Cut, Response, ResponseBody, Sink};
 use report::Report;
 use store::{AttemptOutcome, Outcome};
 use tokio::time::{Duration, Sleep, timeout};
 
 use crate::account::{Account, Admitted, overdue};
+use crate::asking::{Asking, Scores};
 use crate::cache::{self, Cache};
 use crate::decode::Asked;
 use crate::journey::Stop;
@@ -143,7 +145,10 @@ async fn read(
 async fn whole(worker: &Worker, mut prepared: Prepared, mut reply: Reply) -> Result<Response, Stop> {
     let client = prepared.asked.dialect;
     let mut answer = chat::Response::default();
-    let mut dropped = None;
+    let (mut dropped, mut asking) = (None, Asking::new(worker));
+    if let Some(guard) = &mut prepared.admitted.guard {
+        guard.be_patient();
+    }
     let last = loop {
         let (events, untold) = match read(&mut prepared.admitted, reply, &prepared.asked).await {
             Ok(read) => read,
@@ -153,6 +158,11 @@ async fn whole(worker: &Worker, mut prepared: Prepared, mut reply: Reply) -> Res
         dropped.get_or_insert(untold);
         let admitted = &mut prepared.admitted;
         guarded(admitted, events, true).into_iter().for_each(|event| answer.push(event));
+        while asking.begin(admitted) {
+            let (question, scores) = asking.answer().await;
+            let passed = released(admitted, |guard, out| guard.answered(&question, &scores, out));
+            passed.into_iter().for_each(|event| answer.push(event));
+        }
         if let Some(report) = admitted.guard.as_deref().and_then(ended) {
             return Err(Stop::Failed(prepared.admitted, report));
         }
@@ -425,6 +435,21 @@ impl Events {
     }
 }
 
+/// What happens next to a stream.
+enum Turn {
+    Pulled(Pulled),
+    /// What waited for the verdict of its guards has waited long enough.
+    Due,
+    /// Somebody outside has answered what the guards asked.
+    Answered(Question, Scores),
+}
+
+/// Ends when something is due, by the monotonic clock in microseconds.
+async fn until(due_us: Option<u64>) {
+    let Some(due_us) = due_us else { return std::future::pending().await };
+    tokio::time::sleep(Duration::from_micros(due_us.saturating_sub(runtime::clock::monotonic_us()))).await;
+}
+
 /// The events that may go to the client: guards first, so that the gate decides
 /// about the arguments that the client, or a tool of ours, would get. `is_end`:
 /// the target has said everything.
@@ -434,6 +459,7 @@ fn guarded(account: &mut Account, mut batch: Vec<Event>, is_end: bool) -> Vec<Ev
     }
     if let Some(guard) = &mut account.guard {
         let mut out = Vec::with_capacity(batch.len());
+        guard.tick(runtime::clock::monotonic_us(), &mut out);
         for event in batch {
             guard.push(event, &mut out);
         }
@@ -451,6 +477,16 @@ fn guarded(account: &mut Account, mut batch: Vec<Event>, is_end: bool) -> Vec<Ev
         batch.extend(sifted(account, rest));
     }
     watched(account, batch)
+}
+
+/// The same for what guards let go without a new event.
+fn released(account: &mut Account, act: impl FnOnce(&mut StreamGuard, &mut Vec<Event>)) -> Vec<Event> {
+    let mut out = Vec::new();
+    if let Some(guard) = &mut account.guard {
+        act(guard, &mut out);
+    }
+    let out = sifted(account, out);
+    watched(account, out)
 }
 
 /// Without the calls that are made here.
@@ -492,14 +528,33 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
         let mut folded = matches!(prepared.admitted.cache, Cache::Miss(_)).then(chat::Response::default);
         let mut overdue = pin!(overdue());
         let mut source = Some(events);
+        let (mut end, mut asking) = (None, Asking::new(&worker));
         let (ending, broken) = loop {
             let admitted = &mut prepared.admitted;
             let Some(events) = &mut source else { break (Ending::Failed, None) };
-            let (batch, end) = match events.pull(admitted, overdue.as_mut()).await {
-                Pulled::Some(batch) => (batch, None),
-                Pulled::End(batch, ending, broken) => (batch, Some((ending, broken))),
+            let due_us = admitted.guard.as_ref().and_then(|guard| guard.due_us());
+            let turn = tokio::select! {
+                biased;
+                (question, scores) = asking.answer() => Turn::Answered(question, scores),
+                () = until(due_us) => Turn::Due,
+                pulled = events.pull(admitted, overdue.as_mut()), if end.is_none() => Turn::Pulled(pulled),
             };
-            for event in guarded(admitted, batch, end.is_some()) {
+            let passed = match turn {
+                Turn::Pulled(Pulled::Some(batch)) => guarded(admitted, batch, false),
+                Turn::Pulled(Pulled::End(batch, ending, broken)) => {
+                    end = Some((ending, broken));
+                    guarded(admitted, batch, true)
+                }
+                Turn::Due => released(admitted, |guard, out| {
+                    guard.tick(runtime::clock::monotonic_us(), out);
+                }),
+                Turn::Answered(question, scores) => released(admitted, |guard, out| {
+                    guard.answered(&question, &scores, out);
+                }),
+            };
+            // Neither the answer nor a round of it ends before its verdict.
+            let is_judged = !asking.begin(admitted);
+            for event in passed {
                 match &event {
                     Event::Failed { kind, message, .. } if matches!(events, Events::Engine(..)) => {
                         ours = Some(local::failure(kind, message));
@@ -519,11 +574,10 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
                 return Last::broken(buffer, report).send(prepared.admitted, client, sink).await;
             }
             let is_over = failed.is_some() || ours.is_some() || admitted.rounds.is_none();
-            match end {
-                Some((Ending::Complete, _)) if !is_over => {}
-                Some(end) => break end,
-                None if buffer.is_empty() => continue,
-                None => {}
+            let over = end.take_if(|_| is_judged);
+            let goes_on = matches!(over, Some((Ending::Complete, _))) && !is_over;
+            if !goes_on && let Some(over) = over {
+                break over;
             }
             // What was said before calls is read while they are made.
             if !buffer.is_empty() {
@@ -531,7 +585,7 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
                 admitted.sent(&buffer);
                 sink.send(buffer.split().freeze()).await;
             }
-            if end.is_none() {
+            if !goes_on {
                 continue;
             }
             // The connection is free, and the model in memory, before a tool is called.

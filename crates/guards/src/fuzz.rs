@@ -37,7 +37,7 @@ fn shield(action: Action) -> Shield {
         personal: Kind::PERSONAL.map(|kind| (kind, action)).to_vec(),
         secrets: action,
         known: action,
-        deny: vec![Deny { phrases: vec!["bluebird".into()], action }],
+        deny: vec![Deny { phrases: vec!["bluebird".into()], action, soft: false }],
         injection: Some(Sensor { threshold: 0.5, action: Action::Flag }),
         limits: Limits { scripts: vec![Script::Latin], action: Action::Flag, ..Limits::default() },
         ..Spec::default()

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::machine::{Machine, Sight, Thread};
+use crate::machine::{Machine, Rule, Sight, Thread};
 use crate::verdict::{Action, Kind};
 
 /// Bytes before a match that a rule may look at.
@@ -23,6 +23,9 @@ pub(crate) const HOLD_MAX: u64 = 1024;
 const REGION_MAX: u64 = 1024;
 /// Bytes of a secret which, at the end of a part, count as the secret.
 const HALF: u64 = 8;
+/// Bytes of a known secret which, at the end of a part, wait for what follows. One
+/// byte is no secret: nearly any text ends with one that some secret begins with.
+const BEGUN: u64 = 2;
 
 /// A machine in force, and what is done about what it finds.
 #[derive(Clone)]
@@ -123,7 +126,8 @@ impl Hold {
     }
 
     /// The text may go on after something else. What is here is decided as at an
-    /// end, but half a secret is masked, and a match may still go on.
+    /// end, but half a secret is masked, the beginning of a known one waits, and a
+    /// match may still go on.
     pub fn pause(&mut self, watches: &[Watch], give: &mut dyn FnMut(Piece<'_>)) {
         if self.blocked {
             return;
@@ -131,21 +135,35 @@ impl Hold {
         self.end(watches);
         if !self.blocked {
             for (index, watch) in watches.iter().enumerate().filter(|(_, w)| w.holds) {
-                let secret = |rule: &crate::machine::Rule| rule.kind.is_secret();
+                let secret = |rule: &Rule| rule.kind.is_secret();
                 let Some(rule) = watch.machine.rules.iter().position(secret) else { continue };
                 let (end, action) = (self.scanned(), watch.actions[rule].min(Action::Mask));
-                let half = |t: &&Thread| end - t.start >= HALF && t.start >= self.done && action.holds();
+                let half = |t: &&Thread| end - t.start >= HALF && end > self.done && action.holds();
                 if let Some(thread) = self.threads.get(index).and_then(|t| t.iter().find(half)) {
-                    let hit = Hit { start: thread.start, end, watch: index, rule, action };
+                    // Of one that was interrupted before, what has come since.
+                    let start = thread.start.max(self.done);
+                    let hit = Hit { start, end, watch: index, rule, action };
                     self.cover(hit);
                     self.hits.push(hit);
                 }
             }
-            self.release(self.scanned(), give);
+            self.release(self.begun(watches), give);
         } else {
             self.release_before_block(watches, give);
         }
         self.trim(watches);
+    }
+
+    /// Where the earliest known secret began that has come to a few bytes. What has come
+    /// to [`HALF`] is masked already.
+    fn begun(&self, watches: &[Watch]) -> u64 {
+        let known = |w: &Watch| {
+            let names = |rule: &Rule| matches!(rule.kind, Kind::KnownSecret | Kind::Canary);
+            w.holds && w.machine.rules.iter().all(names)
+        };
+        let waiting = self.threads.iter().zip(watches).filter(|(_, w)| known(w)).flat_map(|(t, _)| t);
+        let begun = waiting.filter(|t| (BEGUN..HALF).contains(&(self.scanned() - t.start)));
+        begun.map(|t| t.start).fold(self.scanned(), u64::min)
     }
 
     fn take(&mut self, watches: &[Watch], byte: u8) {
@@ -329,7 +347,7 @@ impl Hold {
 }
 
 impl Watch {
-    pub fn new(machine: Arc<Machine>, action: impl Fn(&crate::machine::Rule) -> Action) -> Watch {
+    pub fn new(machine: Arc<Machine>, action: impl Fn(&Rule) -> Action) -> Watch {
         let actions: Vec<Action> = machine.rules.iter().map(action).collect();
         let holds = actions.iter().any(|a| a.holds());
         Watch { machine, actions, holds }

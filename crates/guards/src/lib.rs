@@ -8,8 +8,9 @@
 //! Two kinds of rule. **Hard** rules are automata whose first match is bounded:
 //! personal data, secrets, canaries, phrases. They run over streams with a
 //! bounded hold-back, and nothing that they replace leaks by a byte, however
-//! the stream is cut. **Soft** ones (the injection sensor, limits, a remote
-//! detector) give a score to a whole text.
+//! the stream is cut. **Soft** ones (the injection sensor, soft deny lists, a remote
+//! detector) judge a whole text: of answers, a sentence at a time, which waits for
+//! the verdict within a declared budget and no longer.
 //!
 //! Invariants: no finding holds the text that it is about; scanned bytes are
 //! sent bytes; every decision depends on the bytes alone, never on how they were
@@ -25,6 +26,7 @@ mod request;
 mod script;
 mod secrets;
 mod shield;
+mod soft;
 mod stream;
 mod vault;
 mod verdict;
@@ -33,7 +35,8 @@ pub use fuzz::fuzz;
 pub use request::{NEED_BYTES_MAX, Need, Screening};
 pub use script::Script;
 pub use secrets::{ENCODINGS, KNOWN_BYTES_MAX, KNOWN_BYTES_MIN, KNOWN_MAX, vendor_rules};
-pub use shield::{Deny, Limits, Remote, Secrets, Sensor, Shield, Spec, unsaid};
+pub use shield::{Deny, Limits, Release, Remote, Secrets, Sensor, Shield, Spec, unsaid};
+pub use soft::Question;
 pub use stream::{StreamGuard, names};
 pub use vault::Vault;
 pub use verdict::{Action, Detector, FINDINGS_MAX, Finding, Kind, Place, Verdict};

@@ -40,7 +40,7 @@ pub struct Need {
 pub const NEED_BYTES_MAX: usize = 64 << 10;
 
 const LIMITS: Detector = Detector { name: "limits", version: 1 };
-const REMOTE: Detector = Detector { name: "remote", version: 1 };
+pub(crate) const REMOTE: Detector = Detector { name: "remote", version: 1 };
 
 impl Shield {
     /// Reads a request and changes what must be. `nonce`: random bits for its
@@ -181,18 +181,8 @@ impl<'s> Reader<'s> {
         let sensed = injection::sense(text);
         let highest = self.out.verdict.injection.get_or_insert(0.0);
         *highest = highest.max(sensed.score);
-        for sensor in &self.side.sensors {
-            if sensed.score >= sensor.threshold && sensor.action > Action::Allow {
-                self.out.verdict.add(Finding {
-                    kind: Kind::Injection,
-                    rule: sensed.rule,
-                    detector: injection::DETECTOR,
-                    place: place.clone(),
-                    span: sensed.span.clone(),
-                    action: sensor.action,
-                    score: sensed.score,
-                });
-            }
+        for finding in injection::findings(&self.side.sensors, &sensed, &place, 0) {
+            self.out.verdict.add(finding);
         }
     }
 
@@ -240,16 +230,22 @@ fn characters(part: &Part) -> u64 {
     }
 }
 
+/// What a remote detector's score leads to, and under which rule: its own action, or
+/// what the guard declares for when there is none. `None`: it found nothing.
+pub(crate) fn judged(remote: &Remote, score: Option<f32>) -> Option<(&'static str, Action)> {
+    match score {
+        Some(score) if score < 0.5 => None,
+        Some(_) => Some(("found", remote.action)),
+        None if remote.fail_open => Some(("failed-open", Action::Flag)),
+        None => Some(("failed-closed", Action::Block)),
+    }
+}
+
 impl Screening {
     /// Takes a remote detector's word: its score, or `None` when it gave none in
     /// time, and then what the guard declares counts.
     pub fn answered(&mut self, need: &Need, score: Option<f32>) {
-        let (rule, action) = match score {
-            Some(score) if score < 0.5 => return,
-            Some(_) => ("found", need.remote.action),
-            None if need.remote.fail_open => ("failed-open", Action::Flag),
-            None => ("failed-closed", Action::Block),
-        };
+        let Some((rule, action)) = judged(&need.remote, score) else { return };
         self.verdict.add(Finding {
             kind: Kind::Remote,
             rule,

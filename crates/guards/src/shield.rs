@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::hold::Watch;
 use crate::machine::{Machine, Rule};
 use crate::script::Script;
+use crate::soft::Rules;
 use crate::verdict::{Action, Detector, Kind};
 use crate::{pii, secrets};
 
@@ -32,6 +33,7 @@ pub struct Spec {
     pub injection: Option<Sensor>,
     pub limits: Limits,
     pub remote: Option<Remote>,
+    pub release: Release,
 }
 
 /// Phrases that must not pass, in any case of ASCII letters, as whole words.
@@ -39,6 +41,24 @@ pub struct Spec {
 pub struct Deny {
     pub phrases: Vec<String>,
     pub action: Action,
+    /// In answers it is judged a sentence at a time, and not held back by the byte.
+    pub soft: bool,
+}
+
+/// How much of an answer may wait for the verdict of soft rules, and for how long:
+/// what is beyond either goes, and its verdict comes late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Of text, over all choices.
+    pub bytes: usize,
+    pub ms: u32,
+}
+
+impl Default for Release {
+    /// A long paragraph, and as long as a reader takes for a pause.
+    fn default() -> Release {
+        Release { bytes: 1024, ms: 500 }
+    }
 }
 
 /// When the injection sensor speaks.
@@ -91,6 +111,8 @@ pub(crate) struct Side {
     pub sensors: Vec<Sensor>,
     pub limits: Vec<Limits>,
     pub remotes: Vec<Remote>,
+    /// Of answers: what is judged by the sentence.
+    pub soft: Rules,
 }
 
 const DENY: Detector = Detector { name: "deny", version: 1 };
@@ -109,8 +131,8 @@ impl Shield {
         let canary = machine(Kind::Canary, CANARY, secrets.canaries);
         Shield {
             names,
-            input: Side::new(&input, known.as_ref(), canary.as_ref()),
-            output: Side::new(&output, known.as_ref(), canary.as_ref()),
+            input: Side::new(&input, known.as_ref(), canary.as_ref(), false),
+            output: Side::new(&output, known.as_ref(), canary.as_ref(), true),
         }
     }
     pub fn names(&self) -> &[Arc<str>] {
@@ -145,8 +167,26 @@ fn machine(kind: Kind, detector: Detector, texts: &[Vec<u8>]) -> Option<Arc<Mach
     secrets::known(kind, detector, texts.iter().map(Vec::as_slice)).map(Arc::new)
 }
 
+impl Deny {
+    /// Looks for its phrases; `None` when it has none.
+    pub(crate) fn machine(&self) -> Option<Arc<Machine>> {
+        let phrases = self.phrases.iter().map(|p| p.trim()).filter(|p| !p.is_empty());
+        let literals: Vec<(Vec<u8>, usize)> = phrases.map(|p| (p.as_bytes().to_vec(), 0)).collect();
+        if literals.is_empty() {
+            return None;
+        }
+        let rules = vec![Rule { name: "", kind: Kind::Denied, check: None }];
+        Machine::literals(DENY, rules, &literals, true, true).map(Arc::new)
+    }
+}
+
 impl Side {
-    fn new(specs: &[&Spec], known: Option<&Arc<Machine>>, canary: Option<&Arc<Machine>>) -> Side {
+    fn new(
+        specs: &[&Spec],
+        known: Option<&Arc<Machine>>,
+        canary: Option<&Arc<Machine>>,
+        answers: bool,
+    ) -> Side {
         let mut side = Side::default();
         let strictest = |of: fn(&Spec) -> Action| specs.iter().map(|s| of(s)).max().unwrap_or_default();
         let mut add = |machine: Option<&Arc<Machine>>, action: Action| {
@@ -165,20 +205,9 @@ impl Side {
         for (kind, machine) in pii::machines() {
             add(Some(machine), personal.get(kind).copied().unwrap_or_default());
         }
-        for deny in specs.iter().flat_map(|s| &s.deny) {
-            let literals: Vec<(Vec<u8>, usize)> = deny
-                .phrases
-                .iter()
-                .filter(|p| !p.trim().is_empty())
-                .map(|p| (p.trim().as_bytes().to_vec(), 0))
-                .collect();
-            let rules = vec![Rule { name: "", kind: Kind::Denied, check: None }];
-            if !literals.is_empty() {
-                add(
-                    Machine::literals(DENY, rules, &literals, true, true).map(Arc::new).as_ref(),
-                    deny.action,
-                );
-            }
+        // In answers the soft ones are judged by the sentence: see `soft`.
+        for deny in specs.iter().flat_map(|s| &s.deny).filter(|d| !(answers && d.soft)) {
+            add(deny.machine().as_ref(), deny.action);
         }
         for spec in specs {
             side.sensors.extend(spec.injection);
@@ -187,12 +216,16 @@ impl Side {
                 side.limits.push(spec.limits.clone());
             }
         }
+        if answers {
+            side.soft = Rules::new(specs);
+        }
         side
     }
     fn is_active(&self) -> bool {
         !(self.watches.is_empty()
             && self.sensors.is_empty()
             && self.limits.is_empty()
-            && self.remotes.is_empty())
+            && self.remotes.is_empty()
+            && self.soft.is_empty())
     }
 }

@@ -8,6 +8,8 @@
 //! When a choice turns from one lane to another, the lane it leaves is decided
 //! as at an end, so that nothing waits for a lane that may never speak again;
 //! half a secret is masked then, and a match that goes on later is still found.
+//! Only what a known secret begins with waits for the rest of its lane, or for the
+//! end of the choice: a few bytes, which may come behind a call.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::hold::Watch;
 use crate::lane::{Exchange, Lane};
 use crate::script::strays;
 use crate::shield::{Limits, Shield};
+use crate::soft::{Question, Soft};
 use crate::vault::Vault;
 use crate::verdict::{Action, Detector, Finding, Kind, Place, Verdict};
 
@@ -32,6 +35,8 @@ pub struct StreamGuard {
     /// The tokens of each choice that wait for their text; `None`: nobody asked.
     tokens: Option<BTreeMap<u32, Tokens>>,
     verdict: Verdict,
+    /// The soft rules, behind the hard ones; `None` where there are none.
+    soft: Option<Box<Soft>>,
     characters: u64,
     /// The beginning of the answer, for the limit on scripts.
     sample: String,
@@ -84,6 +89,7 @@ impl StreamGuard {
             speaking: BTreeMap::new(),
             tokens: logprobs.then(BTreeMap::new),
             verdict: Verdict { guards: shield.names.clone(), ..Verdict::default() },
+            soft: Soft::new(&shield.output.soft).map(Box::new),
             characters: 0,
             sample: String::new(),
             blocked: false,
@@ -94,6 +100,15 @@ impl StreamGuard {
     /// back is decided. A match may go on in its next one, so half a secret is
     /// masked; the arguments of a call are whole.
     pub fn rest(&mut self, out: &mut Vec<Event>) {
+        let mut passed = Vec::new();
+        self.pause(if self.soft.is_some() { &mut passed } else { &mut *out });
+        self.judge(out, |soft, verdict, out| {
+            soft.take(passed, verdict, out);
+            soft.finish(verdict, out);
+        });
+    }
+
+    fn pause(&mut self, out: &mut Vec<Event>) {
         for ((choice, speech), lane) in &mut self.lanes {
             if self.blocked {
                 return;
@@ -139,6 +154,14 @@ impl StreamGuard {
         if self.blocked {
             return &self.verdict;
         }
+        let mut passed = Vec::new();
+        self.screen(event, if self.soft.is_some() { &mut passed } else { &mut *out });
+        self.judge(out, |soft, verdict, out| soft.take(passed, verdict, out));
+        &self.verdict
+    }
+
+    /// The hard rules.
+    fn screen(&mut self, event: Event, out: &mut Vec<Event>) {
         match event {
             Event::Text { choice, text } => self.say(choice, Speech::Text, &text, out),
             Event::Reasoning { choice, text } => self.say(choice, Speech::Reasoning, &text, out),
@@ -181,30 +204,70 @@ impl StreamGuard {
             }
             event @ (Event::Start { .. } | Event::Usage(_) | Event::Tier(_)) => out.push(event),
         }
-        &self.verdict
+    }
+
+    /// The soft rules, if there are any.
+    fn judge(&mut self, out: &mut Vec<Event>, act: impl FnOnce(&mut Soft, &mut Verdict, &mut Vec<Event>)) {
+        if let Some(soft) = self.soft.as_mut().filter(|_| !self.blocked) {
+            act(soft, &mut self.verdict, out);
+            self.blocked = soft.is_blocked();
+        }
+    }
+
+    /// The time, monotonic, in microseconds: what waited for its verdict as long as
+    /// it may goes.
+    pub fn tick(&mut self, now_us: u64, out: &mut Vec<Event>) {
+        self.judge(out, |soft, verdict, out| soft.tick(now_us, verdict, out));
+    }
+    /// When [`StreamGuard::tick`] has something to let go.
+    pub fn due_us(&self) -> Option<u64> {
+        self.soft.as_ref().filter(|_| !self.blocked).and_then(|soft| soft.due_us())
+    }
+    /// Nobody reads before the end: nothing goes before its verdict.
+    pub fn be_patient(&mut self) {
+        if let Some(soft) = &mut self.soft {
+            soft.be_patient();
+        }
+    }
+    /// What only somebody outside can answer, one at a time: the caller asks it, and
+    /// gives the answer to [`StreamGuard::answered`].
+    pub fn question(&mut self) -> Option<Question> {
+        self.soft.as_mut().filter(|_| !self.blocked).and_then(|soft| soft.question())
+    }
+    /// The scores of the question's remotes, in their order; `None` for one that gave
+    /// none in time.
+    pub fn answered(&mut self, question: &Question, scores: &[Option<f32>], out: &mut Vec<Event>) {
+        self.judge(out, |soft, verdict, out| soft.answered(question, scores, verdict, out));
+    }
+    /// Whether a question is to be asked, or to be answered: the answer must not end before.
+    pub fn is_asking(&self) -> bool {
+        self.soft.as_ref().is_some_and(|soft| !self.blocked && soft.is_asking())
     }
 
     /// The stream is over: what was held back is decided.
     pub fn finish(&mut self, out: &mut Vec<Event>) -> &Verdict {
         let choices: Vec<u32> = self.lanes.keys().map(|(choice, _)| *choice).collect();
+        let mut passed = Vec::new();
         for choice in choices {
             if !self.blocked {
-                self.close(choice, out);
+                self.close(choice, if self.soft.is_some() { &mut passed } else { &mut *out });
             }
         }
+        self.judge(out, |soft, verdict, out| {
+            soft.take(passed, verdict, out);
+            soft.finish(verdict, out);
+        });
         &self.verdict
     }
 
-    /// A whole answer: the same code as a stream of one piece.
-    pub fn whole(&mut self, response: chat::Response) -> chat::Response {
-        let mut folded = chat::Response::default();
-        let mut out = Vec::new();
+    /// A whole answer: the same code as a stream of one piece. Nothing goes before its
+    /// verdict, so the last of it is out when every question is answered.
+    pub fn whole(&mut self, response: chat::Response, out: &mut Vec<Event>) {
+        self.be_patient();
         for event in response.into_events() {
-            self.push(event, &mut out);
+            self.push(event, out);
         }
-        self.finish(&mut out);
-        out.into_iter().for_each(|event| folded.push(event));
-        folded
+        self.finish(out);
     }
 
     /// Whether the answer must end, and by which finding.
@@ -236,7 +299,8 @@ impl StreamGuard {
     }
     /// Bytes looked at and neither given away nor replaced yet.
     pub fn held(&self) -> u64 {
-        self.lanes.values().map(|l| l.hold.scanned() - l.hold.done()).sum()
+        let soft = self.soft.as_ref().map_or(0, |soft| soft.kept());
+        soft + self.lanes.values().map(|l| l.hold.scanned() - l.hold.done()).sum::<u64>()
     }
 
     fn say(&mut self, choice: u32, speech: Speech, text: &str, out: &mut Vec<Event>) {

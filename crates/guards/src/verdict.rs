@@ -230,6 +230,9 @@ pub struct Verdict {
     pub scanned: u64,
     /// Bytes that went on, what guards put in their place not counted.
     pub released: u64,
+    /// Of an answer: bytes that went on before soft rules had judged their sentence,
+    /// because the release budget was over.
+    pub unjudged: u64,
 }
 
 /// Findings that are kept of one verdict: text made of e-mail addresses must
@@ -281,6 +284,9 @@ impl Verdict {
             .collect();
         if self.more > 0 {
             words.push(format!("{} more", self.more));
+        }
+        if self.unjudged > 0 {
+            words.push(format!("{} bytes before their verdict", self.unjudged));
         }
         words.join(", ")
     }

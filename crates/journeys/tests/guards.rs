@@ -187,6 +187,52 @@ fn a_remote_detector_that_does_not_answer_counts_as_declared() {
 }
 
 #[test]
+fn a_soft_rule_ends_an_answer_at_the_sentence_in_which_it_speaks() {
+    let Some(binary) = binary() else { return };
+    let deny = "[ { phrases: [project bluebird], action: block, soft: true } ]";
+    let scene =
+        scene(binary, &format!("{{ on: output, deny: {deny}, release: {{ bytes: 4096, ms: 5000 }} }}"));
+    scene.ways("Nothing here. It is about Project Bluebird. More.", |answer, stream| {
+        assert!(!answer.body.contains("Bluebird") && !answer.body.contains("It is about"), "{answer:?}");
+        match stream {
+            false => assert_eq!(answer.header("bedplate-error"), Some("GD0002"), "{answer:?}"),
+            true => assert!(answer.body.contains("GD0002") && !answer.body.contains("[DONE]"), "{answer:?}"),
+        }
+        let record = scene.world.record_of(answer).to_string();
+        assert!(record.contains("denied block") && !record.contains("Bluebird"), "{record}");
+    });
+    scene.ways("Nothing here. Nothing there", |answer, _| {
+        assert_eq!(answer.status, 200);
+        assert!(said(answer).contains("Nothing here. Nothing there"), "{answer:?}");
+    });
+    scene.world.check_books();
+    scene.world.is_sound();
+}
+
+#[test]
+fn an_answer_waits_at_its_end_for_what_a_remote_detector_says_of_it() {
+    let Some(binary) = binary() else { return };
+    // A private address that was not declared as one is never asked: no answer.
+    for (failure, ends) in [("closed", true), ("open", false)] {
+        let remote = format!("{{ url: \"http://127.0.0.1:9/\", timeoutMs: 500, onFailure: {failure} }}");
+        let scene = scene(binary.clone(), &format!("{{ on: output, remote: {remote} }}"));
+        scene.ways("One sentence. And another", |answer, stream| {
+            let ended = answer.body.contains("GD0002") || answer.header("bedplate-error") == Some("GD0002");
+            assert_eq!(
+                (ended, stream || answer.status == if ends { 400 } else { 200 }),
+                (ends, true),
+                "{answer:?}"
+            );
+            let record = scene.world.record_of(answer).to_string();
+            let action = if ends { "remote block" } else { "remote flag" };
+            assert!(record.contains(action), "{record}");
+            assert!(ends || said(answer).contains("One sentence. And another"), "{answer:?}");
+        });
+        scene.world.is_sound();
+    }
+}
+
+#[test]
 fn a_default_guard_stands_before_every_model_and_a_field_nobody_can_read_is_left_out() {
     let Some(binary) = binary() else { return };
     let scene = scene(binary, "{ default: true, personal: { email: mask } }");

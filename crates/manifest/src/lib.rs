@@ -25,7 +25,9 @@ pub use document::{Document, Kind, Spec, parse};
 pub use kinds::budget::{Budget, BudgetKind, Period, Scope};
 pub use kinds::collection::{BUILTIN_EMBEDDER, Collection};
 pub use kinds::feature::{AnswerCache, Feature, Retrieve};
-pub use kinds::guard::{Guard, GuardAction, GuardLimits, Injection, RemoteGuard, Side};
+pub use kinds::guard::{
+    Guard, GuardAction, GuardDeny, GuardLimits, GuardRelease, Injection, RemoteGuard, Side,
+};
 pub use kinds::labels::PlaceLabels;
 pub use kinds::local::{Adapter, KeepAlive, Local, LocalSource, Machine};
 pub use kinds::model::{Model, Place, Price, Target};

@@ -532,3 +532,22 @@ fn a_collection_says_whose_it_is_and_who_reads_it() {
     let unknown = parse(&in_spec("Collection", "  team: nobody\n"), "x.yaml").expect("it is sound");
     assert_eq!(check(&unknown, &known()).len(), 1, "the team has to be there");
 }
+
+#[test]
+fn a_soft_rule_replaces_nothing_and_its_budget_is_bounded() {
+    let guard = |spec: &str| parse(&in_spec("Guard", spec), "x.yaml");
+    let documents = guard(
+        "  deny: [ { phrases: [abc], action: flag, soft: true } ]\n  release: { bytes: 0, ms: 5000 }\n",
+    );
+    let documents = documents.expect("it is sound");
+    let Spec::Guard(read) = &documents[0].spec else { panic!("it is a guard") };
+    assert!(read.deny[0].soft && read.release == Some(GuardRelease { bytes: Some(0), ms: Some(5000) }));
+    for wrong in [
+        "  deny: [ { phrases: [abc], action: mask, soft: true } ]\n",
+        "  secrets: mask\n  release: { bytes: 16385 }\n",
+        "  secrets: mask\n  release: { ms: 5001 }\n",
+        "  secrets: mask\n  release: { milliseconds: 1 }\n",
+    ] {
+        assert!(guard(wrong).is_err(), "{wrong}");
+    }
+}

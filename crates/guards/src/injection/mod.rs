@@ -22,7 +22,8 @@ use std::ops::Range;
 
 use model::Model;
 
-use crate::verdict::Detector;
+use crate::shield::Sensor;
+use crate::verdict::{Action, Detector, Finding, Kind, Place};
 
 pub(crate) const DETECTOR: Detector = Detector { name: "injection", version: 1 };
 
@@ -35,6 +36,21 @@ pub struct Sensed {
     pub rule: &'static str,
     /// The bytes of that window.
     pub span: Range<u64>,
+}
+
+/// What sensors with their thresholds make of a text that begins at byte `from`.
+pub(crate) fn findings(sensors: &[Sensor], sensed: &Sensed, place: &Place, from: u64) -> Vec<Finding> {
+    let speaks = |s: &&Sensor| sensed.score >= s.threshold && s.action > Action::Allow;
+    let finding = |sensor: &Sensor| Finding {
+        kind: Kind::Injection,
+        rule: sensed.rule,
+        detector: DETECTOR,
+        place: place.clone(),
+        span: sensed.span.start + from..sensed.span.end + from,
+        action: sensor.action,
+        score: sensed.score,
+    };
+    sensors.iter().filter(speaks).map(finding).collect()
 }
 
 /// Text that is read at most: what lies beyond is read as a text of its own would

@@ -21,7 +21,7 @@ fn shield(action: Action) -> Shield {
         secrets: action,
         known: action,
         canaries: action,
-        deny: vec![Deny { phrases: vec!["project bluebird".into()], action }],
+        deny: vec![Deny { phrases: vec!["project bluebird".into()], action, soft: false }],
         ..Spec::default()
     };
     let (known, canaries) = ([KNOWN.as_bytes().to_vec()], [b"canary-7f3a9c".to_vec()]);
@@ -244,6 +244,60 @@ fn half_a_secret_before_a_tool_call_is_masked_and_the_rest_swallowed() {
     assert_eq!(texts(&out)[0], "it is [secret] indeed");
 }
 
+/// What a reader has of a text that is interrupted at some places, by a call and by
+/// thoughts in turn, when it comes in pieces of `size` bytes.
+fn interrupted(shield: &Shield, text: &str, places: &[usize], size: usize) -> String {
+    let mut guard = StreamGuard::new(shield, Vault::default(), false);
+    let (mut out, mut from) = (Vec::new(), 0);
+    for (index, to) in places.iter().copied().chain([text.len()]).enumerate() {
+        for piece in text.as_bytes()[from..to].chunks(size) {
+            let text = String::from_utf8(piece.to_vec()).expect("ASCII");
+            guard.push(Event::Text { choice: 0, text }, &mut out);
+        }
+        from = to;
+        if index % 2 == 0 {
+            let index = index as u32;
+            guard.push(Event::ToolStart { choice: 0, index, id: "c".into(), name: "f".into() }, &mut out);
+        } else {
+            guard.push(Event::Reasoning { choice: 0, text: "hm".into() }, &mut out);
+        }
+    }
+    guard.push(Event::Finish { choice: 0, reason: Finish::Stop, stop: None }, &mut out);
+    texts(&out).swap_remove(0)
+}
+
+#[test]
+fn trap_s7_a_secret_that_is_interrupted_anywhere_leaks_at_most_its_first_byte() {
+    let shield = shield(Action::Mask);
+    let hex: String = KNOWN.bytes().map(|b| format!("{b:02x}")).collect();
+    for secret in [KNOWN, "canary-7f3a9c", &hex] {
+        let text = format!("> {secret} <");
+        for a in 0..=text.len() {
+            for b in a..=text.len() {
+                for size in [1, 3, text.len()] {
+                    let said = interrupted(&shield, &text, &[a, b], size);
+                    let leaks = said.contains(&secret[..2])
+                        || secret.as_bytes().windows(4).any(|w| said.as_bytes().windows(4).any(|of| of == w));
+                    assert!(!leaks && said.contains("[secret]"), "{a} {b} {size}: {said}");
+                    assert!(said.starts_with("> ") && said.ends_with(" <"), "{a} {b} {size}: {said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_begins_like_a_secret_comes_whole_wherever_it_is_interrupted() {
+    let shield = shield(Action::Mask);
+    for text in ["they hunt in the hunter2 canary-bird", "hunter", "68756e", "a canary"] {
+        for a in 0..=text.len() {
+            for b in a..=text.len() {
+                assert_eq!(interrupted(&shield, text, &[a, b], 2), text, "{a} {b}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_value_goes_out_as_a_placeholder_and_comes_back_in_any_split() {
     let shield = shield(Action::Tokenise);
@@ -276,7 +330,10 @@ fn a_whole_answer_passes_the_same_guard() {
         ..Response::default()
     };
     let mut guard = StreamGuard::new(&shield, Vault::default(), false);
-    let answer = guard.whole(answer);
+    let mut out = Vec::new();
+    guard.whole(answer, &mut out);
+    let mut answer = Response::default();
+    out.into_iter().for_each(|event| answer.push(event));
     let verdict = guard.into_verdict();
     assert_eq!(answer.choices[0].parts, [chat::Part::Text("it is [secret]".into())]);
     assert_eq!(verdict.summary(), "knownSecret mask");

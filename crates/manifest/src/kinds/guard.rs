@@ -18,10 +18,27 @@ pub struct Guard {
     /// Marks planted in system prompts.
     pub canaries: GuardAction,
     pub canary_texts: Vec<String>,
-    pub deny: Vec<(Vec<String>, GuardAction)>,
+    pub deny: Vec<GuardDeny>,
     pub injection: Option<Injection>,
     pub limits: Option<GuardLimits>,
     pub remote: Option<RemoteGuard>,
+    pub release: Option<GuardRelease>,
+}
+
+/// Phrases that must not pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardDeny {
+    pub phrases: Vec<String>,
+    pub action: GuardAction,
+    /// In answers: judged by the sentence, under the release budget.
+    pub soft: bool,
+}
+
+/// How much of an answer waits for the verdict of soft rules, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardRelease {
+    pub bytes: Option<u32>,
+    pub ms: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +112,10 @@ const ACTIONS: [(&str, GuardAction); 6] = [
     ("block", GuardAction::Block),
 ];
 
+/// A stream that keeps more, or for longer, is no stream to its reader.
+const RELEASE_BYTES_MAX: u64 = 16 << 10;
+const RELEASE_MS_MAX: u64 = 5_000;
+
 /// What a score or a limit can lead to: there is no stretch of text to replace.
 const WHOLE: [(&str, GuardAction); 4] = [ACTIONS[0], ACTIONS[1], ACTIONS[2], ACTIONS[5]];
 
@@ -120,6 +141,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Guard> {
         Some(remote) => Some(self::remote(remote)?),
         None => None,
     };
+    let release = fields.open_map("release").map(release);
     let guard = Guard {
         default,
         on,
@@ -132,6 +154,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Guard> {
         injection,
         limits,
         remote,
+        release,
     };
     if guard.does_nothing() {
         fields.problems.missing(
@@ -178,13 +201,23 @@ fn phrases(fields: &mut Fields, name: &'static str, most: usize) -> Vec<String> 
     read.collect()
 }
 
-fn deny(fields: &mut Fields) -> Vec<(Vec<String>, GuardAction)> {
+fn release(mut fields: Fields) -> GuardRelease {
+    let mut number = |name, most| fields.number(name, 0, most).and_then(|n| u32::try_from(n).ok());
+    let (bytes, ms) = (number("bytes", RELEASE_BYTES_MAX), number("ms", RELEASE_MS_MAX));
+    fields.finish();
+    GuardRelease { bytes, ms }
+}
+
+fn deny(fields: &mut Fields) -> Vec<GuardDeny> {
     let problems = fields.problems;
     let mut lists = Vec::new();
     for (index, node) in fields.list("deny", 16).unwrap_or(&[]).iter().enumerate() {
         let Some(mut list) = Fields::open(node, &format!("spec.deny[{index}]"), problems) else { continue };
         let phrases = phrases(&mut list, "phrases", 1000);
-        let action = list.choice("action", &ACTIONS).unwrap_or(GuardAction::Block);
+        let soft = list.boolean("soft").unwrap_or(false);
+        // A verdict that may come late replaces nothing.
+        let actions = if soft { &WHOLE[..] } else { &ACTIONS[..] };
+        let action = list.choice("action", actions).unwrap_or(GuardAction::Block);
         if !list.has("phrases") {
             problems.missing(
                 &list.path_of("phrases"),
@@ -193,7 +226,7 @@ fn deny(fields: &mut Fields) -> Vec<(Vec<String>, GuardAction)> {
             );
         }
         list.finish();
-        lists.push((phrases, action));
+        lists.push(GuardDeny { phrases, action, soft });
     }
     lists
 }
