@@ -26,6 +26,9 @@ struct Answer {
     finish: Option<String>,
     first_token_ms: f64,
     total_ms: f64,
+    /// `exact`: an answer that was kept, which nothing wrote now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
     /// What the answer rests on, where a collection was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     citations: Option<Value>,
@@ -86,11 +89,12 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     answer.target = header("bedplate-target");
     answer.cost_usd = cost.or(header("bedplate-cost"));
     answer.citations = citations;
+    answer.cache = header("bedplate-cache").filter(|kept| kept != "miss");
     answer.total_ms = (ended - started) as f64 / 1e3;
     if let Some(first) = first_us {
         answer.first_token_ms = (first - started) as f64 / 1e3;
         let after = ended.saturating_sub(first) as f64 / 1e6;
-        if answer.output_tokens > 1 && after > 0.0 {
+        if answer.output_tokens > 1 && after > 0.0 && answer.cache.is_none() {
             answer.tokens_per_second = Some((answer.output_tokens - 1) as f64 / after);
         }
     }
@@ -120,6 +124,9 @@ fn footer(answer: &Answer) -> String {
     )];
     if let Some(rate) = answer.tokens_per_second {
         parts.push(format!("{rate:.0} tokens/s"));
+    }
+    if let Some(kept) = &answer.cache {
+        parts.push(format!("from the cache, {kept}"));
     }
     if let Some(cost) = &answer.cost_usd {
         parts.push(format!("{cost} USD"));

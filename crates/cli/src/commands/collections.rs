@@ -254,7 +254,7 @@ impl Ingested {
             bytes(self.bytes)
         );
         if self.answers_invalidated > 0 {
-            text.push_str(&format!("\n{} cached answers went with what changed", self.answers_invalidated));
+            text.push_str(&format!("\n{} that rested on what changed", cached(self.answers_invalidated)));
         }
         for (what, list) in [("note", &self.notes), ("left out", &self.skipped), ("failed", &self.failed)] {
             list.iter().for_each(|line| text.push_str(&format!("\n{what}: {line}")));
@@ -424,13 +424,16 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// `1 cached answer went`
+fn cached(answers: u64) -> String {
+    format!("{answers} cached answer{} went", if answers == 1 { "" } else { "s" })
+}
+
 fn remove(server: &Server, args: &args::CollectionRemove, json: bool) -> Result<(), Failure> {
     if let Some(source) = &args.source {
         let path = format!("{}/documents/{}", path_of(&args.name), encode(source));
         let change: DocumentChange = server.delete(&path)?;
-        show(json, &change, |c| {
-            format!("removed {}; {} cached answers went with it", c.source, c.answers_invalidated)
-        });
+        show(json, &change, |c| format!("removed {}; {} with it", c.source, cached(c.answers_invalidated)));
         return Ok(());
     }
     if args.confirm.as_deref() != Some(args.name.as_str()) {
