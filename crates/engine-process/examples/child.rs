@@ -2,7 +2,7 @@
 //! here and to one there, in turns. CPU time of both processes, because wall
 //! time on a shared machine says more about the others.
 //!
-//!     cargo run --release -p engine-process --example hop -- models/guide/bedplate-guide.q8_0.gguf
+//!     cargo run --release -p engine-process --example child -- models/guide/bedplate-guide.q8_0.gguf
 
 use std::path::Path;
 use std::process::ExitCode;
