@@ -252,6 +252,27 @@ def test_a_schema_that_cannot_be_held_is_refused(oai, wanted, code):
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"choice": ["a budget", "no budget"]},
+        {"regex": "(a|no) budget"},
+        {"grammar": 'start: ("a" | "no") " budget"'},
+    ],
+)
+def test_an_answer_is_held_to_a_form(oai, form):
+    answer = greedy(oai, extra_body={"structured_outputs": form}, max_tokens=60)
+    assert answer.choices[0].message.content in ("a budget", "no budget")
+    assert answer.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("field", ["guided_regex", "grammar"])
+def test_another_servers_word_for_a_form_is_not_ignored(oai, field):
+    with pytest.raises(openai.BadRequestError) as refused:
+        greedy(oai, extra_body={field: "a"})
+    assert refused.value.code == "EN0010"
+
+
 def test_a_template_without_tools_cannot_be_made_to_call(oai):
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
     with pytest.raises(openai.BadRequestError) as refused:

@@ -138,6 +138,10 @@ pub enum Format {
         schema: String,
         strict: Option<bool>,
     },
+    /// The regular expression matches all of the answer.
+    Regex(String),
+    /// A grammar in Lark, in the form that llguidance reads; `start` is where it begins.
+    Grammar(String),
 }
 
 /// How much to think before answering.

@@ -36,6 +36,8 @@ pub enum Item {
     Mark(String),
     /// JSON that satisfies the schema.
     Json(String),
+    /// Text that the regular expression matches whole.
+    Regex(String),
     /// Spaces and line ends, none to four.
     Space,
     /// Any text without these marks, whose first letter is not `not_first`.
@@ -126,6 +128,10 @@ impl Writer<'_> {
                 let schema = schema::prepare(schema)?;
                 self.rule("json", "", &format!("%json {schema}"))
             }
+            Item::Regex(text) => {
+                bounded("regular expression", text)?;
+                self.rule("text", "", &literal(text)?)
+            }
             Item::Space => "/[ \\n]{0,4}/".to_owned(),
             Item::Free { without, not_first } => self.free(without, *not_first),
             Item::Until { mark, without } => {
@@ -192,6 +198,28 @@ impl Writer<'_> {
 /// As a Lark string, which reads the escapes of JSON.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// A client's regular expression between slashes: none of its own ends it.
+fn literal(text: &str) -> Result<String, Error> {
+    let mut out = String::from("/");
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '/' => out.push_str("\\/"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\\' => match chars.next() {
+                Some('\n') => out.push_str("\\n"),
+                Some('\r') => out.push_str("\\r"),
+                Some(next) => out.extend(['\\', next]),
+                None => return Err(Error::Invalid("the regular expression ends in a backslash".into())),
+            },
+            _ => out.push(c),
+        }
+    }
+    out.push('/');
+    Ok(out)
 }
 
 /// As a Lark regular expression that matches just this text.

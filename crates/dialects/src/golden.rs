@@ -86,6 +86,26 @@ fn an_openai_request_with_everything() {
 }
 
 #[test]
+fn an_answer_held_to_a_form() {
+    check_request(
+        Dialect::OpenaiChat,
+        r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"structured_outputs":{"choice":["a.b","c|d/e"]}}"#,
+        expect_file!["golden/held_request.txt"],
+    );
+    check_request(
+        Dialect::OpenaiCompletions,
+        r#"{"model":"m","prompt":"hi","structured_outputs":{"json":"{\"type\":\"null\"}"},"max_tokens":9}"#,
+        expect_file!["golden/held_completion.txt"],
+    );
+    // What only another server reads goes to none that would not.
+    check_request(
+        Dialect::OpenaiChat,
+        r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"guided_regex":"a"}"#,
+        expect_file!["golden/held_elsewhere.txt"],
+    );
+}
+
+#[test]
 fn an_anthropic_request_with_everything() {
     check_request(
         Dialect::AnthropicMessages,
@@ -148,6 +168,14 @@ fn odd_requests_are_refused_with_the_field_and_the_value() {
         (Dialect::OpenaiChat, chat(r#""tools":[{"type":"web_search"}]"#)),
         (Dialect::OpenaiChat, chat(r#""tools":[{"type":"function","function":{}}]"#)),
         (Dialect::OpenaiChat, chat(r#""response_format":{"type":"json_schema"}"#)),
+        (Dialect::OpenaiChat, chat(r#""structured_outputs":{}"#)),
+        (Dialect::OpenaiChat, chat(r#""structured_outputs":{"choice":[]}"#)),
+        (Dialect::OpenaiChat, chat(r#""structured_outputs":{"regex":"a","json":{}}"#)),
+        (Dialect::OpenaiChat, chat(r#""structured_outputs":{"structural_tag":"a"}"#)),
+        (
+            Dialect::OpenaiChat,
+            chat(r#""response_format":{"type":"json_object"},"structured_outputs":{"regex":"a"}"#),
+        ),
         (Dialect::OpenaiChat, r#"{"model":"m"}"#.into()),
         (Dialect::OpenaiChat, turn("7")),
         (Dialect::OpenaiChat, turn(r#"{"role":"robot","content":"x"}"#)),

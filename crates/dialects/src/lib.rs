@@ -136,6 +136,13 @@ pub fn encode_request(
     model: &str,
     decoded: &Decoded,
 ) -> Result<Encoded, Error> {
+    if let Some(name) = decoded.form_unread().filter(|_| dialect != decoded.dialect) {
+        return Err(Error::Untranslatable {
+            parameter: name.into(),
+            target: dialect.name(),
+            because: "an answer that ignored it would look as if it had kept it".into(),
+        });
+    }
     match dialect {
         Dialect::OpenaiChat => openai::chat::encode(quirks, model, decoded),
         Dialect::OpenaiCompletions => openai::completions::encode(quirks, model, decoded),

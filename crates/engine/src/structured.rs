@@ -93,16 +93,28 @@ fn refused(e: constrain::Error) -> Error {
 fn grammar(request: &Request, family: Family, think: Think, loose: bool) -> Result<Grammar, Error> {
     let body = match &request.format {
         Format::Text => None,
-        Format::JsonObject => Some(ANY_OBJECT.to_owned()),
-        Format::JsonSchema { schema, .. } => Some(schema.clone()),
+        Format::JsonObject => Some(Item::Json(ANY_OBJECT.to_owned())),
+        Format::JsonSchema { schema, .. } => Some(Item::Json(schema.clone())),
+        Format::Regex(expression) => Some(Item::Regex(expression.clone())),
+        Format::Grammar(lark) => {
+            let framed = family == Family::Harmony || think != Think::Never;
+            return if framed || calls(request) {
+                Err(Error::Unsupported(
+                    "a grammar cannot be held beside tools or thinking: say it as a regex".into(),
+                ))
+            } else {
+                Ok(Grammar::Lark(lark.clone()))
+            };
+        }
     };
     if !calls(request) {
-        let schema = body.unwrap_or_else(|| ANY_OBJECT.to_owned());
-        return Ok(match (family, think) {
-            (Family::Harmony, _) | (_, Think::Opened | Think::Maybe) => {
-                Grammar::Turn(family.answer(think, vec![Item::Json(schema)]))
+        let body = body.unwrap_or_else(|| Item::Json(ANY_OBJECT.to_owned()));
+        return Ok(match (family, think, body) {
+            (Family::Harmony, _, body) | (_, Think::Opened | Think::Maybe, body) => {
+                Grammar::Turn(family.answer(think, vec![body]))
             }
-            _ => Grammar::JsonSchema(schema),
+            (.., Item::Json(schema)) => Grammar::JsonSchema(schema),
+            (.., body) => Grammar::Turn(vec![body]),
         });
     }
     let named = match &request.tool_choice {
@@ -122,8 +134,8 @@ fn grammar(request: &Request, family: Family, think: Think, loose: bool) -> Resu
     let turn = family.turn(think, &tools, most, must).ok_or_else(no_form)?;
     Ok(Grammar::Turn(match body {
         // Free text is not an option beside a format: a call, or an answer in it.
-        Some(schema) if !must_call(request) => {
-            vec![Item::OneOf(vec![turn, family.answer(think, vec![Item::Json(schema)])])]
+        Some(body) if !must_call(request) => {
+            vec![Item::OneOf(vec![turn, family.answer(think, vec![body])])]
         }
         _ => turn,
     }))

@@ -16,7 +16,14 @@ use crate::reply::{Reply, Trouble};
 /// Hands the request to the engine. It waits in the engine's own queue.
 pub(crate) async fn submit(prepared: &mut Prepared, engine: Lease, adapter: u32) -> Result<Reply, Trouble> {
     let caller = Caller { adapter, ..caller(&prepared.admitted) };
-    let request = &prepared.asked.decoded().map_err(Trouble::final_)?.request;
+    let decoded = prepared.asked.decoded().map_err(Trouble::final_)?;
+    if let Some(name) = decoded.form_unread() {
+        let report = Report::new("EN0010", "the local engine does not read this field").at(name);
+        return Err(Trouble::elsewhere(
+            report.hint("say it as structured_outputs: {choice, regex, json, grammar}"),
+        ));
+    }
+    let request = &decoded.request;
     let submitted = match prepared.asked.dialect {
         Dialect::OpenaiCompletions => engine.complete_as(request, &caller).await,
         _ => engine.submit_as(request, &caller).await,

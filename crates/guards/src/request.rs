@@ -1,10 +1,10 @@
 //! A request under guard: every text of it, and what becomes of it.
 //!
 //! All that a target would read is read here: messages of every role, calls and
-//! their results, tools, names. What is inline and no text (images) is neither
+//! their results, tools, names, the form that the answer is held to. What is inline and no text (images) is neither
 //! scanned nor counted.
 
-use chat::{Image, Message, Part, Request, Role};
+use chat::{Format, Image, Message, Part, Request, Role};
 
 use crate::injection;
 use crate::lane::{Exchange, Lane};
@@ -59,6 +59,9 @@ impl Shield {
         let last = request.messages.len().saturating_sub(1);
         for text in [&mut request.user, &mut request.suffix].into_iter().flatten() {
             reader.text(text, Place::Message(last), false);
+        }
+        if let Some((form, is_prose)) = form(&mut request.format) {
+            reader.text(form, Place::Message(last), is_prose);
         }
         reader.end()
     }
@@ -214,6 +217,16 @@ impl<'s> Reader<'s> {
             .collect();
         self.out.local_only = self.out.verdict.findings.iter().any(|f| f.action == Action::RouteLocal);
         self.out
+    }
+}
+
+/// What an answer is to be held to, and whether a model reads it as words: a schema's
+/// descriptions and values stand in many a prompt.
+fn form(format: &mut Format) -> Option<(&mut String, bool)> {
+    match format {
+        Format::Text | Format::JsonObject => None,
+        Format::JsonSchema { schema, .. } => Some((schema, true)),
+        Format::Regex(text) | Format::Grammar(text) => Some((text, false)),
     }
 }
 

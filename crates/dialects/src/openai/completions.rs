@@ -71,7 +71,7 @@ pub fn encode(quirks: &Quirks, model: &str, decoded: &Decoded) -> Result<Encoded
     if let Some(name) = tools_lost_to_text(request) {
         return refuse(name, "legacy completions have no tools");
     }
-    if request.format != chat::Format::Text {
+    if request.format != chat::Format::Text && decoded.dialect != Dialect::OpenaiCompletions {
         return refuse("response_format", "legacy completions have no response format");
     }
     let prompt = match &request.messages[..] {
@@ -94,6 +94,7 @@ pub fn encode(quirks: &Quirks, model: &str, decoded: &Decoded) -> Result<Encoded
                 w.field_raw("echo", "true");
             }
             w.some_num("logprobs", request.logprobs);
+            super::structured::write(w, &request.format);
             // `max_completion_tokens` never reached this dialect.
             let quirks = Quirks { max_tokens_field: None, ..quirks.clone() };
             write_sampling(w, &quirks, request, &mut dropped);

@@ -67,6 +67,8 @@ choice!(Format {
     0 => Text {},
     1 => JsonObject {},
     2 => JsonSchema { name: name, schema: schema, strict: strict },
+    3 => Regex { 0: expression },
+    4 => Grammar { 0: lark },
 });
 choice!(Reasoning { 0 => Effort { 0: word }, 1 => Budget { 0: tokens }, 2 => Off {} });
 choice!(Tier {

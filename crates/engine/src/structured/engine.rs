@@ -108,6 +108,23 @@ fn a_json_object_is_one_as_far_as_it_came() {
 }
 
 #[test]
+fn a_regular_expression_and_a_grammar_hold_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for path in models(dir.path()) {
+        let engine = open(&path);
+        for format in [
+            Format::Regex("(positive|negative)".into()),
+            Format::Grammar("start: /pos/ \"itive\" | \"negative\"".into()),
+        ] {
+            let response = answer(&engine, &request(format, 1.5), true);
+            let [Part::Text(text)] = &response.choices[0].parts[..] else { panic!("{response:?}") };
+            assert!(matches!(text.as_str(), "positive" | "negative"), "{text}");
+            assert_eq!(response.choices[0].finish, Some(Finish::Stop));
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_held_is_refused_before_anything_is_computed() {
     let dir = tempfile::tempdir().expect("a directory");
     let engine = open(&random(dir.path()));

@@ -182,6 +182,35 @@ fn a_format_holds_after_the_thinking() {
     });
 }
 
+/// Three digits, one of `/-`, and letters to the end.
+const CODE: &str = "[0-9]{3}(/|\\/|-)[a-z]{1,4}";
+
+fn is_code(text: &str) -> bool {
+    let (digits, rest) = text.split_at_checked(3).unwrap_or_default();
+    let letters = rest.strip_prefix(['/', '-']).unwrap_or_default();
+    digits.bytes().all(|b| b.is_ascii_digit())
+        && (1..=4).contains(&letters.len())
+        && letters.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+#[test]
+fn a_regular_expression_holds_after_the_thinking_and_beside_tools() {
+    let mut alone = Request::new("m");
+    alone.format = Format::Regex(CODE.into());
+    turns(&alone, |parts, text, family| {
+        let Some(Part::Text(answer)) = parts.last() else { panic!("{family:?} {text:?}") };
+        assert!(is_code(answer.trim()), "{family:?} {text:?}");
+    });
+    let beside = Request { format: alone.format, ..request(None) };
+    turns(&beside, |parts, text, family| {
+        let fit = |part: &Part| match part {
+            Part::Text(answer) => is_code(answer.trim()),
+            other => fits(other),
+        };
+        assert!(parts.iter().all(fit), "{family:?} {text:?} {parts:?}");
+    });
+}
+
 #[test]
 fn beside_tools_a_format_is_a_call_or_the_answer() {
     let mut request = request(None);
@@ -221,6 +250,28 @@ fn what_cannot_be_held_is_refused_by_name() {
     format.format = Format::JsonSchema { name: "w".into(), schema: "{\"enum\":[]}".into(), strict: None };
     assert!(matches!(held(&format, Family::Unknown), Err(Error::Contradiction(_))));
     assert!(!asks(&Request::new("m")) && !asks(&request(None)));
+
+    let refused = |format: Format, tools: bool, think| {
+        let base = if tools { request(None) } else { Request::new("m") };
+        constraint(&Request { format, ..base }, Family::Hermes, think, &vocabulary).map(|_| ())
+    };
+    let lark = || Format::Grammar("start: \"yes\" | \"no\"".into());
+    assert_eq!(refused(lark(), false, Think::Never), Ok(()));
+    for (tools, think) in [(true, Think::Never), (false, Think::Maybe)] {
+        assert!(matches!(refused(lark(), tools, think), Err(Error::Unsupported(_))));
+    }
+    for bad in ["(", "a\\", "(?=a)b", "[", "*"] {
+        for think in [Think::Never, Think::Opened] {
+            assert!(
+                matches!(refused(Format::Regex(bad.into()), false, think), Err(Error::Schema(_))),
+                "{bad}"
+            );
+        }
+    }
+    assert!(matches!(
+        refused(Format::Grammar("no start".into()), false, Think::Never),
+        Err(Error::Schema(_))
+    ));
 
     let mut nobody = request(None);
     nobody.tool_choice = ToolChoice::Named("other".into());

@@ -384,6 +384,23 @@ fn trap_s7_what_two_turns_of_one_answer_say_together_is_found() {
 }
 
 #[test]
+fn the_form_of_an_answer_goes_out_as_clean_as_the_question() {
+    let shield = shield(Action::Tokenise);
+    let schema = r#"{"enum":["ann@mail.example.org"]}"#;
+    for format in [
+        chat::Format::JsonSchema { name: "a".into(), schema: schema.into(), strict: None },
+        chat::Format::Regex("(yes|ann@mail.example.org)".into()),
+        chat::Format::Grammar("start: \"ann@mail.example.org\"".into()),
+    ] {
+        let mut request = chat::Request::new("m");
+        request.format = format;
+        assert!(shield.screen(&mut request, 7).changed);
+        let sent = format!("{:?}", request.format);
+        assert!(!sent.contains("ann@") && sent.contains("EMAIL_"), "{sent}");
+    }
+}
+
+#[test]
 fn what_a_conversation_grows_by_gets_the_placeholders_it_has() {
     let shield = shield(Action::Tokenise);
     let mut request = chat::Request::new("m");

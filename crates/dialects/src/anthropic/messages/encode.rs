@@ -25,6 +25,11 @@ pub fn encode(quirks: &Quirks, model: &str, decoded: &Decoded) -> Result<Encoded
         (r.logprobs.is_some(), "logprobs", "it tells no probabilities"),
         (r.echo, "echo", "a chat answer does not continue a text"),
         (r.suffix.is_some(), "suffix", "a chat answer does not continue a text"),
+        (
+            matches!(r.format, Format::Regex(_) | Format::Grammar(_)),
+            "structured_outputs",
+            "it holds an answer to a JSON schema, and to nothing else",
+        ),
     ] {
         if asked {
             return Err(Error::Untranslatable {
@@ -54,7 +59,7 @@ pub fn encode(quirks: &Quirks, model: &str, decoded: &Decoded) -> Result<Encoded
                 _ => {}
             }
             match &r.format {
-                Format::Text => {}
+                Format::Text | Format::Regex(_) | Format::Grammar(_) => {}
                 Format::JsonObject => add(&mut dropped, "response_format"),
                 Format::JsonSchema { schema, .. } => w.field_object("output_config", |w| {
                     w.field_object("format", |w| {

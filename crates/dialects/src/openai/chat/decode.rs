@@ -6,6 +6,7 @@ use chat::{Format, Image, Message, Part, Reasoning, Request, Role, Tool, ToolCho
 use crate::fields::{
     self, add, boolean, list, max_tokens, number, object, signed, some_bool, some_text, stops, text_of, whole,
 };
+use crate::openai::structured;
 use crate::{Decoded, Dialect, Error, scan, usage};
 
 /// Reads a chat completions request.
@@ -53,7 +54,7 @@ pub fn decode(body: &Bytes) -> Result<Decoded, Error> {
                     c.decoded.request.logprobs = Some(k as u8);
                 }
             }
-            "response_format" if value != "null" => c.decoded.request.format = format_of(value)?,
+            "response_format" if value != "null" => c.hold(&key, value, format_of(value)?)?,
             "reasoning_effort" if value != "null" => {
                 c.decoded.request.reasoning = Some(effort(text_of(&key, value)?));
             }
@@ -125,10 +126,26 @@ impl Common {
             }
             "stop" => r.stop = stops(&key, value)?,
             "n" => r.n = whole(&key, value, 1, scan::CHOICES_MAX.into())?.unwrap_or(1) as u32,
+            "structured_outputs" if value != "null" => {
+                let format = structured::read(value)?;
+                self.hold(&key, value, format)?;
+            }
             "user" => r.user = some_text(&key, value)?,
             "service_tier" => r.tier = some_text(&key, value)?.map(|t| usage::tier(&t)).unwrap_or_default(),
             _ if value == "null" => {}
             _ => fields::keep(&mut self.decoded.rest, body, key, span),
+        }
+        Ok(())
+    }
+
+    /// Holds the answer to a form; to one.
+    fn hold(&mut self, key: &str, value: &str, format: Format) -> Result<(), Error> {
+        let held = &mut self.decoded.request.format;
+        if *held != Format::Text && format != Format::Text {
+            return Err(Error::field(key, value, "response_format or structured_outputs, not both"));
+        }
+        if format != Format::Text {
+            *held = format;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use chat::{Format, Image, Message, Part, Reasoning, Request, Role, Tier, ToolCho
 
 use crate::fields::add;
 use crate::json::{self, Writer};
+use crate::openai::structured;
 use crate::{Decoded, Dialect, Encoded, Error, Quirks, usage};
 
 /// Writes a chat completions request. Nothing is refused: this dialect can say
@@ -260,6 +261,7 @@ fn write_format(w: &mut Writer<'_>, format: &Format) {
                 w.some_num("strict", *strict);
             });
         }),
+        Format::Regex(_) | Format::Grammar(_) => structured::write(w, format),
     }
 }
 
