@@ -11,6 +11,7 @@ use crate::kernel::{Kernel, SeqId};
 use crate::prefix::alike;
 use crate::scheduler::{Kept, Scheduler};
 use crate::tier::BlockKey;
+use crate::tiers::SAVED_MIN;
 
 /// Blocks that are moved from cells to memory in a step: copies of a millisecond or so.
 const PUT_AWAY: usize = 4;
@@ -134,17 +135,29 @@ impl Scheduler {
     }
 
     /// Moves some of what is kept in cells to memory, where it costs running
-    /// choices nothing. False: there is nothing to move, or no room for it.
+    /// choices nothing: every row walks all cells in use. False: there is nothing to
+    /// move, or what would go is worth its cells.
     pub(crate) fn put_away(&mut self, kernel: &mut impl Kernel) -> bool {
         let mut moved = false;
         for _ in 0..PUT_AWAY {
             let over = self.kept_alone() > self.limits.kept_cells;
-            if !over || !self.prefix.has_room() || !self.evict(kernel, None) {
+            if !over || !self.may_go() || !self.evict(kernel, None) {
                 break;
             }
             moved = true;
         }
         moved
+    }
+
+    /// Whether what would be freed next can be had again for little: memory takes it
+    /// beside what it has, the disk has it, or it is short.
+    fn may_go(&self) -> bool {
+        let Some(at) = self.least_used(None) else { return false };
+        let kept = &self.kept[at];
+        let on_disk = |key: BlockKey| self.prefix.on_disk(key);
+        self.prefix.has_room()
+            || (kept.tokens.len() as u32) < SAVED_MIN * BLOCK
+            || self.cells.tail(kept.seq).is_none_or(|tail| !tail.alone || tail.key.is_none_or(on_disk))
     }
 
     /// Frees a slot, with all that is in it.

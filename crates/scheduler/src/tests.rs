@@ -233,6 +233,29 @@ fn a_tenant_runs_fewer_at_once_where_they_share_nothing() {
 }
 
 #[test]
+fn what_ended_leaves_the_cells_when_the_disk_has_it_though_memory_is_full() {
+    let kept = |disk: bool, prompt: usize| {
+        let limits = Limits { disk, memory_bytes: 2_000, kept_cells: 64, running: 2, ..limits() };
+        let mut bed = Bed::with(Caps { cells: 4_000, seq_len_max: 600, ..caps() }, limits);
+        let mut most = 0;
+        for id in 0..24 {
+            let job = Job { max_tokens: 4, ignore_end: true, ..job(id, &vec![id as u32 + 10; prompt]) };
+            bed.add(job);
+            while !bed.scheduler.is_empty() {
+                bed.step();
+                bed.scheduler.take_saves();
+            }
+            most = most.max(bed.scheduler.counters().cells_kept);
+        }
+        most
+    };
+    assert!(kept(false, 320) > 3_000, "nothing else has it");
+    // What ended last goes four blocks at a step.
+    assert!(kept(true, 320) <= 2 * 320 + 64, "{}", kept(true, 320));
+    assert!(kept(false, 150) <= 2 * 150 + 64, "short ones are computed again: {}", kept(false, 150));
+}
+
+#[test]
 fn choices_share_the_cells_of_their_prompt() {
     let mut bed = Bed::new(caps());
     bed.add(Job { n: 4, ignore_end: true, ..job(3, &[9; 30]) });

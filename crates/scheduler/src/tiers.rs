@@ -17,7 +17,7 @@ use crate::scheduler::Scheduler;
 use crate::tier::BlockKey;
 
 /// Prompts shorter than this many blocks are computed sooner than they are worth writing.
-const SAVED_MIN: u32 = 4;
+pub(crate) const SAVED_MIN: u32 = 4;
 
 impl Scheduler {
     /// Blocks that should be read from the disk; answer each with [`Scheduler::loaded`].
