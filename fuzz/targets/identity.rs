@@ -2,7 +2,7 @@
 //! metadata, tokens, devices.
 #![no_main]
 
-use identity::{Config, Device, DeviceAnswer, KeySet, Metadata, Tokens, Unverified};
+use identity::{Config, Device, DeviceAnswer, Exchange, KeySet, Metadata, Tokens, Unverified};
 
 const CONFIG: &str = "resource = \"https://us\"\n[[issuer]]\nurl = \"https://a\"\nalgorithms = [\"RS256\", \"ES256\", \"EdDSA\"]\n";
 
@@ -24,5 +24,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let _ = Tokens::parse(data);
     let _ = Device::parse(data);
     let _ = DeviceAnswer::parse(data);
+    let exchange = Exchange {
+        issuer: "https://a".into(),
+        client_id: "us".into(),
+        client_secret: String::new().into(),
+        audience: Some("them".into()),
+        resource: None,
+        scope: Some("read".into()),
+    };
+    if let Ok(granted) = exchange.read(data, Some("the caller's")) {
+        assert!(*granted.token != "the caller's" && granted.token.bytes().all(|b| b.is_ascii_graphic()));
+    }
     let _ = Config::parse(&text, "f");
 });

@@ -3,7 +3,8 @@
 //
 // Prints `listening on PORT ISSUER` once it stands; ends with its standard input.
 import http from 'node:http';
-import { Provider } from 'oidc-provider';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { Provider, errors } from 'oidc-provider';
 
 const [clientRedirect] = process.argv.slice(2);
 const people = {
@@ -11,6 +12,35 @@ const people = {
   bob: { email: 'bob@acme.example', email_verified: true, groups: ['search'] },
   eve: { email: 'eve@elsewhere.example', email_verified: true, groups: [] },
 };
+
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const asked = ['subject_token', 'subject_token_type', 'requested_token_type', 'audience', 'resource', 'scope'];
+
+// Token exchange as RFC 8693 says: whoever the subject's token is about, for the upstream that is asked
+// for. The provider has authenticated the client by then.
+function exchanges(issuer) {
+  const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
+  return async (ctx) => {
+    const { params, client, provider } = ctx.oidc;
+    if (params.subject_token_type !== ACCESS_TOKEN) throw new errors.InvalidRequest('subject_token_type');
+    if ((params.requested_token_type ?? ACCESS_TOKEN) !== ACCESS_TOKEN) throw new errors.InvalidRequest('requested_token_type');
+    const verified = await jwtVerify(params.subject_token ?? '', keys, { issuer, audience: new URL(clientRedirect).origin })
+      .catch(() => { throw new errors.InvalidGrant('the subject token is not ours'); });
+    const target = params.resource ?? params.audience;
+    if (!target?.startsWith('https://desk.')) throw new errors.InvalidTarget();
+    const { sub, act } = verified.payload;
+    ctx.exchanged = { sub, act: { sub: client.clientId, ...(act && { act }) } };
+    const token = new provider.ClientCredentials({ client, scope: params.scope });
+    token.resourceServer = new provider.ResourceServer(target, {
+      scope: params.scope ?? '', audience: target, accessTokenFormat: 'jwt', accessTokenTTL: 600,
+    });
+    ctx.body = {
+      access_token: await token.save(), issued_token_type: ACCESS_TOKEN, token_type: 'Bearer',
+      expires_in: 600, scope: params.scope,
+    };
+  };
+}
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
@@ -32,6 +62,13 @@ server.listen(0, '127.0.0.1', () => {
         response_types: [],
         grant_types: ['client_credentials'],
       },
+      {
+        client_id: 'tool gate',
+        client_secret: 'what the gate % says: here',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['client_credentials', EXCHANGE],
+      },
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['groups'] },
     conformIdTokenClaims: false,
@@ -44,7 +81,7 @@ server.listen(0, '127.0.0.1', () => {
         enabled: true,
         defaultResource: () => undefined,
         getResourceServerInfo: (_, indicator) => ({
-          scope: 'infer',
+          scope: 'infer tools',
           audience: indicator,
           accessTokenFormat: 'jwt',
           accessTokenTTL: 600,
@@ -55,6 +92,7 @@ server.listen(0, '127.0.0.1', () => {
     formats: {
       customizers: {
         jwt: (ctx, token, jwt) => {
+          if (ctx.exchanged) Object.assign(jwt.payload, ctx.exchanged);
           const person = ctx.get('x-acts-for');
           if (people[person]) {
             Object.assign(jwt.payload, { ...people[person], sub: person, act: { sub: token.clientId } });
@@ -68,6 +106,7 @@ server.listen(0, '127.0.0.1', () => {
     cookies: { keys: ['only for tests'] },
     ttl: { Session: 600, Interaction: 600, Grant: 600, IdToken: 600, AccessToken: 600 },
   });
+  provider.registerGrantType(EXCHANGE, exchanges(issuer), asked);
   provider.on('server_error', (_, error) => console.error(error));
   const answer = provider.callback();
   server.on('request', async (request, response) => {

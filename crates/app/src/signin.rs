@@ -148,7 +148,7 @@ pub async fn finish(
             ("code_verifier", &attempt.verifier),
         ],
     )?;
-    let bytes = post_form(&front.worker.client, issuer, endpoint, form).await.map_err(failed)?;
+    let bytes = post_form(&front.worker.client, issuer, endpoint, None, form).await.map_err(failed)?;
     let tokens = Tokens::parse(&bytes).map_err(|e| failed(format!("the identity provider says {e}")))?;
     person(front, &tokens, Some(&attempt.nonce), now).await
 }
@@ -160,7 +160,7 @@ pub async fn begin_device(front: &Front, now: Micros) -> Result<Shown, Report> {
     let (metadata, _) = issuers.known(&front.worker.client, index, now, false).await?;
     let endpoint = metadata.device.as_deref().ok_or_else(|| failed("the provider has no device flow"))?;
     let form = with_secret(issuer, &[("client_id", client_id), ("scope", &issuer.scopes.join(" "))])?;
-    let bytes = post_form(&front.worker.client, issuer, endpoint, form).await.map_err(failed)?;
+    let bytes = post_form(&front.worker.client, issuer, endpoint, None, form).await.map_err(failed)?;
     let device = Device::parse(&bytes).map_err(|e| failed(format!("the identity provider says {e}")))?;
     let id: String = runtime::random::bytes::<32>().iter().map(|b| format!("{b:02x}")).collect();
     let shown = Shown {
@@ -203,7 +203,7 @@ pub async fn poll_device(front: &Front, id: &str, now: Micros) -> Result<Polled,
             ("client_id", client_id),
         ],
     )?;
-    let bytes = post_form(&front.worker.client, issuer, endpoint, form).await.map_err(failed)?;
+    let bytes = post_form(&front.worker.client, issuer, endpoint, None, form).await.map_err(failed)?;
     match DeviceAnswer::parse(&bytes) {
         DeviceAnswer::Pending => Ok(Polled::Pending { interval }),
         DeviceAnswer::SlowDown => {

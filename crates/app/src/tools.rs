@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gateway::tools::{Child, ClientTools, Pin, TIMEOUTS, ToolPlace, ToolServer, Toolbox};
-use manifest::{Document, KeyFrom, Spec, ToolUpstream};
+use gateway::tools::{CallAs, Child, ClientTools, Pin, TIMEOUTS, Tokens, ToolPlace, ToolServer, Toolbox};
+use identity::Exchange;
+use manifest::{Credential, Document, KeyFrom, OAuth, Spec, ToolUpstream};
 use net::client::{Reach, Timeouts};
 use net::{HeaderMap, HeaderValue, Origin, header};
 use report::Report;
@@ -32,15 +33,23 @@ pub fn toolbox(store: &dyn store::Store, documents: &[Document], problems: &mut 
 fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Result<ToolServer, Report> {
     let unusable =
         |why: String| Report::new("TG0010", format!("tool server \"{name}\" cannot be used")).because(why);
-    let reached = |url: &str, private: bool, key: &Option<KeyFrom>| {
+    let mut tokens = None;
+    let mut reached = |url: &str, private: bool, credential: &Option<Credential>| {
         let reach = if private { Reach::Private } else { Reach::Public };
         let (origin, path) = Origin::split(url, reach).map_err(|e| unusable(e.to_string()))?;
-        let headers = headers(store, name, key.as_ref()).map_err(unusable)?;
+        let mut headers = HeaderMap::new();
+        match credential {
+            None => {}
+            Some(Credential::Key(key)) => headers = ours(store, name, key).map_err(unusable)?,
+            Some(Credential::Token(oauth)) => {
+                tokens = Some(exchanged(store, name, oauth).map_err(unusable)?);
+            }
+        }
         Ok::<_, Report>((origin, path.path().to_owned(), headers))
     };
     let place = match &declared.upstream {
-        ToolUpstream::Mcp { url, allow_private, key } => {
-            let (origin, path, headers) = reached(url, *allow_private, key)?;
+        ToolUpstream::Mcp { url, allow_private, credential } => {
+            let (origin, path, headers) = reached(url, *allow_private, credential)?;
             ToolPlace::Http { origin, path, headers }
         }
         ToolUpstream::Client => return Err(unusable("its client runs it".into())),
@@ -55,8 +64,8 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
             }
             ToolPlace::Command(Child::new(program.clone(), arguments.clone(), environment))
         }
-        ToolUpstream::Function { url, allow_private, key, description, schema } => {
-            let (origin, path, headers) = reached(url, *allow_private, key)?;
+        ToolUpstream::Function { url, allow_private, credential, description, schema } => {
+            let (origin, path, headers) = reached(url, *allow_private, credential)?;
             let schema: serde_json::Value =
                 serde_json::from_str(schema).map_err(|e| unusable(format!("its schema is no JSON: {e}")))?;
             let tool = function_name(name, declared);
@@ -76,6 +85,7 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
         pins: pins(store, name)?,
         admits: admits(name, &place, declared),
         place,
+        tokens,
         timeouts: timeouts(&declared.timeouts),
     })
 }
@@ -110,25 +120,46 @@ fn pins(store: &dyn store::Store, name: &str) -> Result<BTreeMap<String, Pin>, R
     Ok(pins.into_iter().map(read).collect())
 }
 
-/// Our own credential for the server, and never a client's.
-fn headers(store: &dyn store::Store, name: &str, key: Option<&KeyFrom>) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    let key = match key {
-        None => return Ok(headers),
-        Some(KeyFrom::Environment(variable)) => cli::environment(variable)
-            .ok_or_else(|| format!("its key should be in ${variable}, which is not set"))?,
-        Some(KeyFrom::Store(secret)) => {
-            let bytes = store.secret(secret).map_err(|e| e.to_string())?.ok_or_else(|| {
-                format!("its key should be in the store as \"{secret}\": `bedplate tool set-key {name}`")
-            })?;
-            String::from_utf8(bytes).map_err(|_| "its stored key is not text".to_owned())?
-        }
-    };
+/// Our own key for the server, and never a client's.
+fn ours(store: &dyn store::Store, name: &str, key: &KeyFrom) -> Result<HeaderMap, String> {
+    let key = secret(store, name, key)?;
     let mut value =
         HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| "its key cannot stand in a header")?;
     value.set_sensitive(true);
+    let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, value);
     Ok(headers)
+}
+
+/// Where the server's tokens come from.
+fn exchanged(store: &dyn store::Store, name: &str, declared: &OAuth) -> Result<Tokens, String> {
+    let exchange = Exchange {
+        issuer: declared.issuer.clone(),
+        client_id: declared.client_id.clone(),
+        client_secret: secret(store, name, &declared.client_secret)?.into(),
+        audience: declared.audience.clone(),
+        resource: declared.resource.clone(),
+        scope: declared.scope.clone(),
+    };
+    let call_as = match declared.identity {
+        manifest::CallAs::Caller => CallAs::Caller,
+        manifest::CallAs::Server => CallAs::Server,
+        manifest::CallAs::CallerOrServer => CallAs::CallerOrServer,
+    };
+    Ok(Tokens { exchange, call_as })
+}
+
+fn secret(store: &dyn store::Store, name: &str, key: &KeyFrom) -> Result<String, String> {
+    match key {
+        KeyFrom::Environment(variable) => cli::environment(variable)
+            .ok_or_else(|| format!("its key should be in ${variable}, which is not set")),
+        KeyFrom::Store(secret) => {
+            let bytes = store.secret(secret).map_err(|e| e.to_string())?.ok_or_else(|| {
+                format!("its key should be in the store as \"{secret}\": `bedplate tool set-key {name}`")
+            })?;
+            String::from_utf8(bytes).map_err(|_| "its stored key is not text".to_owned())
+        }
+    }
 }
 
 fn timeouts(declared: &manifest::Timeouts) -> Timeouts {
@@ -149,7 +180,7 @@ pub fn list(gateway: &gateway::Gateway) -> Vec<api::Tool> {
     let client = net::Client::new(net::client::Config::default());
     let mut tools = Vec::new();
     for server in snapshot.tools.servers.values() {
-        let found = runtime.block_on(gateway::tools::discover(&client, &gateway.tools, server));
+        let found = runtime.block_on(gateway::tools::discover(&client, gateway, server));
         match found {
             Ok(found) => tools.extend(found.into_iter().map(|t| api::Tool {
                 server: t.server,

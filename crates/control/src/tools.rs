@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manifest::{KeyFrom, Kind, Spec, ToolUpstream};
+use manifest::{Credential, KeyFrom, Kind, Spec, ToolUpstream};
 use report::Report;
 use units::Micros;
 
@@ -70,7 +70,9 @@ pub(crate) fn set_key(plane: &Plane, call: &Call) -> Outcome {
     let server = call.param(0);
     let tool = declared(plane, server)?;
     let key = match &tool.upstream {
-        ToolUpstream::Mcp { key, .. } | ToolUpstream::Function { key, .. } => key.as_ref(),
+        ToolUpstream::Mcp { credential, .. } | ToolUpstream::Function { credential, .. } => {
+            credential.as_ref().map(Credential::key)
+        }
         ToolUpstream::Command { .. } | ToolUpstream::Client => None,
     };
     let Some(KeyFrom::Store(name)) = key else {

@@ -27,6 +27,7 @@ use crate::label;
 use crate::leaf::{Evidence, Salts};
 use crate::rounds::Rounds;
 use crate::settle::{self, Settled};
+use crate::tools::tokens::CallerToken;
 use crate::{Gateway, Place, Route, Snapshot, Surface, Target};
 
 /// A hold that is still open after this long is written to disk, so that a
@@ -59,6 +60,8 @@ pub(crate) struct Arrival {
     pub on_behalf_of: Option<String>,
     /// What the policy set said, once it was asked.
     pub judged: Option<Judged>,
+    /// The identity provider's token that it came with, once it was verified.
+    pub token: Option<CallerToken>,
 }
 
 impl Arrival {
@@ -85,6 +88,7 @@ impl Arrival {
             unreadable,
             on_behalf_of: label::on_behalf_of(request),
             judged: None,
+            token: None,
         }
     }
     /// Notes a step that began at `from` (monotonic microseconds) and ends now.
@@ -173,6 +177,8 @@ pub(crate) struct Account {
     pub guard: Option<Box<guards::StreamGuard>>,
     /// The client's name for the conversation.
     pub session: Box<str>,
+    /// The identity provider's token that it came with.
+    pub token: Option<CallerToken>,
     /// The gate of calls in the answer, for tools that the client runs.
     pub watch: Option<Box<toolgate::Watch>>,
     /// The loop of a feature whose tools are called here.

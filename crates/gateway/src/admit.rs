@@ -135,6 +135,7 @@ pub(crate) fn admit_worst(
                 verdicts: Vec::new(),
                 guard: None,
                 session: arrival.session.clone(),
+                token: arrival.token.clone(),
                 watch: None,
                 rounds: None,
                 cited: None,

@@ -9,6 +9,7 @@ use units::Micros;
 use crate::Worker;
 use crate::account::Arrival;
 use crate::leaf::Salts;
+use crate::tools::tokens::CallerToken;
 
 /// The principal of the key in `authorization: Bearer` or `x-api-key`, or of the
 /// client's certificate.
@@ -21,6 +22,9 @@ pub(crate) async fn identify(
     let principal = who(worker, request, arrival.at).await?;
     policy::allows(&principal, arrival.surface.action()).map_err(|denied| denied.report())?;
     known(worker, arrival, &principal)?;
+    // Verified: `who` believes such a text for nothing else.
+    let token = presented(request).filter(|sent| identity::looks_like_a_token(sent));
+    arrival.token = token.map(CallerToken::new);
     arrival.salts = Salts::of(&worker.gateway.keys, principal.team);
     arrival.step("identify", from, String::new());
     Ok(principal)

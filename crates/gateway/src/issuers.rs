@@ -278,7 +278,8 @@ async fn get(client: &Client, issuer: &Issuer, url: &str) -> Result<bytes::Bytes
     })
 }
 
-/// Posts a form to an endpoint of an issuer: status and body.
+/// Posts a form to an endpoint of an issuer, as the client that `authorization`
+/// says, where it is not said in the form: what it answers, whatever the status.
 ///
 /// # Errors
 /// Why there is no answer.
@@ -286,12 +287,16 @@ pub async fn post_form(
     client: &Client,
     issuer: &Issuer,
     url: &str,
+    authorization: Option<HeaderValue>,
     form: String,
 ) -> Result<bytes::Bytes, String> {
     let (origin, path) = place(issuer, url)?;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(authorization) = authorization {
+        headers.insert(header::AUTHORIZATION, authorization);
+    }
     let request = Request::post(path, headers, vec![form.into()]);
     let response = client.send(&CLEARED, &origin, request, &patience()).await;
     // Errors of OAuth are answers with status 400.

@@ -11,12 +11,14 @@
 //! HMAC and no `none` in it, so that neither can be asked for by a token.
 
 mod config;
+mod exchange;
 mod jwk;
 mod jwt;
 mod login;
 mod oidc;
 
 pub use config::{Config, Grant, Issuer};
+pub use exchange::{Exchange, Granted};
 pub use jwk::KeySet;
 pub use jwt::{Algorithm, Claims, Refused, TOKEN_BYTES_MAX, Unverified, looks_like_a_token};
 pub use login::{Attempt, Callback, authorization_url, challenge};

@@ -64,7 +64,7 @@ impl Tokens {
         let value: Value = serde_json::from_slice(bytes).map_err(|_| "the answer is not JSON")?;
         match value.get("id_token").and_then(Value::as_str) {
             Some(token) => Ok(Tokens { id_token: Zeroizing::new(token.to_owned()) }),
-            None => Err(error_of(&value)),
+            None => Err(error_of(&value, "no id_token")),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Device {
         let (Some(device_code), Some(user_code), Some(verification_uri)) =
             (value.get("device_code").and_then(Value::as_str), text("user_code"), text("verification_uri"))
         else {
-            return Err(error_of(&value));
+            return Err(error_of(&value, "not what a device needs"));
         };
         let number = |name: &str, or: u64| value.get(name).and_then(Value::as_u64).unwrap_or(or);
         Ok(Device {
@@ -131,9 +131,9 @@ impl DeviceAnswer {
 
 /// The error code of an answer: a word, whatever was sent. Descriptions are not
 /// shown: they are a stranger's text on our pages.
-fn error_of(value: &Value) -> String {
+pub(crate) fn error_of(value: &Value, or: &str) -> String {
     let code = value.get("error").and_then(Value::as_str).map(shown).unwrap_or_default();
-    if code.is_empty() { "the answer has no id_token".into() } else { code }
+    if code.is_empty() { format!("the answer has {or}") } else { code }
 }
 
 /// What may stand on a terminal.

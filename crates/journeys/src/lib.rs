@@ -7,6 +7,7 @@
 
 mod command;
 mod folder;
+pub mod issuer;
 mod world;
 
 pub use command::{Ran, bedplate};

@@ -31,10 +31,11 @@ pub use kinds::guard::{
 pub use kinds::labels::PlaceLabels;
 pub use kinds::local::{Adapter, KeepAlive, Local, LocalSource, Machine};
 pub use kinds::model::{Model, Place, Price, Target};
+pub use kinds::oauth::{CallAs, OAuth};
 pub use kinds::policy::{Policy, PolicyEffect, PolicyTest, Question};
 pub use kinds::provider::{Dialect, KeyFrom, Provider, Timeouts};
 pub use kinds::team::Team;
-pub use kinds::tool::{Tool, ToolUpstream};
+pub use kinds::tool::{Credential, Tool, ToolUpstream};
 
 /// Text accepted at once: 1 MiB, a few thousand objects. Reading is linear: the
 /// worst megabyte found (one map of 120,000 keys) takes 0.25 s of CPU and 36 MB.

@@ -551,3 +551,37 @@ fn a_soft_rule_replaces_nothing_and_its_budget_is_bounded() {
         assert!(guard(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_tool_server_takes_one_key_or_tokens_for_somebody() {
+    let tool = |oauth: &str| {
+        in_spec("Tool", &format!("  mcp:\n    url: https://crm.example.com/mcp\n    oauth: {{ {oauth} }}\n"))
+    };
+    let whole = "issuer: \"https://login.example.com\", clientId: gate, keyEnv: GATE, audience: crm";
+    check_errors(&tool(whole), expect![""]);
+    check_errors(&tool(&format!("{whole}, as: caller-or-server, scope: read write")), expect![""]);
+    check_errors(
+        &tool("issuer: \"https://login.example.com\", clientId: a b\u{e9}, as: everybody"),
+        expect![[r#"
+            error[MF0009]: `spec.mcp.oauth.clientId` is not accepted
+              --> x.yaml:7:61
+              because: it must be 1 to 512 printable ASCII characters
+            error[MF0009]: `spec.mcp.oauth.as` is "everybody"
+              --> x.yaml:7:71
+              because: it must be one of `caller`, `server`, `caller-or-server`
+            error[MF0008]: `spec.mcp.oauth.keySecret` is missing
+              --> x.yaml:7:12
+            hint: name where the client's secret is: `keyEnv: NAME` or `keySecret: NAME`
+            error[MF0008]: `spec.mcp.oauth.audience` is missing
+              --> x.yaml:7:12
+            hint: say whom the token is for, as the identity provider calls it: `audience`, `resource` or both"#]],
+    );
+    let both = format!("  mcp: {{ url: https://crm.example.com/mcp, keyEnv: CRM, oauth: {{ {whole} }} }}\n");
+    check_errors(
+        &in_spec("Tool", &both),
+        expect![[r#"
+            error[MF0013]: a key and `oauth` are both given
+              --> x.yaml:5:8
+            hint: keep one: the server is shown one key of ours, or a token for each caller"#]],
+    );
+}

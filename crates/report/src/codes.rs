@@ -156,6 +156,8 @@ pub const CODES: &[Entry] = &[
     e("TG0009", C::NotFound, Client, "no call waits for that approval"),
     e("TG0010", C::Invalid, Us, "a tool server is declared that cannot be used"),
     e("TG0011", C::Invalid, Client, "the request brings a tool that the feature has"),
+    e("TG0012", C::BadUpstream, Upstream, "no token for the tool server could be had"),
+    e("TG0013", C::Forbidden, Client, "the tool server is called as whoever signed in"),
     e("UP0001", C::BadUpstream, Upstream, "the provider refused the request"),
     e("UP0002", C::BadUpstream, Upstream, "the provider could not be reached"),
     e("UP0003", C::Timeout, Upstream, "the provider did not answer in time"),

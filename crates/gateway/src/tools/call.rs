@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mcp::CallResult;
 use net::client::Request;
-use net::{HeaderValue, header};
+use net::{HeaderValue, StatusCode, header};
 use policy::Principal;
 use report::Report;
 use serde_json::{Map, Value, json};
@@ -18,8 +18,10 @@ use units::{AttemptId, Integrity, Labels, Micros, RequestId, Usd};
 
 use super::catalog::{self, Standing};
 use super::held::Held;
+use super::http::{self, Party};
 use super::permit::permit;
-use super::{ToolPlace, ToolServer, http};
+use super::tokens::{Caller, CallerToken};
+use super::{ToolPlace, ToolServer};
 use crate::judge::Findings;
 use crate::{Snapshot, Worker};
 
@@ -37,6 +39,8 @@ pub(crate) struct Proposed<'a> {
     pub ground: Ground<'a>,
     /// The user that an agent acts for.
     pub on_behalf_of: Option<&'a str>,
+    /// What the request came with, where that is a token of an identity provider.
+    pub token: Option<&'a CallerToken>,
     /// What guards found in what the model has read.
     pub findings: Findings,
     /// What it is for, in the record: `mcp`, `tool`.
@@ -189,8 +193,13 @@ async fn attempt(
     if decision.verdict != Verdict::Allow {
         return Err(hold(worker, proposed, &session, &decision));
     }
+    let party = Party { client: &worker.client, gateway, server, caller: Caller::Somebody(proposed.token) };
+    // A call whose token cannot be had was never begun.
+    if let Some(credential) = party.credential().await? {
+        note.decision.push_str(&format!("; {}", credential.words));
+    }
     note.started = Some((runtime::clock::now(), runtime::clock::monotonic_us()));
-    let result = upstream(worker, server, &note.labels, &tool, arguments).await?;
+    let result = upstream(&party, &note.labels, &tool, arguments).await?;
     note.bytes = result.text.len() as u64;
     if result.disarmed > 0 {
         note.decision.push_str(&format!("; took {} hidden characters out of the result", result.disarmed));
@@ -238,7 +247,7 @@ fn labels(worker: &Worker, snapshot: &Snapshot, proposed: &Proposed<'_>, session
 
 /// That the tool is what a person approved: its definition's digest.
 async fn approved(worker: &Worker, server: &Arc<ToolServer>, tool: &str) -> Result<Digest, Report> {
-    let seen = catalog::seen(&worker.client, &worker.gateway.tools, server).await?;
+    let seen = catalog::seen(&worker.client, &worker.gateway, server).await?;
     let Some(found) = seen.tools.get(tool) else {
         return Err(Report::new(
             "TG0001",
@@ -300,33 +309,38 @@ fn sentence(decision: &Decision) -> String {
 }
 
 async fn upstream(
-    worker: &Worker,
-    server: &ToolServer,
+    party: &Party<'_>,
     data: &Labels,
     tool: &str,
     arguments: Map<String, Value>,
 ) -> Result<CallResult, Report> {
+    let server = party.server;
     let result = match &server.place {
         ToolPlace::Function { origin, path, headers, .. } => {
+            let path = path.parse().map_err(|_| http::broken(server, "its path is not one"))?;
+            let body = Value::Object(arguments).to_string();
+            let lost = |e: net::Error| http::broken(server, report::chain(&e));
             let mut headers = headers.clone();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let path = path.parse().map_err(|_| http::broken(server, "its path is not one"))?;
-            let body = Value::Object(arguments).to_string().into_bytes();
+            let credential = party.credential().await?;
+            if let Some(credential) = &credential {
+                headers.insert(header::AUTHORIZATION, credential.header.clone());
+            }
             let request = Request::post(path, headers, vec![body.into()]);
-            let lost = |e: net::Error| http::broken(server, report::chain(&e));
-            let response = worker
-                .client
-                .send(&server.clear(data)?, origin, request, &server.timeouts)
-                .await
-                .map_err(lost)?;
-            let (status, body) =
-                (response.status, response.read_all(mcp::MESSAGE_MAX as u64).await.map_err(lost)?);
+            let sent = party.client.send(&server.clear(data)?, origin, request, &server.timeouts).await;
+            let response = sent.map_err(lost)?;
+            if let (StatusCode::UNAUTHORIZED, Some(credential)) = (response.status, &credential) {
+                // The next call gets another; this one is the model's to try again.
+                party.gateway.tools.purse.forget(&credential.holder);
+            }
+            let status = response.status;
+            let body = response.read_all(mcp::MESSAGE_MAX as u64).await.map_err(lost)?;
             let text = String::from_utf8_lossy(&body);
             json!({"content": [{"type": "text", "text": text}], "isError": !status.is_success()})
         }
         _ => {
             let params = json!({"name": tool, "arguments": arguments});
-            http::ask(&worker.client, &worker.gateway.tools, server, data, "tools/call", params).await?
+            http::ask(party, data, "tools/call", params).await?
         }
     };
     mcp::read_call(result).map_err(|why| http::broken(server, why))

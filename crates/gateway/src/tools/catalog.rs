@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use toolgate::{Definition, Digest};
 use units::Labels;
 
-use super::{Pin, ToolPlace, ToolServer, Tools, http};
+use super::http::{self, Party};
+use super::tokens::Caller;
+use super::{Pin, ToolPlace, ToolServer};
+use crate::Gateway;
 
 /// One upstream's tools, as last seen.
 pub(super) struct Seen {
@@ -76,22 +79,23 @@ pub(super) fn standing(server: &ToolServer, name: &str, digest: Digest) -> Stand
 /// The tools of a server, fetched again when what is known is old.
 pub(super) async fn seen(
     client: &net::Client,
-    tools: &Tools,
+    gateway: &Gateway,
     server: &ToolServer,
 ) -> Result<Arc<Seen>, Report> {
+    let tools = &gateway.tools;
     let now = runtime::clock::monotonic_us();
     let known =
         tools.catalog.lock().expect("no code panics while it holds the catalogue").get(&server.name).cloned();
     if let Some(known) = known.filter(|k| now.saturating_sub(k.at) < FRESH_US) {
         return Ok(known);
     }
-    let fresh = Arc::new(fetch(client, tools, server).await?);
+    let fresh = Arc::new(fetch(client, gateway, server).await?);
     let mut catalog = tools.catalog.lock().expect("no code panics while it holds the catalogue");
     catalog.insert(Arc::clone(&server.name), Arc::clone(&fresh));
     Ok(fresh)
 }
 
-async fn fetch(client: &net::Client, tools: &Tools, server: &ToolServer) -> Result<Seen, Report> {
+async fn fetch(client: &net::Client, gateway: &Gateway, server: &ToolServer) -> Result<Seen, Report> {
     let mut found = BTreeMap::new();
     let at = runtime::clock::monotonic_us();
     if let ToolPlace::Function { tool, .. } = &server.place {
@@ -101,9 +105,10 @@ async fn fetch(client: &net::Client, tools: &Tools, server: &ToolServer) -> Resu
         }
         return Ok(Seen { at, tools: found });
     }
+    let party = Party { client, gateway, server, caller: Caller::Nobody };
     let mut params = json!({});
     for _ in 0..PAGES_MAX {
-        let result = http::ask(client, tools, server, &Labels::default(), "tools/list", params).await?;
+        let result = http::ask(&party, &Labels::default(), "tools/list", params).await?;
         let page = mcp::read_page(&result).map_err(|why| http::broken(server, why))?;
         for refused in &page.refused {
             observe::warn!("tool.refused", server = &*server.name, why = refused.as_str());
@@ -131,11 +136,11 @@ async fn fetch(client: &net::Client, tools: &Tools, server: &ToolServer) -> Resu
 /// TG0005 when it cannot be asked.
 pub async fn discover(
     client: &net::Client,
-    tools: &Tools,
+    gateway: &Gateway,
     server: &ToolServer,
 ) -> Result<Vec<Listed>, Report> {
-    let seen = Arc::new(fetch(client, tools, server).await?);
-    let mut catalog = tools.catalog.lock().expect("no code panics while it holds the catalogue");
+    let seen = Arc::new(fetch(client, gateway, server).await?);
+    let mut catalog = gateway.tools.catalog.lock().expect("no code panics while it holds the catalogue");
     catalog.insert(Arc::clone(&server.name), Arc::clone(&seen));
     let listed = seen.tools.iter().map(|(name, tool)| Listed {
         server: server.name.to_string(),

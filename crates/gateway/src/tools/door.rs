@@ -168,7 +168,7 @@ impl Visit<'_> {
         let snapshot = &self.arrival.snapshot;
         let mut tools = Vec::new();
         for server in snapshot.tools.servers.values().filter(|s| s.grants(&self.principal)) {
-            let seen = match catalog::seen(&self.worker.client, &self.worker.gateway.tools, server).await {
+            let seen = match catalog::seen(&self.worker.client, &self.worker.gateway, server).await {
                 Ok(seen) => seen,
                 Err(report) => {
                     observe::warn!("tool.server", server = &*server.name, why = report.sentence().as_str());
@@ -218,6 +218,7 @@ impl Visit<'_> {
             arguments: Some(arguments),
             ground: Ground::Session { said: &said },
             on_behalf_of: self.arrival.on_behalf_of.as_deref(),
+            token: self.arrival.token.as_ref(),
             findings: Findings::default(),
             surface: Surface::Mcp.name(),
         };

@@ -1,10 +1,12 @@
 //! An MCP server over streamable HTTP, as its client.
 //!
-//! Our own credential goes with each request and nothing of the client's: no
-//! header, no token, no session. A server that does not know `initialize` is
+//! Our own credential goes with each request, or a token that was got for this
+//! server, and nothing of the client's: no header, no token, no session. A server that does not know `initialize` is
 //! spoken to in the stateless revision.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mcp::{Id, Message, RpcError};
 use net::client::Request;
@@ -14,7 +16,9 @@ use report::Report;
 use serde_json::{Map, Value, json};
 use units::Labels;
 
-use super::{ToolPlace, ToolServer, Tools};
+use super::tokens::{self, Caller, Credential, Holder};
+use super::{ToolPlace, ToolServer};
+use crate::Gateway;
 
 /// How a server is spoken to.
 #[derive(Clone, Debug, Default)]
@@ -44,15 +48,55 @@ pub(super) fn client_info() -> Value {
     json!({"name": "bedplate", "version": env!("CARGO_PKG_VERSION")})
 }
 
+/// How each server is spoken to, and for whom: a session there is one caller's.
+#[derive(Default)]
+pub(super) struct Links(Mutex<BTreeMap<(Arc<str>, Holder), Link>>);
+
+/// Links that are kept; beyond, all begin anew.
+const LINKS_MAX: usize = 4096;
+
+impl Links {
+    fn get(&self, server: &ToolServer, holder: Holder) -> Option<Link> {
+        let links = self.0.lock().expect("no code panics while it holds the links");
+        links.get(&(Arc::clone(&server.name), holder)).cloned()
+    }
+    fn put(&self, server: &ToolServer, holder: Holder, link: Option<Link>) {
+        let mut links = self.0.lock().expect("no code panics while it holds the links");
+        let key = (Arc::clone(&server.name), holder);
+        if links.len() >= LINKS_MAX {
+            links.clear();
+        }
+        match link {
+            Some(link) => links.insert(key, link),
+            None => links.remove(&key),
+        };
+    }
+}
+
+/// Who asks which server, and for whom.
+#[derive(Clone, Copy)]
+pub(super) struct Party<'a> {
+    pub client: &'a net::Client,
+    pub gateway: &'a Gateway,
+    pub server: &'a ToolServer,
+    pub caller: Caller<'a>,
+}
+
+impl Party<'_> {
+    /// What the server is sent, beside its own headers.
+    pub async fn credential(&self) -> Result<Option<Credential>, Report> {
+        tokens::credential(self.client, self.gateway, self.server, self.caller).await
+    }
+}
+
 /// One request to a server, whatever it is, and its result.
 pub(super) async fn ask(
-    client: &net::Client,
-    tools: &Tools,
-    server: &ToolServer,
+    party: &Party<'_>,
     data: &Labels,
     method: &str,
     params: Value,
 ) -> Result<Value, Report> {
+    let Party { server, gateway, .. } = *party;
     let clearance = server.clear(data)?;
     let (origin, path, headers) = match &server.place {
         ToolPlace::Http { origin, path, headers } => (origin, path, headers),
@@ -62,17 +106,18 @@ pub(super) async fn ask(
         }
         ToolPlace::Function { .. } => return Err(broken(server, "it is a function")),
     };
-    let speaker = Speaker { client, clearance, server, origin, path, headers };
-    // A server that restarted has forgotten our session: once more from the beginning.
+    let links = &gateway.tools.links;
+    // A server that restarted has forgotten our session, one whose tokens were
+    // taken back does not know ours: once more from the beginning.
     for again in [true, false] {
-        let known =
-            tools.links.lock().expect("no code panics while it holds the links").get(&server.name).cloned();
-        let link = match known {
+        let credential = party.credential().await?;
+        let holder = credential.as_ref().map_or([0; 32], |c| c.holder);
+        let speaker = Speaker { party, clearance: &clearance, origin, path, headers, credential };
+        let link = match links.get(server, holder) {
             Some(link) => link,
             None => {
                 let link = speaker.greet().await?;
-                let mut links = tools.links.lock().expect("no code panics while it holds the links");
-                links.insert(server.name.clone(), link.clone());
+                links.put(server, holder, Some(link.clone()));
                 link
             }
         };
@@ -80,7 +125,10 @@ pub(super) async fn ask(
             Spoken::Result(Ok(result)) => return Ok(result),
             Spoken::Result(Err(error)) => return Err(said(server, &error)),
             Spoken::Refused(StatusCode::NOT_FOUND) if again && link.session.is_some() => {
-                tools.links.lock().expect("no code panics while it holds the links").remove(&server.name);
+                links.put(server, holder, None);
+            }
+            Spoken::Refused(StatusCode::UNAUTHORIZED) if again && speaker.credential.is_some() => {
+                links.put(server, holder, None);
             }
             Spoken::Refused(status) => return Err(broken(server, format!("its status is {status}"))),
         }
@@ -100,12 +148,12 @@ enum Spoken {
 }
 
 struct Speaker<'a> {
-    client: &'a net::Client,
-    clearance: Clearance,
-    server: &'a ToolServer,
+    party: &'a Party<'a>,
+    clearance: &'a Clearance,
     origin: &'a Origin,
     path: &'a str,
     headers: &'a HeaderMap,
+    credential: Option<Credential>,
 }
 
 impl Speaker<'_> {
@@ -122,7 +170,7 @@ impl Speaker<'_> {
             Spoken::Result(Ok(result)) => {
                 let version = result["protocolVersion"].as_str().unwrap_or_default();
                 if !mcp::HANDSHAKE.contains(&version) {
-                    return Err(broken(self.server, format!("it speaks MCP of {version:.40}")));
+                    return Err(broken(self.party.server, format!("it speaks MCP of {version:.40}")));
                 }
                 let link = Link { stateless: false, session, version: version.into() };
                 let ready = mcp::notification("notifications/initialized");
@@ -133,7 +181,7 @@ impl Speaker<'_> {
             Spoken::Result(Err(_)) | Spoken::Refused(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) => {
                 Ok(stateless)
             }
-            Spoken::Refused(status) => Err(broken(self.server, format!("its status is {status}"))),
+            Spoken::Refused(status) => Err(broken(self.party.server, format!("its status is {status}"))),
         }
     }
 
@@ -160,7 +208,11 @@ impl Speaker<'_> {
         name: Option<&str>,
         body: Vec<u8>,
     ) -> Result<net::client::Response, Report> {
+        let server = self.party.server;
         let mut headers = self.headers.clone();
+        if let Some(credential) = &self.credential {
+            headers.insert(header::AUTHORIZATION, credential.header.clone());
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         let mut put = |key: HeaderName, value: &str| {
@@ -180,10 +232,16 @@ impl Speaker<'_> {
         if let Some(session) = &link.session {
             headers.insert(SESSION, session.clone());
         }
-        let path = self.path.parse().map_err(|_| broken(self.server, "its path is not one"))?;
+        let path = self.path.parse().map_err(|_| broken(server, "its path is not one"))?;
         let request = Request::post(path, headers, vec![body.into()]);
-        let sent = self.client.send(&self.clearance, self.origin, request, &self.server.timeouts).await;
-        sent.map_err(|e| broken(self.server, report::chain(&e)))
+        let sent = self.party.client.send(self.clearance, self.origin, request, &server.timeouts).await;
+        let response = sent.map_err(|e| broken(server, report::chain(&e)))?;
+        if response.status == StatusCode::UNAUTHORIZED
+            && let Some(credential) = &self.credential
+        {
+            self.party.gateway.tools.purse.forget(&credential.holder);
+        }
+        Ok(response)
     }
 
     /// The answer to `id`, whole or somewhere in a stream of events.
@@ -192,14 +250,14 @@ impl Speaker<'_> {
             response.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let stream = kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
         let status = response.status;
-        let lost = |e: net::Error| broken(self.server, report::chain(&e));
+        let lost = |e: net::Error| broken(self.party.server, report::chain(&e));
         if !stream {
             let body = response.read_all(mcp::MESSAGE_MAX as u64).await.map_err(lost)?;
             return match mcp::decode(&body) {
                 Ok(Message::Response { id: found, result }) if found == *id => Ok(Spoken::Result(result)),
                 _ if !status.is_success() => Ok(Spoken::Refused(status)),
-                Ok(_) => Err(broken(self.server, "its answer belongs to another request")),
-                Err((_, error)) => Err(broken(self.server, error.message)),
+                Ok(_) => Err(broken(self.party.server, "its answer belongs to another request")),
+                Err((_, error)) => Err(broken(self.party.server, error.message)),
             };
         }
         if !status.is_success() {
@@ -212,7 +270,7 @@ impl Speaker<'_> {
             let part = part.map_err(lost)?;
             bytes += part.len();
             if bytes > 2 * mcp::MESSAGE_MAX {
-                return Err(broken(self.server, "its stream is too long"));
+                return Err(broken(self.party.server, "its stream is too long"));
             }
             frames.push(&part, |frame| {
                 // Notifications and requests of the server are none of ours.
@@ -226,6 +284,6 @@ impl Speaker<'_> {
                 return Ok(Spoken::Result(result));
             }
         }
-        Err(broken(self.server, "its stream ended without an answer"))
+        Err(broken(self.party.server, "its stream ended without an answer"))
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod offer;
 mod permit;
 pub(crate) mod run;
 mod sessions;
+pub(crate) mod tokens;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use units::Labels;
 pub use catalog::{Listed, Standing, discover};
 pub use child::Child;
 pub use held::{Held, HeldState};
+pub use tokens::{CallAs, Tokens};
 pub use watch::ClientTools;
 
 /// The tools in force.
@@ -59,6 +61,8 @@ pub struct ToolServer {
     /// What a person said of each tool.
     pub pins: BTreeMap<String, Pin>,
     pub place: ToolPlace,
+    /// Where the tokens come from that it is sent; `None`: the headers of its place are all.
+    pub tokens: Option<Tokens>,
     pub timeouts: Timeouts,
     /// What data it may be sent.
     pub admits: Place,
@@ -85,7 +89,8 @@ pub enum ToolPlace {
 #[derive(Default)]
 pub struct Tools {
     catalog: Mutex<BTreeMap<Arc<str>, Arc<catalog::Seen>>>,
-    links: Mutex<BTreeMap<Arc<str>, http::Link>>,
+    links: http::Links,
+    purse: tokens::Purse,
     sessions: Mutex<sessions::Sessions>,
     held: Mutex<held::Desk>,
 }

@@ -50,7 +50,7 @@ pub(crate) async fn offer(
             offer.absent.push(format!("{name}: not granted to the team {}", principal.team_name));
             continue;
         }
-        match timeout(PATIENCE, catalog::seen(&worker.client, &worker.gateway.tools, server)).await {
+        match timeout(PATIENCE, catalog::seen(&worker.client, &worker.gateway, server)).await {
             Ok(Ok(seen)) => offer.add(server, tool, &seen),
             Ok(Err(report)) => offer.absent.push(format!("{name}: {}", report.sentence())),
             Err(_) => {

@@ -106,6 +106,7 @@ async fn make(
         arguments: serde_json::from_str::<Map<String, Value>>(text).ok(),
         ground: Ground::Conversation { request: account.id, history: &seen.history, labels: &seen.labels },
         on_behalf_of: account.judged.on_behalf_of.as_deref(),
+        token: account.token.as_ref(),
         findings: account.findings.clone(),
         surface: "tool",
     };

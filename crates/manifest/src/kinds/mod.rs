@@ -7,6 +7,7 @@ pub(crate) mod guard;
 pub(crate) mod labels;
 pub(crate) mod local;
 pub(crate) mod model;
+pub(crate) mod oauth;
 pub(crate) mod policy;
 pub(crate) mod provider;
 pub(crate) mod team;

@@ -7,10 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use report::Report;
 use toolgate::{Effect, Field, Kind, Named, Target, Tool as Declared};
 use units::Sensitivity;
 
 use crate::kinds::labels::{self, PlaceLabels};
+use crate::kinds::oauth::{self, OAuth};
 use crate::kinds::provider::{KeyFrom, Timeouts, base_url, key, timeouts};
 use crate::read::{Fields, text};
 use crate::yaml::{Node, Value, clip};
@@ -33,13 +35,38 @@ pub struct Tool {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolUpstream {
     /// An MCP server over streamable HTTP.
-    Mcp { url: String, allow_private: bool, key: Option<KeyFrom> },
+    Mcp { url: String, allow_private: bool, credential: Option<Credential> },
     /// An MCP server as a child process. Only from a manifest.
     Command { program: String, arguments: Vec<String>, environment: Vec<(String, String)> },
     /// Whoever asks runs them; the gate looks at the calls in answers.
     Client,
     /// One HTTP function: arguments as the JSON body, the answer's body as the result.
-    Function { url: String, allow_private: bool, key: Option<KeyFrom>, description: String, schema: String },
+    Function {
+        url: String,
+        allow_private: bool,
+        credential: Option<Credential>,
+        description: String,
+        schema: String,
+    },
+}
+
+/// What a server is shown. Never what a client showed us.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Credential {
+    /// One key of ours for every call.
+    Key(KeyFrom),
+    /// A token for this server, got from an identity provider.
+    Token(OAuth),
+}
+
+impl Credential {
+    /// Where the secret is that we have ourselves.
+    pub fn key(&self) -> &KeyFrom {
+        match self {
+            Credential::Key(key) => key,
+            Credential::Token(oauth) => &oauth.client_secret,
+        }
+    }
 }
 
 /// Tools of one upstream that a manifest may describe.
@@ -90,21 +117,21 @@ fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
     if let Some(mut mcp) = fields.open_map("mcp") {
         let allow_private = mcp.boolean("allowPrivate").unwrap_or(false);
         let url = url(&mut mcp, allow_private);
-        let key = key(&mut mcp);
+        let credential = credential(&mut mcp);
         mcp.finish();
-        return Some(ToolUpstream::Mcp { url: url?, allow_private, key });
+        return Some(ToolUpstream::Mcp { url: url?, allow_private, credential });
     }
     if let Some(mut function) = fields.open_map("function") {
         let allow_private = function.boolean("allowPrivate").unwrap_or(false);
         let url = url(&mut function, allow_private);
-        let key = key(&mut function);
+        let credential = credential(&mut function);
         let description = function.text("description");
         let schema = function.take("schema").map(|node| json(node).to_string());
         function.finish();
         return Some(ToolUpstream::Function {
             url: url?,
             allow_private,
-            key,
+            credential,
             description: description.unwrap_or_default(),
             schema: schema.unwrap_or_else(|| r#"{"type":"object"}"#.into()),
         });
@@ -120,6 +147,20 @@ fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
     }
     let program = words.remove(0);
     Some(ToolUpstream::Command { program, arguments: words, environment })
+}
+
+fn credential(fields: &mut Fields) -> Option<Credential> {
+    let at = fields.at;
+    if fields.has("oauth") && (fields.has("keyEnv") || fields.has("keySecret")) {
+        fields.problems.push(
+            Report::new("MF0013", "a key and `oauth` are both given")
+                .at(fields.problems.place(at))
+                .hint("keep one: the server is shown one key of ours, or a token for each caller"),
+        );
+    }
+    let key = key(fields);
+    let oauth = fields.open_map("oauth").and_then(oauth::read);
+    oauth.map(Credential::Token).or(key.map(Credential::Key))
 }
 
 fn url(fields: &mut Fields, allow_private: bool) -> Option<String> {
