@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use store::documents::{Classes, Collection, Hit, IndexRow, PAGE_MAX, Put, Reader, Removed, Tenant};
-use vectors::{DenseIndex, Entry, FlatIndex, candidates_for, rescore};
+use context::plan::{self, Scan};
+use store::documents::{ChunkId, Classes, Collection, Hit, IndexRow, PAGE_MAX, Put, Reader, Removed, Tenant};
+use vectors::{DenseIndex, Entry, FlatIndex, ranked};
 
 use crate::Error;
 
@@ -108,8 +109,9 @@ impl Slot {
         Ok(done)
     }
 
-    /// The nearest `limit` of what the reader may read. Four bits choose the candidates
-    /// under the reader's mask; their originals, asked of the store for the same reader, rank them.
+    /// The nearest `limit` of what the reader may read, as `context::plan` has it. Four bits
+    /// choose the candidates under the reader's mask; their originals, asked of the store for
+    /// the same reader, rank them.
     pub fn nearest(
         &self,
         tenant: &dyn Tenant,
@@ -120,10 +122,16 @@ impl Slot {
     ) -> Result<Near, Error> {
         let index = self.index(tenant, collection)?;
         let classes: Arc<Classes> = tenant.classes(reader)?;
-        let found = index.search(query, &classes, candidates_for(limit))?;
-        let ids: Vec<_> = found.candidates.iter().map(|hit| hit.chunk).collect();
-        let originals = tenant.vectors(reader, collection.id, collection.live.number, &ids)?;
-        let mut hits = rescore(query, &originals, limit);
+        let allowed = index.allowed(&classes);
+        let plan = plan::plan(limit, allowed as u64, plan::Index { quantised: true });
+        let candidates = match plan.scan {
+            Scan::Nothing => 0,
+            Scan::Direct => allowed,
+            Scan::Masked { fetch } => fetch,
+        };
+        let found = index.search(query, &classes, candidates)?;
+        let read = |ids: &[ChunkId]| tenant.vectors(reader, collection.id, collection.live.number, ids);
+        let mut hits = ranked(query, &found, plan.k, read)?;
         // What shares nothing with the question is no find.
         hits.retain(|hit| hit.score > 0.0);
         Ok(Near { hits, exact: found.is_exact(), readable: found.allowed as u64 })

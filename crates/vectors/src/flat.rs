@@ -5,11 +5,12 @@
 //! because ids only grow: 12 bytes a vector, where a hash map takes up to 37.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use store::documents::{AclClass, ChunkId, Classes, Hit};
 use turbovec::TurboQuantIndex;
 
+use crate::members::Members;
 use crate::{CANDIDATES_MAX, DenseIndex, Entry, Error, Found};
 
 /// Bits of a dimension: with two the first forty no longer hold the nearest ten
@@ -28,7 +29,7 @@ pub(crate) struct Inner {
     codes: TurboQuantIndex,
     /// By position.
     ids: Vec<u64>,
-    classes: Vec<u32>,
+    members: Members,
     places: Places,
 }
 
@@ -77,9 +78,10 @@ impl FlatIndex {
     /// # Panics
     /// For no dimensions, or more than [`store::documents::DIMENSIONS_MAX`].
     pub fn new(dimensions: usize) -> FlatIndex {
+        on_one_thread();
         let codes =
             TurboQuantIndex::new(padded(dimensions), BITS).expect("dimensions are within the store's bound");
-        let inner = Inner { codes, ids: Vec::new(), classes: Vec::new(), places: Places::default() };
+        let inner = Inner { codes, ids: Vec::new(), members: Members::default(), places: Places::default() };
         FlatIndex { dimensions, inner: RwLock::new(inner) }
     }
     /// From a snapshot's parts; `None` when they do not fit together.
@@ -89,6 +91,7 @@ impl FlatIndex {
         classes: Vec<u32>,
         codes: &[u8],
     ) -> Option<FlatIndex> {
+        on_one_thread();
         let codes = TurboQuantIndex::from_bytes(codes).ok()?;
         let sound = codes.dim_opt() == Some(padded(dimensions))
             && codes.bit_width() == BITS
@@ -105,12 +108,13 @@ impl FlatIndex {
         }
         codes.prepare();
         let places = Places { ids: sorted, positions: order, gone: 0 };
-        Some(FlatIndex { dimensions, inner: RwLock::new(Inner { codes, ids, classes, places }) })
+        let members = Members::from_classes(classes);
+        Some(FlatIndex { dimensions, inner: RwLock::new(Inner { codes, ids, members, places }) })
     }
     /// Reads ids, classes and codes at one moment.
     pub(crate) fn with_parts<T>(&self, read: impl FnOnce(&[u64], &[u32], Vec<u8>) -> T) -> T {
         let inner = self.read();
-        read(&inner.ids, &inner.classes, inner.codes.to_bytes())
+        read(&inner.ids, inner.members.classes(), inner.codes.to_bytes())
     }
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         // Every change below is checked before the first step of it.
@@ -136,6 +140,17 @@ impl FlatIndex {
     }
 }
 
+/// Makes rayon's global pool one thread, so that a search runs on its caller's thread
+/// alone. turbovec, the one crate here that uses rayon, spreads a single query over that
+/// pool otherwise: every core for a moment, beside an engine that wants them all.
+fn on_one_thread() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Refused when somebody built the pool before: then it is as they wanted it.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(1).build_global();
+    });
+}
+
 /// The kernel takes eight dimensions at once.
 fn padded(dimensions: usize) -> usize {
     dimensions.next_multiple_of(8)
@@ -148,7 +163,7 @@ impl Inner {
         let at = position as usize;
         self.codes.swap_remove(at);
         self.ids.swap_remove(at);
-        self.classes.swap_remove(at);
+        self.members.swap_remove(position);
         self.places.set(id, NOWHERE);
         if let Some(moved) = self.ids.get(at) {
             self.places.set(*moved, position);
@@ -165,8 +180,8 @@ impl DenseIndex for FlatIndex {
     }
     fn bytes(&self) -> usize {
         let inner = self.read();
-        // Codes, a scale, the id and class by position, the place by id.
-        inner.ids.len() * (padded(self.dimensions) * BITS / 8 + 4 + 8 + 4) + inner.places.ids.len() * 12
+        // Codes, a scale, the id and class by position, the position by class, the place by id.
+        inner.ids.len() * (padded(self.dimensions) * BITS / 8 + 4 + 8 + 4 + 8) + inner.places.ids.len() * 12
     }
     fn add(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut units = Vec::with_capacity(entries.len());
@@ -188,7 +203,7 @@ impl DenseIndex for FlatIndex {
         for (id, (class, _)) in last {
             inner.places.set(id, inner.ids.len() as u32);
             inner.ids.push(id);
-            inner.classes.push(class);
+            inner.members.push(class);
         }
         inner.codes.prepare();
         inner.places.tidy();
@@ -198,7 +213,7 @@ impl DenseIndex for FlatIndex {
         let mut inner = self.write();
         for chunk in chunks {
             if let Some(position) = inner.places.get(chunk.0) {
-                inner.classes[position as usize] = class.0;
+                inner.members.set(position, class.0);
             }
         }
     }
@@ -208,29 +223,40 @@ impl DenseIndex for FlatIndex {
         inner.codes.prepare();
         inner.places.tidy();
     }
+    fn allowed(&self, allowed: &Classes) -> usize {
+        self.read().members.count(allowed)
+    }
     fn search(&self, query: &[f32], allowed: &Classes, candidates: usize) -> Result<Found, Error> {
         let query = self.prepared(query)?;
         let inner = self.read();
-        let mask: Vec<bool> = inner.classes.iter().map(|class| allowed.has(AclClass(*class))).collect();
-        let count = mask.iter().filter(|may| **may).count();
+        let count = inner.members.count(allowed);
         let wanted = candidates.min(CANDIDATES_MAX).min(count);
+        if wanted == count {
+            let all = inner.members.positions(allowed);
+            let mut ids: Vec<u64> = all.into_iter().map(|position| inner.ids[position as usize]).collect();
+            ids.sort_unstable();
+            let hit = |id| Hit { chunk: ChunkId(id), score: 0.0 };
+            return Ok(Found { candidates: ids.into_iter().map(hit).collect(), allowed: count });
+        }
         if wanted == 0 {
             return Ok(Found { candidates: Vec::new(), allowed: count });
         }
-        let mask = (count < mask.len()).then_some(mask.as_slice());
-        let found =
-            inner.codes.try_search_with_mask(&query, wanted, mask).expect("query and mask were checked");
+        let mask = (count < inner.ids.len()).then(|| inner.members.mask(allowed));
+        let found = inner.codes.try_search_with_mask(&query, wanted, mask.as_deref());
+        let found = found.expect("query and mask were checked");
         let hit = |(position, score): (&i64, &f32)| {
             let chunk = inner.ids[usize::try_from(*position).expect("a position of the index")];
             Hit { chunk: ChunkId(chunk), score: *score }
         };
-        let mut hits: Vec<Hit> = found.indices.iter().zip(&found.scores).map(hit).collect();
+        // What the kernel could not fill is infinitely far.
+        let scored = found.indices.iter().zip(&found.scores).filter(|(_, score)| score.is_finite());
+        let mut hits: Vec<Hit> = scored.map(hit).collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
         Ok(Found { candidates: hits, allowed: count })
     }
     fn entries(&self) -> Vec<(ChunkId, AclClass)> {
         let inner = self.read();
         let there = inner.places.ids.iter().zip(&inner.places.positions).filter(|(_, at)| **at != NOWHERE);
-        there.map(|(id, at)| (ChunkId(*id), AclClass(inner.classes[*at as usize]))).collect()
+        there.map(|(id, at)| (ChunkId(*id), AclClass(inner.members.classes()[*at as usize]))).collect()
     }
 }

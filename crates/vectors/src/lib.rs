@@ -3,20 +3,22 @@
 //! An index in memory is derived: the tenant's file is the truth, and whatever
 //! is doubted is built again from [`store::documents::IndexRows`]. It holds each
 //! chunk's vector in four bits a dimension, with the chunk's id and class; a
-//! search scans all of them under a mask of the classes that its reader may read.
-//! A scan costs the same whatever the mask lets through and misses nothing that
-//! it lets through, which a graph of neighbours cannot say at one document in a
-//! thousand: figures and what lost in `docs/decisions/020-a-flat-scan-for-dense-search.md`.
+//! search scans them under a mask of the classes that its reader may read.
+//! A scan misses nothing that the mask lets through, which a graph of neighbours
+//! cannot say at one document in a thousand: figures and what lost in
+//! `docs/decisions/020-a-flat-scan-for-dense-search.md`.
 //!
 //! Four bits rank roughly. So a search returns more candidates than are wanted
-//! ([`candidates_for`]), and [`rescore`] ranks them by the originals, which the
+//! (`context::plan` says how many), and [`ranked`] ranks them by the originals, which the
 //! caller fetches for the same reader: the second check of rights comes with it.
 //!
-//! **Threads.** An index is shared. Searches run beside each other; a change waits
-//! for those that run and holds up those that come, for about 2 µs a vector.
+//! **Threads.** An index is shared. Each search runs on its caller's thread, beside
+//! others; a change waits for those that run and holds up those that come, for about 2 µs a vector.
 
 mod error;
 mod flat;
+mod members;
+mod originals;
 mod snapshot;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ use store::documents::{AclClass, ChunkId, Classes, Hit};
 
 pub use error::Error;
 pub use flat::FlatIndex;
+pub use originals::{ranked, rescore};
 pub use snapshot::{FRAME_BYTES, Place, load, save};
 
 /// Candidates that one search returns at most.
@@ -43,7 +46,9 @@ pub struct Entry {
 /// What a dense search found.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Found {
-    /// The nearest first, by their four bits; equals in the order of their ids.
+    /// The nearest first, by their four bits; equals in the order of their ids. When they are
+    /// all that the reader may read, in the order of their ids and without a score: no scan
+    /// was needed.
     pub candidates: Vec<Hit>,
     /// How many vectors the reader may read at all.
     pub allowed: usize,
@@ -75,6 +80,8 @@ pub trait DenseIndex: Send + Sync {
     fn classify(&self, chunks: &[ChunkId], class: AclClass);
     /// Forgets chunks; those that are not there are left out.
     fn remove(&self, chunks: &[ChunkId]);
+    /// How many vectors `allowed` lets through: what a search is planned by.
+    fn allowed(&self, allowed: &Classes) -> usize;
     /// The nearest of those that `allowed` lets through: never fewer than `candidates` of
     /// them while there are more, capped at [`CANDIDATES_MAX`].
     ///
@@ -83,42 +90,4 @@ pub trait DenseIndex: Send + Sync {
     fn search(&self, query: &[f32], allowed: &Classes, candidates: usize) -> Result<Found, Error>;
     /// Every chunk with its class, in the order of their ids: to compare with the store.
     fn entries(&self) -> Vec<(ChunkId, AclClass)>;
-}
-
-/// How many candidates to ask for when `k` are wanted: four bits put the nearest ten
-/// among the first twenty on 15,882 real vectors of 384 dimensions (recall 1.000), and
-/// among the first forty on harder ones.
-pub const fn candidates_for(k: usize) -> usize {
-    let four = k.saturating_mul(4);
-    let least = if four < 40 { 40 } else { four };
-    if least > CANDIDATES_MAX { CANDIDATES_MAX } else { least }
-}
-
-/// The best `k` by the cosine with their originals, the nearest first, equals in the order
-/// of their ids. A vector without a direction is as far as an unrelated one.
-pub fn rescore(query: &[f32], originals: &[(ChunkId, Vec<f32>)], k: usize) -> Vec<Hit> {
-    let norm = |vector: &[f32]| dot(vector, vector).sqrt();
-    let of_query = norm(query);
-    let cosine = |vector: &[f32]| {
-        let product = norm(vector) * of_query;
-        if product > 0.0 { dot(query, vector) / product } else { 0.0 }
-    };
-    let mut hits: Vec<Hit> =
-        originals.iter().map(|(chunk, vector)| Hit { chunk: *chunk, score: cosine(vector) }).collect();
-    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
-    hits.truncate(k);
-    hits
-}
-
-/// In eight lanes, which the compiler keeps in registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a8, a_rest) = a.as_chunks::<8>();
-    let (b8, b_rest) = b.as_chunks::<8>();
-    let mut lanes = [0f32; 8];
-    for (x, y) in a8.iter().zip(b8) {
-        for lane in 0..8 {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
 }

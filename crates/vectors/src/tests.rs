@@ -78,11 +78,14 @@ fn size_counts_nothing_and_no_direction_is_near_nothing() {
     north[1] = 1e-30;
     index.add(&[entry(1, 0, east), entry(2, 0, north), entry(3, 0, vec![0.0; 8])]).expect("they are sound");
     let query = [0.9, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    let found = index.search(&query, &allow(&[0]), 10).expect("it is sound");
-    assert_eq!((chunks(&found)[0], found.candidates.len(), found.allowed), (1, 3, 3));
-    assert!(found.is_exact());
-    let nowhere = index.search(&[0.0; 8], &allow(&[0]), 10).expect("it is sound");
-    assert_eq!(nowhere.candidates.len(), 3, "they are all as far");
+    let found = index.search(&query, &allow(&[0]), 2).expect("it is sound");
+    assert_eq!((chunks(&found)[0], found.candidates.len(), found.allowed), (1, 2, 3));
+    assert!(!found.is_exact());
+    let nowhere = index.search(&[0.0; 8], &allow(&[0]), 2).expect("it is sound");
+    assert_eq!(nowhere.candidates.len(), 2, "they are all as far");
+    // As many as there are need no scan, and no order.
+    let all = index.search(&query, &allow(&[0]), 3).expect("it is sound");
+    assert_eq!((chunks(&all), all.is_exact()), (vec![1, 2, 3], true));
 }
 
 #[test]
@@ -110,6 +113,37 @@ fn originals_rank_exactly() {
     let hits = rescore(&[1.0, 0.0], &originals, 4);
     assert_eq!(hits.iter().map(|hit| hit.chunk.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!((hits[0].score - 0.5f32.sqrt()).abs() < 1e-6 && hits[3].score == 0.0);
+}
+
+/// Ranks candidates of the scores `of` by originals whose cosine with the query is `truth`;
+/// the ids of the best two, and how many originals were read.
+fn ranked_of(of: &[f32], allowed: usize, truth: impl Fn(u64) -> f32) -> (Vec<u64>, usize) {
+    let hit = |(n, score): (usize, &f32)| Hit { chunk: ChunkId(n as u64), score: *score };
+    let found = Found { candidates: of.iter().enumerate().map(hit).collect(), allowed };
+    let mut count = 0;
+    let read = |ids: &[ChunkId]| {
+        count += ids.len();
+        let angle = |id: u64| truth(id).acos();
+        Ok::<_, ()>(ids.iter().map(|id| (*id, vec![angle(id.0).cos(), angle(id.0).sin()])).collect())
+    };
+    let best = ranked(&[1.0, 0.0], &found, 2, read).expect("they read");
+    (best.iter().map(|hit| hit.chunk.0).collect(), count)
+}
+
+#[test]
+fn originals_are_read_while_one_of_them_can_be_among_the_best() {
+    // The scores are right to a hundredth, and the rest is far below.
+    let clear: Vec<f32> = (0..200).map(|n| 0.9 - 0.004 * n as f32).collect();
+    let near = |id: u64| clear[id as usize] + if id.is_multiple_of(2) { 0.003 } else { -0.003 };
+    assert_eq!(ranked_of(&clear, 1_000, near), (vec![0, 2], 20));
+    // As little can be said of any of these: the best is the last but one.
+    let level = vec![0.5; 90];
+    let last = |id: u64| if id == 88 { 0.7 } else { 0.5 + 0.01 * (id % 7) as f32 };
+    assert_eq!(ranked_of(&level, 1_000, last), (vec![88, 6], 90));
+    // All that there are: each is compared, whatever its score.
+    let unscored = vec![0.0; 50];
+    assert_eq!(ranked_of(&unscored, 50, |id| id as f32 / 100.0), (vec![49, 48], 50));
+    assert_eq!(ranked_of(&[], 0, |_| 1.0), (vec![], 0));
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use store::documents::{ChunkId, Classes};
 
 use super::{allow, clustered, entry};
-use crate::{DenseIndex, FlatIndex, candidates_for, rescore};
+use crate::{DenseIndex, FlatIndex, ranked, rescore};
 
 const COUNT: usize = 8_000;
 const DIMENSIONS: usize = 96;
 const K: usize = 10;
+/// As `context::plan` has it for ten.
+const CANDIDATES: usize = 100;
 
 /// The class of a vector: class `c` lets through one in 10^c.
 fn class(n: usize) -> u32 {
@@ -47,8 +49,8 @@ fn brute(query: &[f32], vectors: &[Vec<f32>], allowed: &[usize]) -> Vec<u64> {
 }
 
 fn search(index: &FlatIndex, query: &[f32], mask: &Classes, vectors: &[Vec<f32>]) -> Vec<u64> {
-    let found = index.search(query, mask, candidates_for(K)).expect("it is sound");
-    let originals: Vec<(ChunkId, Vec<f32>)> =
-        found.candidates.iter().map(|hit| (hit.chunk, vectors[hit.chunk.0 as usize].clone())).collect();
-    rescore(query, &originals, K).into_iter().map(|hit| hit.chunk.0).collect()
+    let found = index.search(query, mask, CANDIDATES).expect("it is sound");
+    let read =
+        |ids: &[ChunkId]| Ok::<_, ()>(ids.iter().map(|id| (*id, vectors[id.0 as usize].clone())).collect());
+    ranked(query, &found, K, read).expect("they read").into_iter().map(|hit| hit.chunk.0).collect()
 }
