@@ -7,7 +7,7 @@ use cli::{MasterKey, environment};
 use report::Report;
 use seal::{KeyRing, Source};
 use store::Store;
-use store_sqlite::{SqliteStore, SqliteTenants, TenantsConfig};
+use store_sqlite::{SqliteStore, SqliteTenants, TENANTS_DIR, TenantsConfig};
 
 /// Opens the directory's keys and its database.
 pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), Report> {
@@ -23,6 +23,12 @@ pub fn open(dir: &Path, master: MasterKey) -> Result<(KeyRing, Arc<dyn Store>), 
 /// The documents of every team, each in a file of its own beside that database.
 pub fn tenants(dir: &Path, keys: &KeyRing) -> Arc<SqliteTenants> {
     Arc::new(SqliteTenants::new(dir, keys, TenantsConfig::default()))
+}
+
+/// Their collections, with the snapshots of their indexes in the directory of those files.
+pub fn collections(dir: &Path, keys: &KeyRing, tenants: Arc<SqliteTenants>) -> retrieval::Collections {
+    let snapshots = retrieval::Snapshots::new(&dir.join(TENANTS_DIR), keys);
+    retrieval::Collections::new(tenants).with_snapshots(snapshots)
 }
 
 /// Who keeps the master key, with what the environment says about the way there.

@@ -5,6 +5,7 @@ mod backends;
 mod bench;
 mod compress;
 mod doctor;
+mod dumps;
 mod energy;
 mod engines;
 mod front;

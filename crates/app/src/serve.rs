@@ -23,7 +23,7 @@ use units::{KeyId, OrgId, TeamId};
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::identities::File;
-use crate::{backends, energy, engines, identities, listen, log};
+use crate::{backends, dumps, energy, engines, identities, listen, log};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -39,6 +39,7 @@ pub fn run(args: Serve) -> ExitCode {
 }
 
 fn serve(args: Serve) -> Result<(), Vec<Report>> {
+    dumps::leave_none();
     let level = cli::environment("BEDPLATE_LOG").and_then(|l| l.parse().ok()).unwrap_or(Level::Info);
     Log::start(level, Format::of_stderr());
     runtime::task::on_death(|task, why| observe::error!("task.died", task = task, why = why));
@@ -88,7 +89,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         observe::warn!("policies.off", why = "--without-policies: no declared Policy is in force");
     }
     let tenants = backends::tenants(&data, &keys);
-    let collections = Arc::new(retrieval::Collections::new(tenants.clone()));
+    let collections = Arc::new(backends::collections(&data, &keys, tenants.clone()));
     let signer = log::signer(&*store).map_err(|r| vec![r])?;
     let audit = Arc::new(audit::Shared::open(Arc::clone(&store), signer));
     let plane = Arc::new(Plane {
@@ -156,6 +157,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         (has(Role::Gateway), has(Role::Control), has(Role::Console));
     let models = process.models.clone();
     let watched = identities.map(|file| (file, Arc::clone(&gateway), Arc::clone(&plane)));
+    let searched = Arc::clone(&plane.collections);
     let running = server.start(shutdown.clone(), move |_| {
         let front = Front {
             worker: Worker {
@@ -201,6 +203,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if let Err(error) = audit.publish() {
         observe::warn!("audit.unsigned", why = error.to_string().as_str());
     }
+    searched.close();
     tenants.close();
     let closed = store.close();
     observe::info!("server.stopped", cut_requests = !whole);

@@ -4,7 +4,8 @@
 //! The decisions are `context`'s (how a text is read, cut, embedded, ranked) and
 //! the truth is the store's (one file per tenant, and who may read what). This
 //! crate is the way between them, and keeps what is derived: an index in memory
-//! per collection, made when it is first asked and made again when in doubt.
+//! per collection, made when it is first asked (from its snapshot, which a restart
+//! leaves behind) and made again when in doubt.
 //!
 //! Invariants: no function that shows a document, or that there is one, works
 //! without a [`Reader`](store::documents::Reader); the mask is in the scan, and what leaves
@@ -16,6 +17,7 @@ mod error;
 mod index;
 mod ingest;
 mod open;
+mod restart;
 mod search;
 
 #[cfg(test)]
@@ -25,3 +27,4 @@ pub use error::Error;
 pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
 pub use open::{Collections, EMBEDDER, Shown, Wish};
 pub use search::{Evidence, Explained, Found, Query};
+pub use vectors::Snapshots;

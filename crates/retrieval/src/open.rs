@@ -8,6 +8,7 @@ use store::documents::{
     Tenant, Tenants,
 };
 use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
+use vectors::Snapshots;
 
 use crate::Error;
 use crate::index::Slot;
@@ -20,6 +21,7 @@ pub const EMBEDDER: &str = context::embed::LEXICAL_HASH;
 /// Every collection of every team. Clones of its `Arc` share the indexes.
 pub struct Collections {
     tenants: Arc<dyn Tenants>,
+    snapshots: Option<Arc<Snapshots>>,
     indexes: Mutex<HashMap<(TeamId, CollectionId), Arc<Slot>>>,
 }
 
@@ -54,7 +56,19 @@ pub struct Shown {
 
 impl Collections {
     pub fn new(tenants: Arc<dyn Tenants>) -> Collections {
-        Collections { tenants, indexes: Mutex::default() }
+        Collections { tenants, snapshots: None, indexes: Mutex::default() }
+    }
+
+    /// Keeps indexes over a restart: see [`Collections::close`].
+    pub fn with_snapshots(self, snapshots: Snapshots) -> Collections {
+        Collections { snapshots: Some(Arc::new(snapshots)), ..self }
+    }
+
+    /// Writes what snapshots do not have yet. Without this, as after a crash, the next start
+    /// makes up for what changed since.
+    pub fn close(&self) {
+        let slots: Vec<_> = self.indexes().drain().collect();
+        slots.iter().for_each(|((team, _), slot)| slot.save(*team));
     }
 
     pub(crate) fn tenant(&self, team: TeamId) -> Result<Arc<dyn Tenant>, Error> {
@@ -140,6 +154,9 @@ impl Collections {
     pub fn remove(&self, team: TeamId, id: CollectionId) -> Result<Option<Invalidated>, Error> {
         let gone = self.tenant(team)?.remove_collection(id)?;
         self.indexes().remove(&(team, id));
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.remove(team, id, None);
+        }
         Ok(gone)
     }
 
@@ -247,15 +264,19 @@ impl Collections {
 
     pub(crate) fn slot(&self, team: TeamId, id: CollectionId) -> Arc<Slot> {
         let mut indexes = self.indexes();
-        let slot = Arc::clone(indexes.entry((team, id)).or_default());
+        let slot = indexes.entry((team, id)).or_insert_with(|| Arc::new(Slot::new(self.snapshots.clone())));
+        let slot = Arc::clone(slot);
         slot.touch();
         let mut total: usize = indexes.values().map(|s| s.bytes()).sum();
+        let mut closing = Vec::new();
         while total > INDEX_BYTES_MAX && indexes.len() > 1 {
             let oldest = indexes.iter().filter(|(key, _)| **key != (team, id)).min_by_key(|(_, s)| s.used());
             let Some((key, bytes)) = oldest.map(|(key, slot)| (*key, slot.bytes())) else { break };
-            indexes.remove(&key);
+            closing.extend(indexes.remove(&key).map(|slot| (key.0, slot)));
             total -= bytes;
         }
+        drop(indexes);
+        closing.iter().for_each(|(team, slot)| slot.save(*team));
         slot
     }
 

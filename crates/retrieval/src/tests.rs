@@ -1,5 +1,9 @@
 //! Documents in, evidence out, against the store in memory.
 
+mod between;
+mod poison;
+mod snapshots;
+
 use std::sync::Arc;
 
 use store::documents::{Acl, Change, MemoryTenants, Reader, Subject};

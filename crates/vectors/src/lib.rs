@@ -29,7 +29,7 @@ use store::documents::{AclClass, ChunkId, Classes, Hit};
 pub use error::Error;
 pub use flat::FlatIndex;
 pub use originals::{ranked, rescore};
-pub use snapshot::{FRAME_BYTES, Place, load, save};
+pub use snapshot::{FRAME_BYTES, Place, Snapshots, load, save};
 
 /// Candidates that one search returns at most.
 pub const CANDIDATES_MAX: usize = 10_000;

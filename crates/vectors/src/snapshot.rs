@@ -1,24 +1,24 @@
 //! An index on disk, so that opening a tenant does not read every vector: in
 //! frames of a mebibyte, each sealed under the tenant's key and bound to the
-//! tenant, the collection, the generation, the frame's number and their count.
+//! tenant, the collection, the generation, the revision, the frame's number and their count.
 //!
 //! ```text
-//! "BPVI" | format | frames | [length | sealed frame] ...
+//! "BPVI" | format | frames | revision | [length | sealed frame] ...
 //! ```
 //!
 //! **Any doubt means building anew.** A frame that was changed, moved, left out or
-//! taken from another file does not open; what opens and does not add up is not
-//! taken either. An older snapshot put in place of a newer one is no doubt: ids are
-//! never given twice and a chunk's vector never changes, so what it holds is right, and
-//! comparing with [`store::documents::IndexRows::index_classes`] finds the rest.
+//! taken from another file or revision does not open; what opens and does not add up is not
+//! taken either. An older snapshot put in place of a newer one is no doubt: it says its own
+//! revision, ids are never given twice and a chunk's vector never changes, so what it holds is
+//! right, and comparing with [`store::documents::IndexRows::index_classes`] finds the rest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use seal::{Binding, Purpose, TenantKeys};
-use units::CollectionId;
+use seal::{Binding, KeyRing, Purpose, TenantKeys};
+use units::{CollectionId, TeamId};
 
 use crate::{Error, FlatIndex};
 
@@ -28,7 +28,8 @@ pub const FRAME_BYTES: usize = 1 << 20;
 const SEALED_MORE: usize = 28;
 const MAGIC: &[u8; 4] = b"BPVI";
 /// Raised when the content's layout or turbovec's changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const HEAD_BYTES: usize = 20;
 /// The largest snapshot that is read: 16 million vectors of 1,024 dimensions.
 const FRAMES_MAX: u32 = 8_192;
 
@@ -44,12 +45,51 @@ impl Place {
     pub fn file_name(&self, keys: &TenantKeys) -> String {
         format!("{}.{}.{}.index", keys.team(), self.collection, self.generation)
     }
-    fn row(&self, frame: u32, frames: u32) -> Vec<u8> {
+    fn row(&self, revision: u64, frame: u32, frames: u32) -> Vec<u8> {
         let mut row = self.collection.0.as_bytes().to_vec();
+        row.extend_from_slice(&revision.to_le_bytes());
         for n in [self.generation, frame, frames] {
             row.extend_from_slice(&n.to_le_bytes());
         }
         row
+    }
+}
+
+/// All snapshots: a directory, and the keys of those whose indexes they are of.
+pub struct Snapshots {
+    dir: PathBuf,
+    keys: KeyRing,
+}
+
+impl Snapshots {
+    /// `dir`: that of the tenants' files, so that removing a tenant finds its snapshots.
+    pub fn new(dir: &Path, keys: &KeyRing) -> Snapshots {
+        Snapshots { dir: dir.to_owned(), keys: keys.clone() }
+    }
+    /// # Errors
+    /// As [`save`].
+    pub fn save(&self, team: TeamId, place: Place, index: &FlatIndex, revision: u64) -> Result<(), Error> {
+        let keys = self.keys.tenant(team);
+        save(&self.dir.join(place.file_name(&keys)), &keys, place, index, revision)
+    }
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, team: TeamId, place: Place) -> Result<(FlatIndex, u64), Error> {
+        let keys = self.keys.tenant(team);
+        load(&self.dir.join(place.file_name(&keys)), &keys, place)
+    }
+    /// Removes those of a collection but of one generation; what cannot be removed is of no use
+    /// to anybody.
+    pub fn remove(&self, team: TeamId, collection: CollectionId, but: Option<u32>) {
+        let keys = self.keys.tenant(team);
+        let kept = but.map(|generation| Place { collection, generation }.file_name(&keys));
+        let begin = format!("{team}.{collection}.");
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&begin) && kept.as_ref().is_none_or(|kept| !name.starts_with(kept)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
@@ -58,7 +98,7 @@ fn io(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Writes the index, as it is at one moment, in place of an older snapshot: beside it,
-/// synced, renamed. `revision` is the collection's, read *before* the index was filled up to it.
+/// synced, renamed. `revision` is the collection's, which the index follows.
 ///
 /// # Errors
 /// [`Error::Io`]; the older snapshot, if any, is still there.
@@ -69,9 +109,9 @@ pub fn save(
     index: &FlatIndex,
     revision: u64,
 ) -> Result<(), Error> {
-    let content = index.with_parts(|ids, classes, codes| encode(index, revision, ids, classes, &codes));
+    let content = index.with_parts(|ids, classes, codes| encode(index, ids, classes, &codes));
     let beside = beside(path);
-    let written = write(&beside, keys, place, &content).and_then(|()| {
+    let written = write(&beside, keys, place, revision, &content).and_then(|()| {
         fs::rename(&beside, path).map_err(|e| io(path, e))?;
         let dir = path.parent().unwrap_or(Path::new("."));
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| io(dir, e))
@@ -89,7 +129,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write(path: &Path, keys: &TenantKeys, place: Place, content: &[u8]) -> Result<(), Error> {
+fn write(path: &Path, keys: &TenantKeys, place: Place, revision: u64, content: &[u8]) -> Result<(), Error> {
     let error = |e| io(path, e);
     let file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(error)?;
@@ -100,8 +140,9 @@ fn write(path: &Path, keys: &TenantKeys, place: Place, content: &[u8]) -> Result
     file.write_all(MAGIC).map_err(error)?;
     file.write_all(&FORMAT.to_le_bytes()).map_err(error)?;
     file.write_all(&count.to_le_bytes()).map_err(error)?;
+    file.write_all(&revision.to_le_bytes()).map_err(error)?;
     for (n, frame) in (0u32..).zip(frames) {
-        let row = place.row(n, count);
+        let row = place.row(revision, n, count);
         let binding = Binding { table: "index", row: &row, version: FORMAT };
         let sealed = keys.seal(Purpose::Documents, &binding, frame).map_err(|e| Error::Io(e.to_string()))?;
         file.write_all(&(sealed.len() as u32).to_le_bytes()).map_err(error)?;
@@ -116,18 +157,20 @@ fn write(path: &Path, keys: &TenantKeys, place: Place, content: &[u8]) -> Result
 /// # Errors
 /// [`Error::Doubt`], also when there is none: it is to be built again.
 pub fn load(path: &Path, keys: &TenantKeys, place: Place) -> Result<(FlatIndex, u64), Error> {
-    let content = read(path, keys, place)?;
-    decode(&content).ok_or_else(|| Error::Doubt("its parts do not fit together".into()))
+    let (content, revision) = read(path, keys, place)?;
+    let index = decode(&content).ok_or_else(|| Error::Doubt("its parts do not fit together".into()))?;
+    Ok((index, revision))
 }
 
-fn read(path: &Path, keys: &TenantKeys, place: Place) -> Result<Vec<u8>, Error> {
+fn read(path: &Path, keys: &TenantKeys, place: Place) -> Result<(Vec<u8>, u64), Error> {
     let doubt = |what: &str| Error::Doubt(what.to_owned());
     let file = File::open(path).map_err(|e| Error::Doubt(e.to_string()))?;
     let mut file = BufReader::with_capacity(FRAME_BYTES, file);
-    let mut head = [0; 12];
+    let mut head = [0; HEAD_BYTES];
     file.read_exact(&mut head).map_err(|_| doubt("it has no head"))?;
     let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
     let (format, count) = (number(4), number(8));
+    let revision = u64::from_le_bytes(head[12..].try_into().expect("eight bytes"));
     if head[..4] != *MAGIC || format != FORMAT || count > FRAMES_MAX {
         return Err(doubt("it is of another format"));
     }
@@ -142,7 +185,7 @@ fn read(path: &Path, keys: &TenantKeys, place: Place) -> Result<Vec<u8>, Error> 
         }
         sealed.resize(length, 0);
         file.read_exact(&mut sealed).map_err(|_| doubt("it is cut"))?;
-        let row = place.row(n, count);
+        let row = place.row(revision, n, count);
         let binding = Binding { table: "index", row: &row, version: FORMAT };
         let frame = keys
             .unseal(Purpose::Documents, &binding, &sealed)
@@ -150,16 +193,15 @@ fn read(path: &Path, keys: &TenantKeys, place: Place) -> Result<Vec<u8>, Error> 
         content.extend_from_slice(&frame);
     }
     match file.read(&mut [0]) {
-        Ok(0) => Ok(content),
+        Ok(0) => Ok((content, revision)),
         _ => Err(doubt("it goes on behind its last frame")),
     }
 }
 
-/// Revision, dimensions, count, ids, classes, codes.
-fn encode(index: &FlatIndex, revision: u64, ids: &[u64], classes: &[u32], codes: &[u8]) -> Vec<u8> {
+/// Dimensions, count, ids, classes, codes.
+fn encode(index: &FlatIndex, ids: &[u64], classes: &[u32], codes: &[u8]) -> Vec<u8> {
     let dimensions = crate::DenseIndex::dimensions(index) as u32;
-    let mut content = Vec::with_capacity(20 + 12 * ids.len() + codes.len());
-    content.extend_from_slice(&revision.to_le_bytes());
+    let mut content = Vec::with_capacity(12 + 12 * ids.len() + codes.len());
     content.extend_from_slice(&dimensions.to_le_bytes());
     content.extend_from_slice(&(ids.len() as u64).to_le_bytes());
     content.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
@@ -168,9 +210,8 @@ fn encode(index: &FlatIndex, revision: u64, ids: &[u64], classes: &[u32], codes:
     content
 }
 
-fn decode(content: &[u8]) -> Option<(FlatIndex, u64)> {
-    let (revision, rest) = content.split_first_chunk::<8>()?;
-    let (dimensions, rest) = rest.split_first_chunk::<4>()?;
+fn decode(content: &[u8]) -> Option<FlatIndex> {
+    let (dimensions, rest) = content.split_first_chunk::<4>()?;
     let (count, rest) = rest.split_first_chunk::<8>()?;
     let dimensions = u32::from_le_bytes(*dimensions);
     if !(1..=store::documents::DIMENSIONS_MAX).contains(&dimensions) {
@@ -181,6 +222,5 @@ fn decode(content: &[u8]) -> Option<(FlatIndex, u64)> {
     let (classes, codes) = rest.split_at_checked(count.checked_mul(4)?)?;
     let ids = ids.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
     let classes = classes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    let index = FlatIndex::from_parts(dimensions as usize, ids, classes, codes)?;
-    Some((index, u64::from_le_bytes(*revision)))
+    FlatIndex::from_parts(dimensions as usize, ids, classes, codes)
 }

@@ -56,7 +56,7 @@ impl Saved {
 /// Where each sealed frame is in the file.
 fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
-    let mut at = 12;
+    let mut at = 20;
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
         found.push(at + 4..at + 4 + length);
@@ -94,7 +94,7 @@ fn a_flipped_bit_in_any_frame_is_doubted() {
     let good = fs::read(&saved.path).expect("it reads");
     let frames = frames(&good);
     assert!(frames.len() >= 3 && frames[0].len() == FRAME_BYTES + 28, "{frames:?}");
-    let mut places: Vec<usize> = (0..12).collect();
+    let mut places: Vec<usize> = (0..20).collect();
     for frame in &frames {
         // Length, nonce, ciphertext, tag.
         let more = [frame.start - 4, frame.start - 1, frame.start, frame.start + 13, frame.end - 1];
@@ -120,7 +120,7 @@ fn frames_that_were_moved_cut_or_added_are_doubted() {
         fs::write(&saved.path, bytes).expect("it is ours");
         saved.is_doubted(why);
     };
-    for cut in [0, 5, 12, 14, frames[0].end, frames[1].start + 9, good.len() - 1] {
+    for cut in [0, 5, 12, 20, 22, frames[0].end, frames[1].start + 9, good.len() - 1] {
         write(&good[..cut], &format!("cut at {cut}"));
     }
     let mut swapped = good.clone();
@@ -135,6 +135,14 @@ fn frames_that_were_moved_cut_or_added_are_doubted() {
     let mut fewer = good[..frames[frames.len() - 1].start - 4].to_vec();
     fewer[8..12].copy_from_slice(&(frames.len() as u32 - 1).to_le_bytes());
     write(&fewer, "a frame less");
+    // Another revision's frame, right in every other way.
+    save(&saved.path, &saved.keys.tenant(TeamId(id(1))), place(), &saved.index, 76).expect("it is written");
+    let mut mixed = fs::read(&saved.path).expect("it reads");
+    assert_eq!(mixed.len(), good.len());
+    mixed[frames[1].clone()].copy_from_slice(&good[frames[1].clone()]);
+    write(&mixed, "a frame of another revision");
+    mixed[12..20].copy_from_slice(&good[12..20]);
+    write(&mixed, "another revision's head");
     fs::remove_file(&saved.path).expect("it is ours");
     saved.is_doubted("no file");
 }
