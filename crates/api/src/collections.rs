@@ -15,8 +15,11 @@ pub struct Collection {
     pub language: String,
     /// `stemmed`, `words` or `trigrams`.
     pub lexing: String,
-    /// What makes its vectors.
+    /// What makes its vectors: `lexical-hash-1`, or a model and the very weights that its name led to.
     pub embedder: String,
+    /// The embedder that it is to have, where that is another: see `reindex_collection`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedder_wanted: Option<String>,
     /// Who reads a document that names nobody: `team`, `user:EMAIL`, `key:ID`, `group:NAME`.
     pub acl: Vec<String>,
     /// What every document has at least.
@@ -44,6 +47,32 @@ pub struct CreateCollection {
     /// What every document has at least: `internal`, `confidential eu`.
     #[serde(default)]
     pub labels: Option<String>,
+    /// The model that makes its vectors; `lexical-hash`, which is built in, unless told.
+    #[serde(default)]
+    pub embedder: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReindexCollection {
+    /// A model, or `lexical-hash`; the embedder that the collection is to have unless told.
+    #[serde(default)]
+    pub embedder: Option<String>,
+}
+
+/// How far a collection's new vectors are. What there was is searched until `live`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reindexed {
+    pub collection: String,
+    pub embedder: String,
+    /// The number of its set of vectors.
+    pub generation: u32,
+    /// Parts that this call embedded.
+    pub embedded: u64,
+    /// Parts that are left: call again.
+    pub left: u64,
+    /// Whether searches use it.
+    pub live: bool,
 }
 
 /// A document without its text.

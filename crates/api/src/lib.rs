@@ -34,7 +34,7 @@ pub use audit::{
 };
 pub use collections::{
     CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, Passage,
-    SearchCollection, SearchExplained, SearchResult, StageCost, UsedDocument,
+    ReindexCollection, Reindexed, SearchCollection, SearchExplained, SearchResult, StageCost, UsedDocument,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};

@@ -10,9 +10,9 @@ use crate::{
     AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CostReport,
     CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document, DocumentChange,
     DocumentPreview, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
-    PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, RotateKey,
-    RotateKeyRing, SearchCollection, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant,
-    Shredded, Status, Team, Tool, ToolPin, User, Whoami,
+    PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary,
+    ReindexCollection, Reindexed, RotateKey, RotateKeyRing, SearchCollection, SearchResult, SetProviderKey,
+    SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +286,8 @@ pub const ROUTES: &[Route] = &[
     Route { method: Method::Delete,
         ..get("delete_document", "/api/v1/collections/{id}/documents/{document}", Action::WriteDocuments, "Remove a document, and every answer that used it", json::<DocumentChange>()) },
     get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()),
+    Route { method: Method::Post, request: json::<ReindexCollection>(),
+        ..get("reindex_collection", "/api/v1/collections/{id}/reindex", Action::WriteCollections, "Take a collection a step towards another embedder; repeat until it is live", json::<Reindexed>()) },
     Route { method: Method::Post, request: json::<SearchCollection>(),
         ..get("search_collection", "/api/v1/collections/{id}/search", Action::SearchCollections, "What bears on a query, of what the caller may read", json::<SearchResult>()) },
     Route { query: COSTS,

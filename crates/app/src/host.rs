@@ -288,6 +288,16 @@ impl control::Host for Process {
         }
     }
 
+    fn lend(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Embed> {
+        let gateway = self.gateway().expect("the control plane serves after the gateway stands");
+        Box::new(gateway::Lent {
+            gateway: Arc::clone(gateway),
+            principal: principal.clone(),
+            on_behalf_of: None,
+            purpose,
+        })
+    }
+
     fn has_variable(&self, name: &str) -> bool {
         cli::environment(name).is_some()
     }

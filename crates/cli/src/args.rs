@@ -568,6 +568,13 @@ pub enum Collection {
         /// Where it came from, or its id.
         source: String,
     },
+    /// Give a collection another embedder: beside what is searched, until all of it is there. Can be cut short and repeated.
+    Reindex {
+        name: String,
+        /// A model, or `lexical-hash`, which is built in; what its manifest says unless told.
+        #[arg(long, value_name = "MODEL")]
+        embedder: Option<String>,
+    },
     /// Remove a document, or a whole collection; every cached answer that used it goes too.
     Remove(CollectionRemove),
 }
@@ -587,6 +594,9 @@ pub struct CollectionCreate {
     /// What every document has at least: "internal", "confidential eu".
     #[arg(long)]
     pub labels: Option<String>,
+    /// The model that makes its vectors; `lexical-hash`, which is built in, unless told.
+    #[arg(long, value_name = "MODEL")]
+    pub embedder: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

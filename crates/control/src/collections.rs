@@ -40,6 +40,7 @@ pub(crate) fn create(plane: &Plane, call: &Call) -> Outcome {
         lexing: wanted.lexing.as_deref().map(lexing).transpose()?,
         acl: wanted.acl.as_deref().map_or(Ok(Acl::team()), acl)?,
         labels: wanted.labels.as_deref().map_or(Ok(Labels::default()), labels)?,
+        embedder: wanted.embedder.as_deref().map_or(Ok(None), |name| embedder(plane, name))?,
     };
     let who = &call.principal;
     plane.collections.create(who.team, &wish, call.now).map_err(|e| e.report())?;
@@ -105,7 +106,8 @@ pub(crate) fn put_document(plane: &Plane, call: &Call) -> Outcome {
         batch: call.query("batch").unwrap_or(source),
         modified: call.query("modified").map(day).transpose()?,
     };
-    let stored = plane.collections.put(&call.principal.reader(), &collection, &content, call.now);
+    let lent = plane.host.lend(&call.principal, format!("a document of collection {}", collection.name));
+    let stored = plane.collections.put(&call.principal.reader(), &collection, &content, &*lent, call.now);
     let stored = stored.map_err(|e| e.report())?;
     json(&api::DocumentChange {
         id: stored.put.document.to_string(),
@@ -162,14 +164,52 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
         None => own.clone(),
         Some(user) => as_user(plane, call, user)?,
     };
-    let query = Query { text: &asked.query, k: k as usize, source: asked.source.as_deref() };
-    let found = plane.collections.search(&reader, &collection, &query).map_err(|e| e.report())?;
+    // What somebody asks is nobody's document; their team's labels are joined where the model is asked.
+    let labels = Labels::default();
+    let query = Query { text: &asked.query, k: k as usize, source: asked.source.as_deref(), labels: &labels };
+    // Whoever asks pays, not the one as whom they ask.
+    let lent = plane.host.lend(&call.principal, format!("a question to collection {}", collection.name));
+    let found = plane.collections.search(&reader, &collection, &query, &*lent).map_err(|e| e.report())?;
     // Who looks for another sees what that one would be given, not what it says.
     let readable = match &asked.as_user {
         None => None,
         Some(_) => Some(plane.collections.readable(&own, &found.evidence).map_err(|e| e.report())?),
     };
     json(&show_found(found, asked.explain, |n| readable.as_ref().is_none_or(|r| r[n])))
+}
+
+/// A step towards another embedder; the client repeats it until it is live.
+pub(crate) fn reindex(plane: &Plane, call: &Call) -> Outcome {
+    let asked: api::ReindexCollection = call.read()?;
+    let collection = found(plane, call)?;
+    let wanted = match &asked.embedder {
+        None => None,
+        Some(name) => Some(embedder(plane, name)?.unwrap_or_else(|| manifest::BUILTIN_EMBEDDER.into())),
+    };
+    let lent = plane.host.lend(&call.principal, format!("a new index of collection {}", collection.name));
+    let step = plane.collections.reindex(call.principal.team, &collection, wanted.as_deref(), &*lent);
+    let step = step.map_err(|e| e.report())?;
+    json(&api::Reindexed {
+        collection: collection.name,
+        embedder: step.embedder,
+        generation: step.generation,
+        embedded: step.embedded,
+        left: step.left,
+        live: step.live,
+    })
+}
+
+/// The model of a name, as a collection keeps it; `None`: the built-in embedder.
+fn embedder(plane: &Plane, name: &str) -> Result<Option<String>, Report> {
+    if name == manifest::BUILTIN_EMBEDDER {
+        return Ok(None);
+    }
+    let named = |model: &api::Model| model.name == name || model.aliases.iter().any(|alias| alias == name);
+    if plane.host.models().iter().any(named) {
+        return Ok(Some(name.to_owned()));
+    }
+    Err(Report::new("CT0003", format!("there is no model \"{name:.100}\" to embed with"))
+        .hint(format!("`bedplate model list` shows all; `{}` is built in", manifest::BUILTIN_EMBEDDER)))
 }
 
 pub(crate) fn show_answer(plane: &Plane, call: &Call) -> Outcome {
@@ -321,6 +361,7 @@ fn show(shown: &Shown, who: &Principal) -> api::Collection {
         language: c.language.clone(),
         lexing: c.lexing.name().into(),
         embedder: c.live.embedder.clone(),
+        embedder_wanted: shown.wanted.clone(),
         acl: subjects(&shown.acl),
         labels: c.labels.to_string(),
         documents: shown.counts.documents,

@@ -128,6 +128,7 @@ fn collections(plane: &Plane, state: &State, desired: &[Document], now: Micros) 
             lexing: declared.lexing,
             acl: declared.acl.clone(),
             labels: declared.labels.clone(),
+            embedder: Some(declared.embedder.clone()).filter(|name| name != manifest::BUILTIN_EMBEDDER),
         };
         plane.collections.declare(team.id, &wish, now).map_err(|e| e.report())?;
     }

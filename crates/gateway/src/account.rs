@@ -91,6 +91,33 @@ impl Arrival {
             token: None,
         }
     }
+
+    /// One that the gateway makes by itself, for somebody.
+    pub fn within(
+        gateway: &Gateway,
+        surface: Surface,
+        said: Labels,
+        on_behalf_of: Option<String>,
+    ) -> Arrival {
+        Arrival {
+            id: RequestId(runtime::new_id()),
+            at: runtime::clock::now(),
+            received_us: runtime::clock::monotonic_us(),
+            surface,
+            snapshot: gateway.snapshot.load_full(),
+            request_bytes: 0,
+            salts: None,
+            request: None,
+            steps: Vec::with_capacity(10),
+            anthropic: false,
+            said,
+            session: UNNAMED.into(),
+            unreadable: None,
+            on_behalf_of,
+            judged: None,
+        }
+    }
+
     /// Notes a step that began at `from` (monotonic microseconds) and ends now.
     pub fn step(&mut self, name: &'static str, from: u64, note: String) {
         push_step(&mut self.steps, self.received_us, name, from, note);

@@ -42,15 +42,14 @@ pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<As
             .hint("ask /v1/chat/completions or /v1/messages"));
     }
     arrival.step("decode", from, String::new());
-    Ok(Asked {
-        dialect: arrival.surface.dialect(),
-        body,
-        envelope,
-        extension,
-        decoded: OnceCell::new(),
-        rewritten: false,
-        left_out: Vec::new(),
-    })
+    Ok(Asked::new(arrival.surface.dialect(), body, envelope, extension))
+}
+
+/// A request that the gateway wrote itself.
+pub(crate) fn written(arrival: &mut Arrival, body: Bytes) -> Result<Asked, Report> {
+    commit(arrival, &body);
+    let envelope = dialects::scan(&body).map_err(Report::from)?;
+    Ok(Asked::new(arrival.surface.dialect(), body, envelope, Extension::default()))
 }
 
 /// The body's bytes, at most the gateway's limit.
@@ -72,17 +71,27 @@ pub(crate) async fn read(arrival: &mut Arrival, request: Request) -> Result<Byte
         }
         other => Report::new("DI0001", "the body did not arrive whole").because(other.to_string()),
     })?;
-    arrival.request_bytes = body.len() as u64;
-    arrival.request = arrival.salts.as_ref().map(|salts| {
-        let mut commitment = salts.begin(arrival.id, audit::Part::Request);
-        commitment.update(&body);
-        commitment.finish()
-    });
+    commit(arrival, &body);
     arrival.step("receive", from, String::new());
     Ok(body)
 }
 
+/// Takes down how long the body is, and a commitment to it.
+fn commit(arrival: &mut Arrival, body: &[u8]) {
+    arrival.request_bytes = body.len() as u64;
+    arrival.request = arrival.salts.as_ref().map(|salts| {
+        let mut commitment = salts.begin(arrival.id, audit::Part::Request);
+        commitment.update(body);
+        commitment.finish()
+    });
+}
+
 impl Asked {
+    fn new(dialect: Dialect, body: Bytes, envelope: Envelope, extension: Extension) -> Asked {
+        let decoded = OnceCell::new();
+        Asked { dialect, body, envelope, extension, decoded, rewritten: false, left_out: Vec::new() }
+    }
+
     /// The whole request, decoded once.
     pub fn decoded(&self) -> Result<&Decoded, Report> {
         if let Some(decoded) = self.decoded.get() {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use net::server::{Request, Response};
+use policy::Principal;
 use report::Report;
 use store::AttemptOutcome;
 
-use crate::account::{Admitted, Arrival};
+use crate::account::{Account, Admitted, Arrival};
 use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::models::Model;
@@ -22,6 +23,16 @@ pub(crate) async fn embed(
 ) -> Result<Response, Stop> {
     let principal = identify::identify(worker, arrival, &request).await?;
     let asked = decode::decode(arrival, request).await?;
+    walk(worker, arrival, principal, asked).await.map(|(response, _)| response)
+}
+
+/// The steps from the fourth on, and by what the answer was made.
+pub(crate) async fn walk(
+    worker: &Worker,
+    arrival: &mut Arrival,
+    principal: Principal,
+    asked: Asked,
+) -> Result<(Response, String), Stop> {
     let worst = match arrival.surface {
         Surface::Rerank => rerank::worst(&asked)?,
         _ => admit::Worst::of(&asked),
@@ -49,7 +60,8 @@ pub(crate) async fn embed(
         match computed {
             Ok(body) => {
                 target.breaker().succeed();
-                return stream::finish(prepared.admitted, body, &[]).await;
+                let made_by = made_by(&prepared.admitted);
+                return Ok((stream::finish(prepared.admitted, body, &[]).await?, made_by));
             }
             Err(trouble) => {
                 prepared.admitted.live().note = trouble.report.sentence();
@@ -67,7 +79,21 @@ pub(crate) async fn embed(
         }
     }
     let reply = dispatch::dispatch(worker, &mut prepared, &plan).await;
-    answer(worker, prepared, reply).await
+    let made_by = made_by(&prepared.admitted);
+    Ok((answer(worker, prepared, reply).await?, made_by))
+}
+
+/// What makes an attempt's vectors comparable with others: the weights, where we have
+/// them; else the provider and what it calls its model.
+fn made_by(account: &Account) -> String {
+    match (&account.live, &account.evidence.model) {
+        (Some(live), Some(weights)) if matches!(live.target.place, Place::Engine { .. }) => {
+            let digits = weights.to_string();
+            format!("local:{}", digits.get(..16).unwrap_or(&digits))
+        }
+        (Some(live), _) => live.target.sku.to_string(),
+        (None, _) => String::new(),
+    }
 }
 
 async fn compute(

@@ -22,7 +22,7 @@ use units::{DocumentId, Integrity, Labels};
 use crate::account::{Account, Admitted};
 use crate::decode::Asked;
 use crate::journey::Stop;
-use crate::judge;
+use crate::{Lent, judge};
 
 /// Passages unless told.
 const K: u32 = 4;
@@ -82,12 +82,19 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
     let (collections, snapshot) = (Arc::clone(&account.gateway.collections), Arc::clone(&account.snapshot));
     let (principal, on_behalf_of) = (account.principal.clone(), account.judged.on_behalf_of.clone());
     let (name, k) = (wanted.collection.clone(), wanted.k.unwrap_or(K) as usize);
+    let labels = account.labels.clone();
+    let lent = Lent {
+        gateway: Arc::clone(&account.gateway),
+        principal: account.principal.clone(),
+        on_behalf_of: account.judged.on_behalf_of.clone(),
+        purpose: format!("a question to collection {name}, for request {}", account.id),
+    };
     // The store waits for a disk, and this thread has other connections.
     let found = tokio::task::spawn_blocking(move || {
         let collection = collections.find(&reader, &name).map_err(|e| e.report())?;
         judge::may_retrieve(&snapshot, &principal, on_behalf_of.as_deref(), &collection)?;
-        let query = Query { text: &question, k, source: None };
-        collections.search(&reader, &collection, &query).map_err(|e| e.report())
+        let query = Query { text: &question, k, source: None, labels: &labels };
+        collections.search(&reader, &collection, &query, &lent).map_err(|e| e.report())
     });
     found.await.unwrap_or_else(|_| Err(Report::new("CT0005", "the search failed unexpectedly")))
 }
@@ -181,8 +188,10 @@ fn note(wanted: &Retrieve, found: &Found, evidence: &[Evidence]) -> String {
         }
     }
     let accuracy = if found.exact { "exact" } else { "approximate" };
+    // None of them repeats a word of the question.
+    let notes: String = found.notes.iter().map(|note| format!("; {note}")).collect();
     format!(
-        "collection {}: {} of {} readable parts, {accuracy}, {}; documents {}",
+        "collection {}: {} of {} readable parts, {accuracy}, {}{notes}; documents {}",
         wanted.collection,
         evidence.len(),
         found.readable,

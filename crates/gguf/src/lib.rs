@@ -26,7 +26,7 @@ pub use estimate::{Estimate, Room, estimate};
 pub use header::{Header, Tensor};
 pub use kind::Kind;
 pub use random::{Shape, random_llama};
-pub use random_bert::random_reranker;
+pub use random_bert::{random_embedder, random_reranker};
 pub use value::{Array, Value};
 
 #[cfg(test)]

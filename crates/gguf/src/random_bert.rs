@@ -1,4 +1,5 @@
-//! A tiny BERT of random weights with a classification head: a model that ranks, for tests.
+//! A tiny BERT of random weights, with a classification head or without: a model that
+//! ranks, and one that embeds, for tests.
 
 use std::io::{self, Write};
 
@@ -15,6 +16,15 @@ const CONTEXT: u64 = 128;
 /// Writes it: 2 layers of 32, a WordPiece vocabulary of the letters and a few
 /// words, absolute positions up to 128, pooling by rank. Everything F32.
 pub fn random_reranker(seed: u64, out: &mut impl Write) -> io::Result<()> {
+    random_bert(seed, true, out)
+}
+
+/// The same without the head: vectors of 32 numbers, the mean of a text's tokens.
+pub fn random_embedder(seed: u64, out: &mut impl Write) -> io::Result<()> {
+    random_bert(seed, false, out)
+}
+
+fn random_bert(seed: u64, ranks: bool, out: &mut impl Write) -> io::Result<()> {
     let mut tokens: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).into();
     for letter in 'a'..='z' {
         tokens.push(format!("\u{2581}{letter}"));
@@ -32,7 +42,7 @@ pub fn random_reranker(seed: u64, out: &mut impl Write) -> io::Result<()> {
     let vocab = tokens.len() as u64;
     let mut w = Writer::new();
     w.text("general.architecture", "bert")
-        .text("general.name", "random-reranker")
+        .text("general.name", if ranks { "random-reranker" } else { "random-embedder" })
         .u32("general.file_type", 0)
         .u32("bert.block_count", LAYERS)
         .u32("bert.context_length", CONTEXT as u32)
@@ -41,7 +51,7 @@ pub fn random_reranker(seed: u64, out: &mut impl Write) -> io::Result<()> {
         .u32("bert.attention.head_count", HEADS)
         .f32("bert.attention.layer_norm_epsilon", 1e-12)
         .bool("bert.attention.causal", false)
-        .u32("bert.pooling_type", 4)
+        .u32("bert.pooling_type", if ranks { 4 } else { 1 })
         .text("tokenizer.ggml.model", "bert")
         .text("tokenizer.ggml.pre", "default")
         .texts("tokenizer.ggml.tokens", &tokens)
@@ -53,7 +63,8 @@ pub fn random_reranker(seed: u64, out: &mut impl Write) -> io::Result<()> {
         .u32("tokenizer.ggml.unknown_token_id", 1)
         .u32("tokenizer.ggml.padding_token_id", 0)
         .u32("tokenizer.ggml.mask_token_id", 4);
-    let tensors = tensors(vocab);
+    let mut tensors = tensors(vocab);
+    tensors.retain(|(name, _)| ranks || !name.starts_with("cls."));
     for (name, dims) in &tensors {
         w.tensor(name, dims, Kind::F32);
     }

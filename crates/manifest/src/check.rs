@@ -6,6 +6,7 @@ use report::Report;
 
 use crate::document::{Document, Kind, Spec};
 use crate::kinds::budget::Scope;
+use crate::kinds::collection::BUILTIN_EMBEDDER;
 use crate::kinds::model::Place;
 use crate::kinds::tool::ToolUpstream;
 use crate::read::nearest;
@@ -99,6 +100,15 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
             }
             Spec::Collection(collection) => {
                 problems.extend(missing(document, "spec.team", "team", &collection.team, &teams));
+                if collection.embedder != BUILTIN_EMBEDDER {
+                    problems.extend(missing(
+                        document,
+                        "spec.embedder",
+                        "model",
+                        &collection.embedder,
+                        &models,
+                    ));
+                }
             }
             Spec::Tool(tool) => {
                 for (index, name) in tool.teams.iter().enumerate() {

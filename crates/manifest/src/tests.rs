@@ -522,7 +522,7 @@ fn a_collection_says_whose_it_is_and_who_reads_it() {
     for (spec, word) in [
         ("  language: en\n", "spec.team"),
         ("  team: shop\n  language: \"en us\"\n", "spec.language"),
-        ("  team: shop\n  embedder: minilm\n", "spec.embedder"),
+        ("  team: shop\n  embedder: \"mini lm\"\n", "spec.embedder"),
         ("  team: shop\n  acl: [ everybody ]\n", "spec.acl[0]"),
         ("  team: shop\n  acl: []\n", "spec.acl"),
     ] {
@@ -531,6 +531,9 @@ fn a_collection_says_whose_it_is_and_who_reads_it() {
     }
     let unknown = parse(&in_spec("Collection", "  team: nobody\n"), "x.yaml").expect("it is sound");
     assert_eq!(check(&unknown, &known()).len(), 1, "the team has to be there");
+    let unknown = parse(&in_spec("Collection", "  team: shop\n  embedder: minilm\n"), "x.yaml");
+    let reports = check(&unknown.expect("it is sound"), &known());
+    assert!(reports[1].because.as_deref() == Some("no model has that name"), "{reports:?}");
 }
 
 #[test]

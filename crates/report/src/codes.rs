@@ -49,6 +49,8 @@ pub const CODES: &[Entry] = &[
     e("DI0004", C::Invalid, Client, "a field has the wrong type or value"),
     e("DI0005", C::Invalid, Client, "a required field is missing"),
     e("DI0006", C::Invalid, Client, "a parameter cannot be translated for this target"),
+    e("EM0001", C::Conflict, Client, "the collection's vectors are of another embedder"),
+    e("EM0002", C::BadUpstream, Upstream, "a model made vectors that cannot be used"),
     e("EN0001", C::ContextLength, Client, "the prompt is longer than the model's context"),
     e("EN0002", C::Unavailable, Us, "the engine's queue is full"),
     e("EN0003", C::Internal, Us, "the engine failed"),

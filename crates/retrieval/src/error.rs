@@ -16,6 +16,15 @@ pub enum Error {
     Document { source_name: String, why: context::parse::Error },
     #[error("what a collection keeps of itself cannot be read: {0}")]
     Settings(String),
+    /// As whoever lends the model says it.
+    #[error("{}", .0.what)]
+    Model(Report),
+    #[error("the collection's vectors are by {kept}, and these by {made}")]
+    OtherEmbedder { kept: String, made: String },
+    #[error("the vectors that model \"{model}\" made cannot be used: {why}")]
+    Vector { model: String, why: String },
+    #[error("the document was changed by others again and again")]
+    Contended,
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -40,6 +49,19 @@ impl Error {
             Error::Settings(why) => {
                 Report::new("ST0006", "what a collection keeps of itself cannot be read").because(why.clone())
             }
+            Error::Model(report) => report.clone(),
+            Error::OtherEmbedder { kept, made } => {
+                Report::new("EM0001", format!("the collection's vectors are by {kept:.200}, and these by {made:.200}"))
+                    .because("the model's name leads to other weights than it did, or to another of its targets")
+                    .hint("`bedplate collection reindex NAME` embeds all of it with what the name leads to now")
+            }
+            Error::Vector { model, why } => {
+                Report::new("EM0002", format!("the vectors that model \"{model:.200}\" made cannot be used"))
+                    .because(why.clone())
+            }
+            Error::Contended => Report::new("CT0004", "the document was changed by others again and again")
+                .hint("put it once more")
+                .retry(report::Retry::Yes),
             Error::Store(error) => error.report(),
             Error::Index(error) => error.report(),
         }

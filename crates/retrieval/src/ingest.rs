@@ -1,14 +1,19 @@
 //! From a document's bytes to what is searched, in one transaction of the store.
 
-use context::chunk::{Size, chunks, embedded_text};
+use context::chunk::{self, Size, embedded_text};
 use context::embed::lexical_hash;
 use context::parse::{Declared, Limits, Parsed, Why, format, parse};
 use ring::digest;
-use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Reader, Span, Trust};
+use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Reader, Span, Tenant, Trust};
 use units::{DocumentId, Labels, Micros};
 
-use crate::open::settings;
+use crate::embed::{self, Embed};
+use crate::settings::Settings;
 use crate::{Collections, Error};
+
+/// How often a document is embedded again because the collection's embedder, or the
+/// document, was changed while it was embedded.
+const TRIES: usize = 4;
 
 /// Of one document as it comes.
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
@@ -46,56 +51,117 @@ impl Collections {
     ///
     /// # Errors
     /// [`Error::Document`] for what cannot be read; [`Error::NotYours`] when the source is
-    /// one that the writer may not read; [`store::Error::Invalid`] beyond a bound.
+    /// one that the writer may not read; [`store::Error::Invalid`] beyond a bound; what a
+    /// collection's own model is refused by or refuses.
     pub fn put(
         &self,
         writer: &Reader,
         collection: &Collection,
         content: &Content<'_>,
+        embed: &dyn Embed,
         now: Micros,
     ) -> Result<Stored, Error> {
         let parsed = read(content)?;
-        let pieces = chunks(&parsed, &Size::default());
-        let made: Vec<NewChunk> = pieces
-            .iter()
-            .map(|piece| NewChunk {
-                text: parsed.text[piece.span.clone()].to_owned(),
-                heading: parsed.heading_path(piece.heading).join("\n"),
-                span: Span { start: piece.span.start as u64, end: piece.span.end as u64 },
-                vector: lexical_hash(&embedded_text(&parsed, piece)),
-            })
-            .collect();
-        let vectors: Vec<Vec<f32>> = made.iter().map(|chunk| chunk.vector.clone()).collect();
-        let title = content.title.map(str::to_owned).or_else(|| parsed.title.clone());
-        let mut new = NewDocument {
-            id: DocumentId(runtime::new_id()),
-            collection: collection.id,
-            source: content.source.to_owned(),
-            hash: sha256(content.bytes),
-            title: title.unwrap_or_else(|| content.source.to_owned()),
-            format: parsed.format.media_type().to_owned(),
-            acl: match &content.acl {
-                Some(acl) => acl.clone(),
-                None => settings(&collection.settings)?,
-            },
-            labels: collection.labels.join(&content.labels),
-            // Somebody with the right to write put it: an authenticated source. Nobody signed it.
-            trust: Trust::Known,
-            batch: content.batch.to_owned(),
-            modified: content.modified,
-            at: now,
-            generation: collection.live.number,
-            chunks: made,
-        };
+        let pieces = pieces(&parsed);
         let tenant = self.tenant(writer.team())?;
+        let mut collection = collection.clone();
+        for _ in 0..TRIES {
+            let new = NewDocument {
+                id: DocumentId(runtime::new_id()),
+                collection: collection.id,
+                source: content.source.to_owned(),
+                hash: sha256(content.bytes),
+                title: content
+                    .title
+                    .map(str::to_owned)
+                    .or_else(|| parsed.title.clone())
+                    .unwrap_or_else(|| content.source.to_owned()),
+                format: parsed.format.media_type().to_owned(),
+                acl: match &content.acl {
+                    Some(acl) => acl.clone(),
+                    None => Settings::read(&collection.settings)?.acl,
+                },
+                labels: collection.labels.join(&content.labels),
+                // Somebody with the right to write put it: an authenticated source. Nobody signed it.
+                trust: Trust::Known,
+                batch: content.batch.to_owned(),
+                modified: content.modified,
+                at: now,
+                generation: 0,
+                chunks: Vec::new(),
+            };
+            let whole = content.acl.is_none();
+            let tried = self.put_once(&*tenant, writer, &collection, new, whole, &pieces, embed);
+            match tried.map(|put| Stored { notes: notes(&put, &parsed), put }) {
+                Err(Error::Store(store::Error::Stale { .. }) | Error::Contended) => {}
+                done => return done,
+            }
+            let again = tenant.collection(&collection.name)?;
+            collection = again.ok_or_else(|| Error::NoCollection(collection.name.clone()))?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// # Errors
+    /// [`store::Error::Stale`], [`Error::Contended`]: what was embedded is not what is to be put
+    /// now; begin again.
+    fn put_once(
+        &self,
+        tenant: &dyn Tenant,
+        writer: &Reader,
+        collection: &Collection,
+        mut new: NewDocument,
+        keeps_acl: bool,
+        pieces: &[Piece],
+        embed: &dyn Embed,
+    ) -> Result<Put, Error> {
+        let (source, hash) = (new.source.clone(), new.hash);
+        let is_current = || -> Result<bool, Error> {
+            let same = tenant.are_current(collection.id, &[(source.clone(), hash)])?;
+            Ok(same.first() == Some(&true))
+        };
+        let (generation, vectors, known) = match self.embedder_of(tenant, collection)? {
+            None => {
+                let vectors = pieces.iter().map(|piece| lexical_hash(&piece.embedded)).collect();
+                (collection.live.clone(), vectors, false)
+            }
+            // The same content keeps its vectors: nobody pays for them again.
+            Some(_) if is_current()? => {
+                let none = vec![0.0; collection.live.dimensions as usize];
+                (collection.live.clone(), vec![none; pieces.len()], true)
+            }
+            Some(model) => {
+                // What may be told to the embedder is decided by what the source has already, too.
+                let before = tenant.grade_of(collection.id, &source)?.map(|(_, labels)| labels);
+                let labels = before.map_or(new.labels.clone(), |before| new.labels.join(&before));
+                let texts: Vec<String> =
+                    pieces.iter().map(|p| embed::read_with(&p.chunk.heading, &p.chunk.text)).collect();
+                let made = embed::by(embed, &model, &labels, &texts)?;
+                let generation = self.first_generation(tenant, collection, &model, made.as_ref())?;
+                if let Some(made) = &made {
+                    embed::is_of(&generation, &model, made)?;
+                }
+                (generation, made.map(|made| made.vectors).unwrap_or_default(), false)
+            }
+        };
+        new.generation = generation.number;
+        new.chunks = pieces
+            .iter()
+            .zip(&vectors)
+            .map(|(piece, vector)| NewChunk { vector: vector.clone(), ..piece.chunk.clone() })
+            .collect();
         let slot = self.slot(writer.team(), collection.id);
+        let collection = Collection { live: generation, ..collection.clone() };
         // Asked while nobody else puts anything, so that what is asked still holds.
         let one = || {
-            if let Some((acl, labels)) = tenant.grade_of(collection.id, content.source)? {
+            if known && !is_current()? {
+                return Err(Error::Contended);
+            }
+            if let Some((acl, labels)) = tenant.grade_of(collection.id, &source)? {
                 if !writer.may(&acl) {
-                    return Err(Error::NotYours(content.source.to_owned()));
+                    return Err(Error::NotYours(source.clone()));
                 }
-                if content.acl.is_none() {
+                if keeps_acl {
                     new.acl = acl;
                 }
                 new.labels = new.labels.join(&labels);
@@ -103,10 +169,30 @@ impl Collections {
             let put = tenant.put(vec![new])?.into_iter().next();
             put.ok_or_else(|| store::Error::Io("the store put nothing".into()).into())
         };
-        let put = slot.put(&*tenant, collection, one, vectors)?;
-        let notes = if put.change == Change::Unchanged { Vec::new() } else { notes(&parsed) };
-        Ok(Stored { put, notes })
+        slot.put(tenant, &collection, one, vectors)
     }
+}
+
+/// A part of a document before it has a vector.
+struct Piece {
+    /// Its vector is empty.
+    chunk: NewChunk,
+    /// What the built-in embedder reads of it.
+    embedded: String,
+}
+
+fn pieces(parsed: &Parsed) -> Vec<Piece> {
+    let pieces = chunk::chunks(parsed, &Size::default());
+    let piece = |piece: &chunk::Chunk| Piece {
+        chunk: NewChunk {
+            text: parsed.text[piece.span.clone()].to_owned(),
+            heading: parsed.heading_path(piece.heading).join("\n"),
+            span: Span { start: piece.span.start as u64, end: piece.span.end as u64 },
+            vector: Vec::new(),
+        },
+        embedded: embedded_text(parsed, piece),
+    };
+    pieces.iter().map(piece).collect()
 }
 
 fn read(content: &Content<'_>) -> Result<Parsed, Error> {
@@ -125,7 +211,10 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// What is in the document and not in the index, a line for each kind. The hidden words
 /// themselves are not repeated: a note ends up on screens and in logs.
-fn notes(parsed: &Parsed) -> Vec<String> {
+fn notes(put: &Put, parsed: &Parsed) -> Vec<String> {
+    if put.change == Change::Unchanged {
+        return Vec::new();
+    }
     let mut counts: std::collections::BTreeMap<Why, usize> = std::collections::BTreeMap::new();
     parsed.hidden.iter().for_each(|hidden| *counts.entry(hidden.why).or_default() += 1);
     let line = |(why, count): (Why, usize)| {

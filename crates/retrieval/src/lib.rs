@@ -5,7 +5,8 @@
 //! the truth is the store's (one file per tenant, and who may read what). This
 //! crate is the way between them, and keeps what is derived: an index in memory
 //! per collection, made when it is first asked (from its snapshot, which a restart
-//! leaves behind) and made again when in doubt.
+//! leaves behind) and made again when in doubt. A model that makes vectors is lent for
+//! a call ([`Embed`]).
 //!
 //! Invariants: no function that shows a document, or that there is one, works
 //! without a [`Reader`](store::documents::Reader); the mask is in the scan, and what leaves
@@ -13,18 +14,23 @@
 //! revision that it is not of; nothing here is written to a log.
 
 mod answers;
+mod embed;
 mod error;
 mod index;
 mod ingest;
 mod open;
+mod reindex;
 mod restart;
 mod search;
+mod settings;
 
 #[cfg(test)]
 mod tests;
 
+pub use embed::{Embed, Embedded};
 pub use error::Error;
 pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
 pub use open::{Collections, EMBEDDER, Shown, Wish};
+pub use reindex::Reindexed;
 pub use search::{Evidence, Explained, Found, Query};
 pub use vectors::Snapshots;

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::documents::{
-    Acl, Chunk, Collection, Counts, Document, Generation, Invalidated, Lexing, Reader, Removed, Subject,
-    Tenant, Tenants,
+    Acl, Chunk, Collection, Counts, Document, Generation, Invalidated, Lexing, Reader, Removed, Tenant,
+    Tenants,
 };
 use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
 use vectors::Snapshots;
 
-use crate::Error;
 use crate::index::Slot;
 use crate::search::Evidence;
+use crate::settings::Settings;
+use crate::{Error, embed};
 
 /// The embedder that is built in: no model, no download. It knows words that are
 /// written alike, and nothing of their meaning.
@@ -43,6 +44,8 @@ pub struct Wish {
     pub acl: Acl,
     /// What every document has at least.
     pub labels: Labels,
+    /// The model that makes its vectors; `None`: the built-in embedder.
+    pub embedder: Option<String>,
 }
 
 /// A collection, and what a reader may read of it.
@@ -52,6 +55,8 @@ pub struct Shown {
     /// Who reads a document that names nobody.
     pub acl: Acl,
     pub counts: Counts,
+    /// The embedder that it is to have, where its vectors are another's still.
+    pub wanted: Option<String>,
 }
 
 impl Collections {
@@ -122,7 +127,8 @@ impl Collections {
         }
     }
 
-    /// Makes one, or changes the one that there is into it.
+    /// Makes one, or changes the one that there is into it. With another embedder it is
+    /// searched as before until it is indexed again ([`Collections::reindex`]).
     ///
     /// # Errors
     /// [`store::Error::Invalid`] when what cannot change would: how text becomes terms.
@@ -289,7 +295,10 @@ impl Collections {
 
 fn shown(tenant: &dyn Tenant, reader: &Reader, collection: Collection) -> Result<Shown, Error> {
     let counts = tenant.counts(reader, collection.id)?;
-    Ok(Shown { acl: settings(&collection.settings)?, counts, collection })
+    let settings = Settings::read(&collection.settings)?;
+    let wanted = (settings.embedder.as_deref() != embed::model_of(&collection.live))
+        .then(|| settings.embedder.unwrap_or_else(|| EMBEDDER.into()));
+    Ok(Shown { acl: settings.acl, counts, wanted, collection })
 }
 
 fn made(wish: &Wish, now: Micros) -> Collection {
@@ -300,13 +309,14 @@ fn made(wish: &Wish, now: Micros) -> Collection {
         lexing,
         language: wish.language.clone(),
         labels: wish.labels.clone(),
+        // A model says how long its vectors are when it makes the first: until then there are none.
         live: Generation {
             number: 1,
             embedder: EMBEDDER.into(),
             dimensions: context::embed::DIMENSIONS as u32,
         },
         beside: Vec::new(),
-        settings: write_settings(&wish.acl),
+        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone() }.to_text(),
         created: now,
     }
 }
@@ -321,20 +331,4 @@ fn by_language(language: &str) -> Lexing {
         context::text::Lexing::Words => Lexing::Words,
         context::text::Lexing::Trigrams => Lexing::Trigrams,
     }
-}
-
-/// What a collection keeps in `settings`: who reads a document that names nobody.
-fn write_settings(acl: &Acl) -> String {
-    let words: Vec<String> = acl.subjects().map(ToString::to_string).collect();
-    serde_json::json!({ "acl": words }).to_string()
-}
-
-pub(crate) fn settings(text: &str) -> Result<Acl, Error> {
-    let broken = |why: String| Error::Settings(why);
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| broken(e.to_string()))?;
-    let words = value["acl"].as_array().ok_or_else(|| broken("no list of readers".into()))?;
-    let subjects: Result<Vec<Subject>, _> =
-        words.iter().map(|w| w.as_str().unwrap_or_default().parse()).collect();
-    let subjects = subjects.map_err(|e: store::documents::AccessError| broken(e.to_string()))?;
-    Acl::new(subjects).map_err(|e| broken(e.to_string()))
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use context::embed::{Embedder, lexical_hash};
+use context::embed::Embedder;
 use context::rank::{self, Candidate, Gate, Reason, Settings};
 use context::text;
 use store::documents::{Chunk, ChunkId, Collection, Hit, Lexing, PAGE_MAX, Reader, Tenant, TextQuery, Trust};
+use units::Labels;
 
+use crate::embed::{self, Embed};
+use crate::index::Near;
 use crate::{Collections, Error};
 
 /// Candidates of each arm: ten times what is asked for, within these.
@@ -21,6 +24,8 @@ pub struct Query<'a> {
     pub k: usize,
     /// Only documents whose source begins so.
     pub source: Option<&'a str>,
+    /// Of the question, for the model that embeds it.
+    pub labels: &'a Labels,
 }
 
 /// What was found, the best first: never fewer than asked for, unless nothing more that
@@ -84,6 +89,7 @@ impl Stopwatch {
 
 impl Collections {
     /// What bears on a question, of what the reader may read.
+    /// Without the collection's model it is searched for by its words alone, and that is told.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -92,11 +98,12 @@ impl Collections {
         reader: &Reader,
         collection: &Collection,
         query: &Query<'_>,
+        lent: &dyn Embed,
     ) -> Result<Found, Error> {
         let tenant = self.tenant(reader.team())?;
         let mut watch = Stopwatch::start();
         let asked = text::Query::read(query.text, lexing(collection.lexing));
-        let vector = lexical_hash(&asked.text);
+        let vector = question_vector(lent, collection, query.labels, &asked.text);
         watch.lap("embed");
         let classes = tenant.classes(reader)?.iter().count() as u32;
         let mut fetch = (query.k * 10).clamp(CANDIDATES, CANDIDATES_MAX);
@@ -105,8 +112,17 @@ impl Collections {
             let words = TextQuery { terms: &asked.terms, limit: fetch };
             let lexical = tenant.search_text(reader, collection.id, &words)?;
             watch.lap("words");
-            let slot = self.slot(reader.team(), collection.id);
-            let near = slot.nearest(&*tenant, reader, collection, &vector, fetch)?;
+            let near = match &vector {
+                Ok(vector) => {
+                    let slot = self.slot(reader.team(), collection.id);
+                    slot.nearest(&*tenant, reader, collection, vector, fetch)?
+                }
+                Err(_) => Near {
+                    hits: Vec::new(),
+                    exact: false,
+                    readable: tenant.counts(reader, collection.id)?.chunks,
+                },
+            };
             watch.lap("vectors");
             let whole = lexical.len() < fetch && near.hits.len() < fetch;
             let arms = Arms {
@@ -122,7 +138,7 @@ impl Collections {
             }
             fetch = (fetch * 8).min(PAGE_MAX);
         };
-        let embedder = Embedder::lexical_hash();
+        let embedder = embed::known(&collection.live);
         let ranked = order(&asked, &arms, &chunks, &embedder, query.k);
         watch.lap("rank");
         let evidence = ranked.hits.iter().filter_map(|hit| {
@@ -141,7 +157,7 @@ impl Collections {
             evidence: evidence.collect(),
             exact: arms.exact,
             readable: arms.readable,
-            notes: notes(&asked),
+            notes: notes(&asked, vector.err()),
             explained: Explained {
                 embedder: collection.live.embedder.clone(),
                 gate: gate_text(&ranked.explain),
@@ -220,8 +236,31 @@ const fn lexing(lexing: Lexing) -> text::Lexing {
     }
 }
 
-fn notes(asked: &text::Query) -> Vec<String> {
+/// The question's vector, or why there is none. A question without words has the zero
+/// vector of the built-in embedder, which is near to nothing.
+fn question_vector(
+    lent: &dyn Embed,
+    collection: &Collection,
+    labels: &Labels,
+    text: &str,
+) -> Result<Vec<f32>, String> {
+    if text.trim().is_empty() && embed::model_of(&collection.live).is_some() {
+        return Err("it has no words".into());
+    }
+    match embed::vectors(lent, &collection.live, labels, &[text.to_owned()]) {
+        Ok(mut vectors) => vectors.pop().ok_or_else(|| "the embedder made none".into()),
+        Err(error) => {
+            let report = error.report();
+            Err(format!("{} ({})", report.sentence(), report.code.0))
+        }
+    }
+}
+
+fn notes(asked: &text::Query, without_vector: Option<String>) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(why) = without_vector.filter(|_| !asked.terms.is_empty()) {
+        notes.push(format!("searched by words alone, because the question has no vector: {why}"));
+    }
     if let Some(cut) = &asked.cut {
         notes.push(format!(
             "the question has {} bytes; {} were read, and {} of its words were left out",

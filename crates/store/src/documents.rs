@@ -234,13 +234,13 @@ pub trait IndexRows: Send + Sync {
         after: Option<ChunkId>,
         limit: usize,
     ) -> Result<Vec<IndexRow>, Error>;
-    /// Chunks without a vector in a generation, with the text to embed; at most `limit`.
+    /// Chunks without a vector in a generation, with what is to be embedded; at most `limit`.
     fn unembedded(
         &self,
         collection: CollectionId,
         generation: u32,
         limit: usize,
-    ) -> Result<Vec<(ChunkId, String)>, Error>;
+    ) -> Result<Vec<Unembedded>, Error>;
     /// Grows with every change of the collection's chunks or of their classes: a snapshot of
     /// the same revision needs no comparison.
     fn revision(&self, collection: CollectionId) -> Result<u64, Error>;
@@ -251,4 +251,14 @@ pub struct IndexRow {
     pub chunk: ChunkId,
     pub class: AclClass,
     pub vector: Vec<f32>,
+}
+
+/// A chunk that an embedder has not read. Its document's labels say which embedder may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unembedded {
+    pub chunk: ChunkId,
+    /// As [`NewChunk::heading`].
+    pub heading: String,
+    pub text: String,
+    pub labels: Labels,
 }

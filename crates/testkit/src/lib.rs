@@ -15,7 +15,7 @@ pub mod vault;
 
 pub use client::{Answer, Ask, Open};
 /// A file to serve, made where it is needed: the one thing here that is not a fake.
-pub use gguf::random_reranker;
+pub use gguf::{random_embedder, random_reranker};
 pub use harness::Bedplate;
 pub use hub::Hub;
 pub use mcp::{McpServer, Says};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use api::{
     CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, List,
-    SearchCollection, SearchResult,
+    ReindexCollection, Reindexed, SearchCollection, SearchResult,
 };
 use context::parse::{Declared, Limits, format};
 use report::Report;
@@ -30,6 +30,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
                 lexing: args.lexing.map(|l| l.name().into()),
                 acl: (!args.acl.is_empty()).then_some(args.acl),
                 labels: args.labels,
+                embedder: args.embedder,
             };
             let made: Collection = server.post("/api/v1/collections", &create)?;
             show(json, &made, |c| {
@@ -53,6 +54,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
             let preview: DocumentPreview = server.get(&path)?;
             show(json, &preview, preview_text);
         }
+        args::Collection::Reindex { name, embedder } => reindex(server, &name, embedder, json)?,
         args::Collection::Remove(args) => remove(server, &args, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -329,6 +331,37 @@ fn documents(server: &Server, name: &str) -> Result<Vec<Document>, Failure> {
     }
 }
 
+/// Steps of a few seconds each, so that a person sees how far it is. What is cut short goes on where it was.
+fn reindex(server: &Server, name: &str, embedder: Option<String>, json: bool) -> Result<(), Failure> {
+    let path = format!("{}/reindex", path_of(name));
+    let mut wanted = ReindexCollection { embedder };
+    let mut progress: Option<Progress> = None;
+    let mut total = 0;
+    let mut done: Reindexed = loop {
+        let step: Reindexed = server.post(&path, &wanted)?;
+        total += step.embedded;
+        // The first step has said it; later ones go on, whatever others wish meanwhile.
+        wanted.embedder = None;
+        if step.live {
+            break step;
+        }
+        // What others put meanwhile makes the whole larger: then it stands at its end for a while.
+        let label = format!("embedding with {}", step.embedder);
+        progress.get_or_insert_with(|| Progress::steps(label, Some(total + step.left))).add(step.embedded);
+    };
+    drop(progress);
+    done.embedded = total;
+    show(json, &done, |done| {
+        format!(
+            "collection {} is searched with {}; {} parts were embedded",
+            done.collection,
+            done.embedder,
+            grouped(done.embedded)
+        )
+    });
+    Ok(())
+}
+
 fn search(server: &Server, args: args::CollectionSearch, json: bool) -> Result<(), Failure> {
     let asked = SearchCollection {
         query: args.query,
@@ -416,12 +449,20 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
         grouped(c.quarantined),
         c.language,
         c.lexing,
-        c.embedder,
+        embedder_text(c),
         c.labels,
         c.acl.join(", ")
     );
     print!("{}", document_table(&documents));
     Ok(())
+}
+
+/// `lexical-hash-1`; `lexical-hash-1, to be minilm`.
+fn embedder_text(c: &Collection) -> String {
+    match &c.embedder_wanted {
+        None => c.embedder.clone(),
+        Some(wanted) => format!("{}, to be {wanted}", c.embedder),
+    }
 }
 
 /// `1 cached answer went`
@@ -472,7 +513,7 @@ fn collection_table(collections: &[Collection]) -> String {
                 grouped(c.documents),
                 grouped(c.chunks),
                 c.language.clone(),
-                c.embedder.clone(),
+                embedder_text(c),
                 c.acl.join(","),
                 c.labels.clone(),
             ]

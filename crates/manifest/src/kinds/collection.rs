@@ -5,7 +5,7 @@ use report::Report;
 use store::documents::{Acl, Lexing, SUBJECTS_MAX, Subject};
 use units::Labels;
 
-use crate::document::object_name;
+use crate::document::{model_name, object_name};
 use crate::kinds::labels;
 use crate::read::{Fields, text};
 
@@ -17,7 +17,7 @@ pub struct Collection {
     pub language: String,
     /// How text becomes terms; by the language unless told.
     pub lexing: Option<Lexing>,
-    /// What makes its vectors. `lexical-hash` is built in and needs no download.
+    /// What makes its vectors: a model's name, or `lexical-hash`, which is built in.
     pub embedder: String,
     /// Who reads a document that names nobody: the team unless told.
     pub acl: Acl,
@@ -75,13 +75,8 @@ fn language(fields: &mut Fields) -> Option<String> {
 fn embedder(fields: &mut Fields) -> Option<String> {
     let Some(node) = fields.take("embedder") else { return Some(BUILTIN_EMBEDDER.into()) };
     let name = text(node, "spec.embedder", fields.problems)?;
-    if name != BUILTIN_EMBEDDER {
-        // Refused rather than ignored: vectors of another embedder than the declared one are wrong.
-        fields.problems.wrong(
-            "spec.embedder",
-            node,
-            format!("`{BUILTIN_EMBEDDER}`, the one that this version has"),
-        );
+    if !model_name(&name) {
+        fields.problems.wrong("spec.embedder", node, format!("a model's name, or `{BUILTIN_EMBEDDER}`"));
         return None;
     }
     Some(name)

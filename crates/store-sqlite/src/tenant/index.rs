@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use store::Error;
-use store::documents::{AclClass, ChunkId, IndexRow};
+use store::documents::{AclClass, ChunkId, IndexRow, Unembedded};
 use units::CollectionId;
 
 use super::{collections, fetch, schema, values};
@@ -56,18 +56,26 @@ pub(crate) fn unembedded(
     collection: CollectionId,
     generation: u32,
     limit: usize,
-) -> Result<Vec<(ChunkId, String)>, Error> {
+) -> Result<Vec<Unembedded>, Error> {
     let found = collections::get(connection, collection)?;
     collections::generation(&found, generation)?;
     let sql = format!(
-        "SELECT chunks.id, text FROM documents CROSS JOIN chunks ON chunks.document = documents.n
+        "SELECT chunks.id, heading, text, labels FROM documents CROSS JOIN chunks ON chunks.document = documents.n
          WHERE collection = ?1 AND NOT EXISTS (SELECT 1 FROM {} AS v WHERE v.chunk = chunks.id) LIMIT ?2",
         schema::vectors(found.n, generation)
     );
     let mut statement = connection.prepare_cached(&sql).sql()?;
-    let rows =
-        statement.query_map((found.n, values::limit(limit)), |row| Ok((values::chunk(row, 0)?, row.get(1)?)));
-    rows.sql()?.collect::<Result<_, _>>().sql()
+    let mut rows = statement.query((found.n, values::limit(limit))).sql()?;
+    let mut without = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        without.push(Unembedded {
+            chunk: values::chunk(row, 0).sql()?,
+            heading: row.get(1).sql()?,
+            text: row.get(2).sql()?,
+            labels: values::labels(row, 3)?,
+        });
+    }
+    Ok(without)
 }
 
 pub(crate) fn revision(connection: &Connection, collection: CollectionId) -> Result<u64, Error> {

@@ -7,7 +7,8 @@ use store::Error;
 use store::documents::{
     Acl, AclClass, Answer, AnswerVector, Answers, Chunk, ChunkId, Classes, Collection, Collections, Counts,
     Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows, Invalidated, Memory,
-    NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit, check,
+    NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit,
+    Unembedded, check,
 };
 use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId};
 
@@ -184,7 +185,7 @@ impl IndexRows for TenantFile {
         collection: CollectionId,
         generation: u32,
         limit: usize,
-    ) -> Result<Vec<(ChunkId, String)>, Error> {
+    ) -> Result<Vec<Unembedded>, Error> {
         self.read(|connection| index::unembedded(connection, collection, generation, limit))
     }
     fn revision(&self, collection: CollectionId) -> Result<u64, Error> {

@@ -12,7 +12,7 @@ use units::{AnswerId, CollectionId, DocumentId, Labels, TeamId, TurnId};
 use super::{
     Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents,
     Edge, Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument,
-    PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, check, half,
+    PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, Unembedded, check, half,
 };
 use crate::Error;
 
@@ -280,10 +280,9 @@ impl Inner {
         &self,
         id: CollectionId,
         generation: u32,
-    ) -> impl Iterator<Item = (ChunkId, &NewChunk)> {
+    ) -> impl Iterator<Item = (ChunkId, &Document, &NewChunk)> {
         self.of_collection(id)
             .filter(move |(chunk, ..)| !self.vectors.contains_key(&(id, generation, *chunk)))
-            .map(|(chunk, _, new)| (chunk, new))
     }
 }
 
@@ -605,11 +604,17 @@ impl IndexRows for MemoryTenant {
         collection: CollectionId,
         generation: u32,
         limit: usize,
-    ) -> Result<Vec<(ChunkId, String)>, Error> {
+    ) -> Result<Vec<Unembedded>, Error> {
         let inner = self.inner();
         inner.generation(collection, generation)?;
-        let without = inner.without_vector(collection, generation);
-        Ok(without.map(|(id, chunk)| (id, chunk.text.clone())).take(limit.min(PAGE_MAX)).collect())
+        let without = inner.without_vector(collection, generation).take(limit.min(PAGE_MAX));
+        let row = |(chunk, document, new): (ChunkId, &Document, &NewChunk)| Unembedded {
+            chunk,
+            heading: new.heading.clone(),
+            text: new.text.clone(),
+            labels: document.labels.clone(),
+        };
+        Ok(without.map(row).collect())
     }
     fn revision(&self, collection: CollectionId) -> Result<u64, Error> {
         self.inner().held(collection).map(|held| held.revision)

@@ -51,8 +51,10 @@ pub fn a_generation_is_filled_and_turned_over(tenants: &dyn Tenants) {
     let incomplete = |expected: u64| matches!(tenant.activate(row.id, 2), Err(Error::Incomplete { generation: 2, missing }) if missing == expected);
     assert!(incomplete(2));
     let without = tenant.unembedded(row.id, 2, 10).expect("they read");
-    assert_eq!(without.iter().map(|(_, text)| &**text).collect::<Vec<_>>(), ["one", "two"]);
-    let (first, second) = (without[0].0, without[1].0);
+    assert_eq!(without.iter().map(|row| &*row.text).collect::<Vec<_>>(), ["one", "two"]);
+    let labels = document(1, &[]).labels;
+    assert!(without.iter().all(|row| row.labels == labels), "what an embedder may read is known");
+    let (first, second) = (without[0].chunk, without[1].chunk);
     let gone = ChunkId(9_999);
     let left = tenant.put_vectors(row.id, 2, vec![(first, vec![1.0, 0.5]), (gone, vec![0.0, 0.0])]);
     assert_eq!(left.expect("they are sound"), 1);
@@ -61,7 +63,7 @@ pub fn a_generation_is_filled_and_turned_over(tenants: &dyn Tenants) {
     assert!(incomplete(2));
     let without = tenant.unembedded(row.id, 2, 10).expect("they read");
     assert_eq!(without.len(), 2);
-    let rest = without.iter().map(|(id, _)| (*id, vec![0.25, -1.0])).collect();
+    let rest = without.iter().map(|row| (row.chunk, vec![0.25, -1.0])).collect();
     assert_eq!(tenant.put_vectors(row.id, 2, rest).expect("they are sound"), 0);
     tenant.activate(row.id, 2).expect("it is complete");
     assert_eq!((read().live, read().beside), (beside.clone(), vec![row.live.clone()]));

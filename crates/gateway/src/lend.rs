@@ -1,0 +1,87 @@
+//! A model lent to a collection: what makes its vectors.
+//!
+//! Each batch of texts is a request of its own, of whoever puts or asks, and walks the
+//! journey like any other from the fourth step on: granted, judged, paid for, screened,
+//! cleared for its target, recorded. So a document goes to no provider that its labels
+//! keep it from, and what embedding it costs is its team's, with a record that says what for.
+
+use std::sync::Arc;
+
+use chat::{EmbedInput, EmbedRequest};
+use net::server::ResponseBody;
+use policy::Principal;
+use report::Report;
+use retrieval::{Embed, Embedded};
+use units::Labels;
+
+use crate::account::Arrival;
+use crate::journey::Stop;
+use crate::leaf::Salts;
+use crate::{Gateway, Surface, Worker, decode, embed, headers};
+
+/// Whoever may ask models, as a collection's embedder. It blocks: for threads that may.
+pub struct Lent {
+    pub gateway: Arc<Gateway>,
+    pub principal: Principal,
+    /// The user that the principal says it acts for.
+    pub on_behalf_of: Option<String>,
+    /// For the record.
+    pub purpose: String,
+}
+
+impl Embed for Lent {
+    fn embed(&self, model: &str, labels: &Labels, texts: &[String]) -> Result<Embedded, Report> {
+        // A loop and connections of its own: a worker's stay on the worker's thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| {
+            Report::new("CT0005", "a model could not be asked for vectors").because(e.to_string())
+        })?;
+        let client = net::Client::new(net::client::Config::default());
+        let worker = Worker { gateway: Arc::clone(&self.gateway), client };
+        runtime.block_on(self.ask(&worker, model, labels, texts))
+    }
+}
+
+impl Lent {
+    async fn ask(
+        &self,
+        worker: &Worker,
+        model: &str,
+        labels: &Labels,
+        texts: &[String],
+    ) -> Result<Embedded, Report> {
+        let gateway = &worker.gateway;
+        if let Some(Err(report)) = gateway.required_log.as_ref().map(|log| log.required()) {
+            return Err(report);
+        }
+        policy::allows(&self.principal, Surface::Embed.action()).map_err(|denied| denied.report())?;
+        let mut arrival = Arrival::within(gateway, Surface::Embed, labels.clone(), self.on_behalf_of.clone());
+        arrival.salts = Salts::of(&gateway.keys, self.principal.team);
+        let request = EmbedRequest {
+            model: model.to_owned(),
+            input: texts.iter().cloned().map(EmbedInput::Text).collect(),
+            dimensions: None,
+            base64: false,
+            user: None,
+        };
+        let body = dialects::openai::embeddings::encode(model, &request).body;
+        let from = runtime::clock::monotonic_us();
+        let asked = decode::written(&mut arrival, body)?;
+        arrival.step("lend", from, self.purpose.clone());
+        match embed::walk(worker, &mut arrival, self.principal.clone(), asked).await {
+            Ok((response, made_by)) => match response.body {
+                ResponseBody::Full(body) => {
+                    let response = dialects::openai::embeddings::decode_response(&body);
+                    Ok(Embedded { made_by, vectors: response.map_err(Report::from)?.vectors })
+                }
+                _ => Err(Report::new("UP0004", "the target answered a request for vectors with a stream")),
+            },
+            Err(Stop::Refused(report)) => Err(report),
+            Err(Stop::Failed(admitted, report)) => {
+                // Settled like any other; nobody reads the answer.
+                headers::failure(admitted, &arrival, report.clone()).await;
+                Err(report)
+            }
+        }
+    }
+}
