@@ -14,7 +14,7 @@ use report::Report;
 use routing::Breaker;
 use seal::{KeyRing, Purpose};
 use store::{Entry, KeyVersion, SpendQuery, Store};
-use units::{AttemptId, Day, Micros, Usd};
+use units::{AttemptId, Day, Micros, TeamId, Usd};
 
 use crate::assemble::{self, Parts};
 use crate::{policies, queue};
@@ -98,8 +98,11 @@ impl Process {
         let (snapshot, mut problems) = assemble::snapshot(&parts, &state);
         // Here, where a disk may be waited for: workers only look for what is there.
         let teams = state.teams.iter().map(|team| team.id);
-        if let Err(error) = self.keys.provide(teams, Purpose::Commitments) {
+        if let Err(error) = self.keys.provide(teams.clone(), Purpose::Commitments) {
             problems.push(error.report().at("the salts of teams that are new"));
+        }
+        if let Err(error) = self.keys.provide(teams, Purpose::Memory) {
+            problems.push(error.report().at("the sessions of teams that are new"));
         }
         Ok((snapshot, problems, state))
     }
@@ -206,6 +209,10 @@ impl control::Host for Process {
 
     fn forget_computed(&self) {
         self.models.begin_anew();
+    }
+
+    fn forget_sessions(&self, team: TeamId) -> Result<(), Report> {
+        self.gateway().map_or(Ok(()), |gateway| gateway.tools.erase(team))
     }
 
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus> {

@@ -122,6 +122,9 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     }
     let power = sensors::Power::default();
     energy::watch(process.models.clone(), engine_metrics.clone(), power.clone());
+    let (declared, now) = (&snapshot.tools.declared, runtime::clock::now());
+    let tools = gateway::tools::Tools::open(Arc::clone(&store), keys.clone(), declared, now);
+    let tools = tools.map_err(|r| vec![r])?;
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         book: Mutex::new(book),
@@ -133,7 +136,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         meters: metrics,
         power,
         shutdown: shutdown.clone(),
-        tools: gateway::tools::Tools::default(),
+        tools,
         issuers: ArcSwapOption::empty(),
     });
     // A model's file may have changed between the assembly and this line.

@@ -783,7 +783,7 @@ pub enum Approval {
         #[arg(long = "for", default_value = "1h", value_name = "DURATION")]
         lasting: String,
     },
-    /// Refuse the values of a call in its session.
+    /// Refuse the values of a call in its session, or take their grant back.
     Deny {
         id: String,
         /// How long the refusal counts: 30m, 8h.

@@ -61,6 +61,10 @@ pub(crate) fn shred(plane: &Plane, call: &Call) -> Outcome {
     let copies = plane.keys.shred(team.id, call.now).map_err(|e| e.report())?;
     // After the key: what is written behind meanwhile opens no more.
     plane.host.forget_computed();
+    if let Err(report) = plane.host.forget_sessions(team.id) {
+        let (team, why) = (team.id.to_string(), report.sentence());
+        observe::warn!("tenant.sessions_kept", team = team.as_str(), why = why.as_str());
+    }
     // What is left is unreadable already; this frees the memory and the disk.
     if let Err(error) = plane.collections.erase(team.id) {
         observe::warn!(

@@ -33,7 +33,7 @@ use policy::{Denied, PolicySet, Principal, World};
 use report::Report;
 use seal::KeyRing;
 use store::{KeyVersion, Store};
-use units::Micros;
+use units::{Micros, TeamId};
 
 pub use call::{answer, refuse};
 pub use seats::Visitor;
@@ -55,6 +55,11 @@ pub trait Host: Send + Sync + 'static {
     fn policies(&self) -> Option<(Arc<PolicySet>, Arc<World>)>;
     /// Lets go what local engines have computed, of whomever: it is in their memory.
     fn forget_computed(&self);
+    /// Ends a team's sessions with tools, and what was asked and answered in them.
+    ///
+    /// # Errors
+    /// When they are still on the disk, where nothing opens them.
+    fn forget_sessions(&self, team: TeamId) -> Result<(), Report>;
     fn budgets(&self, now: Micros) -> Vec<BudgetStatus>;
     fn models(&self) -> Vec<api::Model>;
     fn status(&self) -> api::Status;

@@ -63,8 +63,8 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
         if let Err(report) = asked.rewrite(|request| put(request, block)) {
             return Err(Stop::Failed(admitted, report));
         }
-        let texts = cited.texts.iter().map(String::as_str);
-        admitted.gateway.tools.retrieved(admitted.principal.key, &admitted.session, texts, admitted.at);
+        let texts = cited.texts.clone();
+        admitted.gateway.tools.retrieved(&admitted.principal, &admitted.session, texts, admitted.at);
     }
     admitted.cited = Some(cited);
     admitted.step("retrieve", from, note);

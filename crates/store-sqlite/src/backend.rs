@@ -9,10 +9,10 @@ use seal::{Binding, KeyRing, Purpose};
 use store::totals::check_balance;
 use store::{
     AuditLog, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, Ledger, LedgerCheck, Posting,
-    Record, Records, Secrets, Settlement, SpendQuery, SpendRow, State, Store, TileRow, check_leaf,
-    check_secret, codec,
+    Record, Records, Secrets, SessionPart, Sessions, Settlement, SpendQuery, SpendRow, State, Store, TileRow,
+    check_leaf, check_secret, check_session, codec,
 };
-use units::RequestId;
+use units::{RequestId, TeamId};
 
 use crate::DATABASE_FILE;
 use crate::checkpoint::Checkpointer;
@@ -22,7 +22,7 @@ use crate::identity::Cache;
 use crate::lock::Lock;
 use crate::queue::{Append, Job, Queue, Settled};
 use crate::writer::{Progress, Writer};
-use crate::{holds, log, read, schema};
+use crate::{holds, log, read, schema, sessions};
 
 /// Bounds, with what they buy.
 #[derive(Clone, Debug)]
@@ -147,7 +147,13 @@ impl Ledger for SqliteStore {
                 if let Err(error) = check_leaf(&leaf) {
                     return done(Err(error));
                 }
-                Job::Append(Append { settled: None, leaf: Some(leaf) }, done)
+                Job::Append(Append { leaf: Some(leaf), ..Append::default() }, done)
+            }
+            Entry::Session(change) => {
+                if let Err(error) = check_session(&change) {
+                    return done(Err(error));
+                }
+                Job::Append(Append { session: Some(change), ..Append::default() }, done)
             }
             Entry::Settle { record, postings, leaf } => {
                 let sound =
@@ -160,10 +166,8 @@ impl Ledger for SqliteStore {
                 codec::encode_record(&record, &mut record_bytes);
                 let mut posting_bytes = Vec::with_capacity(128);
                 codec::encode_postings(&postings, &mut posting_bytes);
-                Job::Append(
-                    Append { settled: Some(Settled { record, record_bytes, posting_bytes }), leaf },
-                    done,
-                )
+                let settled = Some(Settled { record, record_bytes, posting_bytes });
+                Job::Append(Append { settled, leaf, session: None }, done)
             }
         };
         self.queue.push(job);
@@ -241,6 +245,15 @@ impl AuditLog for SqliteStore {
     }
     fn last_cosigned(&self) -> Result<Option<CheckpointRow>, Error> {
         self.read(log::last_cosigned)
+    }
+}
+
+impl Sessions for SqliteStore {
+    fn session_parts(&self, from: ([u8; 32], u32), limit: usize) -> Result<Vec<SessionPart>, Error> {
+        self.read(|connection| sessions::read(connection, from, limit))
+    }
+    fn erase_sessions(&self, team: TeamId) -> Result<(), Error> {
+        self.ask(|reply| Job::EraseSessions(team, reply))
     }
 }
 

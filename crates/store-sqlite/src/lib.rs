@@ -43,6 +43,7 @@ mod queue;
 pub mod rate;
 mod read;
 mod schema;
+mod sessions;
 mod tenant;
 mod tenants;
 mod writer;

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use store::{Change, CheckpointRow, Done, Error, HoldRow, Record, TileRow};
+use store::{Change, CheckpointRow, Done, Error, HoldRow, Record, SessionChange, TileRow};
+use units::TeamId;
 
 /// Something to do for a writer.
 pub(crate) trait Queued {
@@ -27,15 +28,18 @@ pub(crate) enum Job {
     Publish(Vec<TileRow>, CheckpointRow, mpsc::Sender<Result<(), Error>>),
     PutSecret(String, Vec<u8>, mpsc::Sender<Result<(), Error>>),
     RemoveSecret(String, mpsc::Sender<Result<bool, Error>>),
+    EraseSessions(TeamId, mpsc::Sender<Result<(), Error>>),
     /// Write pending holds and derive everything.
     Flush(mpsc::Sender<Result<(), Error>>),
 }
 
 /// What a group commit is made of: a settled request, a leaf of the audit log,
-/// or (as a rule) both.
+/// or (as a rule) both; or a part of a session.
+#[derive(Default)]
 pub(crate) struct Append {
     pub settled: Option<Settled>,
     pub leaf: Option<Vec<u8>>,
+    pub session: Option<SessionChange>,
 }
 
 /// A settle, encoded by its caller's thread.
@@ -48,7 +52,12 @@ pub(crate) struct Settled {
 impl Append {
     pub fn bytes(&self) -> usize {
         let settled = self.settled.as_ref().map_or(0, |s| s.record_bytes.len() + s.posting_bytes.len());
-        settled + self.leaf.as_ref().map_or(0, Vec::len)
+        let session = match &self.session {
+            Some(SessionChange::Put(part)) => 100 + part.sealed.len(),
+            Some(SessionChange::End(_)) => 100,
+            None => 0,
+        };
+        settled + session + self.leaf.as_ref().map_or(0, Vec::len)
     }
 }
 
@@ -68,6 +77,7 @@ impl Queued for Job {
             Job::Publish(_, _, reply) => drop(reply.send(Err(error))),
             Job::PutSecret(_, _, reply) => drop(reply.send(Err(error))),
             Job::RemoveSecret(_, reply) => drop(reply.send(Err(error))),
+            Job::EraseSessions(_, reply) => drop(reply.send(Err(error))),
             Job::Flush(reply) => drop(reply.send(Err(error))),
         }
     }

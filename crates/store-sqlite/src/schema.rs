@@ -93,6 +93,11 @@ pub(crate) const STEPS: &[&str] = &[
      CREATE TABLE checkpoints (
          size INTEGER PRIMARY KEY, note TEXT NOT NULL, cosigned INTEGER NOT NULL
      ) STRICT;",
+    // 5: sessions of agents, sealed under their team's key.
+    "CREATE TABLE sessions (
+         session BLOB NOT NULL, number INTEGER NOT NULL, team BLOB NOT NULL, sealed BLOB NOT NULL,
+         PRIMARY KEY (session, number)
+     ) STRICT;",
 ];
 
 /// The version this binary writes.

@@ -17,6 +17,7 @@ use crate::holds::{Due, Holds, Outcome};
 use crate::identity::Cache;
 use crate::log;
 use crate::queue::{Append, Job, Queue, call};
+use crate::sessions;
 
 /// Settles per commit at most: about 5 ms of work.
 const COMMIT_MAX: usize = 1024;
@@ -193,7 +194,10 @@ impl Writer {
 
     fn write(&self, group: &[(Append, Done)], due: Due, outcome: &mut Outcome) -> Result<(), Error> {
         let (mut seq, mut next_leaf) = (self.next_seq, self.next_leaf);
-        for (Append { settled, leaf }, _) in group {
+        for (Append { settled, leaf, session }, _) in group {
+            if let Some(change) = session {
+                sessions::write(&self.connection, change)?;
+            }
             let mut number = None;
             if let Some(leaf) = leaf {
                 log::append(&self.connection, next_leaf, leaf)?;
@@ -240,6 +244,9 @@ impl Writer {
             Job::RemoveSecret(name, reply) => drop(reply.send(self.remove_secret(&name))),
             Job::Publish(tiles, checkpoint, reply) => {
                 drop(reply.send(self.publish(&tiles, &checkpoint)));
+            }
+            Job::EraseSessions(team, reply) => {
+                drop(reply.send(sessions::erase(&self.connection, team)));
             }
             Job::Flush(reply) => drop(reply.send(self.derive_all())),
             Job::Hold(..) | Job::Append(..) => unreachable!("`run` handles entries itself"),

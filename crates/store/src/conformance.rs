@@ -8,6 +8,7 @@ mod identity;
 mod log;
 pub mod sample;
 mod secrets;
+mod sessions;
 
 use std::sync::mpsc;
 
@@ -48,6 +49,12 @@ const CASES: &[Case] = &[
     ("tiles and checkpoints are kept", log::tiles_and_checkpoints_are_kept),
     ("old checkpoints go unless cosigned", log::old_checkpoints_go_unless_they_are_cosigned),
     ("secrets are put, replaced, listed and removed", secrets::secrets_live_and_die),
+    ("a session's parts are put, replaced and ended", sessions::a_sessions_parts_are_put_replaced_and_ended),
+    (
+        "an erased team's sessions are gone and others are whole",
+        sessions::an_erased_teams_sessions_are_gone_and_others_are_whole,
+    ),
+    ("many parts are read in turns and bounded", sessions::many_parts_are_read_in_turns_and_bounded),
     ("a closed store refuses writes", books::a_closed_store_refuses_writes),
 ];
 

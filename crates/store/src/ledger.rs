@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use units::{AttemptId, BudgetId, Day, KeyId, Micros, RequestId, TeamId, Usd};
 
-use crate::{Error, Record, UsageRow};
+use crate::{Error, Record, SessionChange, UsageRow};
 
 /// Called once, when an entry is durable or has failed.
 pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -21,6 +21,8 @@ pub enum Entry {
     Settle { record: Arc<Record>, postings: Vec<Posting>, leaf: Option<Vec<u8>> },
     /// A leaf without a request: a change of the rules, a login, an approval.
     Leaf(Vec<u8>),
+    /// What an agent's session has learnt, or its end.
+    Session(SessionChange),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -14,6 +14,7 @@ mod ledger;
 mod log;
 mod memory;
 mod record;
+mod sessions;
 pub mod totals;
 
 pub use error::Error;
@@ -26,6 +27,7 @@ pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, Settlement, SpendQu
 pub use log::{AuditLog, CHECKPOINTS_KEPT, CheckpointRow, LEAVES_MAX, TileRow};
 pub use memory::MemoryStore;
 pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Step, UsageRow};
+pub use sessions::{PART_BYTES_MAX, PARTS_MAX, SessionChange, SessionPart, Sessions, check_session};
 
 use units::RequestId;
 
@@ -116,7 +118,7 @@ pub trait Secrets: Send + Sync {
 }
 
 /// A whole back-end.
-pub trait Store: AuditLog + Identity + Ledger + Records + Secrets {
+pub trait Store: AuditLog + Identity + Ledger + Records + Secrets + Sessions {
     /// Waits until everything queued is durable, then refuses further writes.
     fn close(&self) -> Result<(), Error>;
 }

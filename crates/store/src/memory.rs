@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use units::RequestId;
+use units::{RequestId, TeamId};
 
 use crate::totals::{Totals, check_balance, count_unbalanced};
 use crate::{
     AuditLog, CHECKPOINTS_KEPT, Change, CheckpointRow, Done, Entry, Error, HoldRow, Identity, LEAVES_MAX,
-    Ledger, LedgerCheck, Posting, Record, Records, SETTLEMENTS_MAX, Secrets, Settlement, SpendQuery,
-    SpendRow, State, Store, TileRow, check_leaf, check_secret,
+    Ledger, LedgerCheck, PARTS_MAX, Posting, Record, Records, SETTLEMENTS_MAX, Secrets, SessionChange,
+    SessionPart, Sessions, Settlement, SpendQuery, SpendRow, State, Store, TileRow, check_leaf, check_secret,
+    check_session,
 };
 
 #[derive(Default)]
@@ -29,6 +30,7 @@ struct Inner {
     leaf_of: HashMap<RequestId, u64>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
     checkpoints: BTreeMap<u64, CheckpointRow>,
+    sessions: BTreeMap<([u8; 32], u32), SessionPart>,
 }
 
 impl MemoryStore {
@@ -57,6 +59,15 @@ impl Inner {
             Entry::Leaf(leaf) => {
                 check_leaf(&leaf)?;
                 self.leaves.push(leaf);
+            }
+            Entry::Session(change) => {
+                check_session(&change)?;
+                match change {
+                    SessionChange::Put(part) => {
+                        self.sessions.insert((part.session, part.number), part);
+                    }
+                    SessionChange::End(session) => self.sessions.retain(|(name, _), _| *name != session),
+                }
             }
             Entry::Settle { record, postings, leaf } => {
                 check_balance(&postings)?;
@@ -200,6 +211,18 @@ impl AuditLog for MemoryStore {
     }
     fn last_cosigned(&self) -> Result<Option<CheckpointRow>, Error> {
         Ok(self.inner().checkpoints.values().rev().find(|row| row.cosigned).cloned())
+    }
+}
+
+impl Sessions for MemoryStore {
+    fn session_parts(&self, from: ([u8; 32], u32), limit: usize) -> Result<Vec<SessionPart>, Error> {
+        let inner = self.inner();
+        let parts = inner.sessions.range(from..).map(|(_, part)| part.clone());
+        Ok(parts.take(limit.min(PARTS_MAX)).collect())
+    }
+    fn erase_sessions(&self, team: TeamId) -> Result<(), Error> {
+        self.writable()?.sessions.retain(|_, part| part.team != team);
+        Ok(())
     }
 }
 

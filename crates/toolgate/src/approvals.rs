@@ -37,6 +37,11 @@ impl Approvals {
         (now < found.until).then_some(found.granted)
     }
 
+    /// Role, normalised value, answer.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Endorsement)> {
+        self.values.iter().map(|((role, value), endorsement)| (&**role, &**value, *endorsement))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

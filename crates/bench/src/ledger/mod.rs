@@ -149,7 +149,7 @@ fn prepared(number: u64) -> (Entry, usize) {
     let entry = sample::settle(number);
     let postings = match &entry {
         Entry::Settle { postings, .. } => postings.len(),
-        Entry::Hold(_) | Entry::Leaf(_) => 0,
+        Entry::Hold(_) | Entry::Leaf(_) | Entry::Session(_) => 0,
     };
     (entry, postings)
 }

@@ -20,6 +20,7 @@ use super::catalog::{self, Standing};
 use super::held::Held;
 use super::http::{self, Party};
 use super::permit::permit;
+use super::sessions::SessionId;
 use super::tokens::{Caller, CallerToken};
 use super::{ToolPlace, ToolServer};
 use crate::judge::Findings;
@@ -174,7 +175,7 @@ async fn attempt(
         gateway.limits().true_up(ticket, 0);
     }
     let digest = approved(worker, server, &tool).await?;
-    let session = super::sessions::full(proposed.principal.key, proposed.session);
+    let session = SessionId::new(proposed.principal, proposed.session);
     note.labels = labels(worker, snapshot, proposed, &session);
     let (judged, permitted) = permit(gateway, snapshot, proposed, &note.labels, digest);
     note.judged = Some(judged);
@@ -217,7 +218,7 @@ fn decide(
     snapshot: &Snapshot,
     proposed: &Proposed<'_>,
     arguments: &Map<String, Value>,
-    session: &str,
+    session: &SessionId,
 ) -> Decision {
     let (declared, name, now) = (&snapshot.tools.declared, proposed.name, proposed.at);
     let arguments = Value::Object(arguments.clone()).to_string();
@@ -233,7 +234,7 @@ fn decide(
 
 /// What is known of the arguments: the team's word, and what the session or the
 /// conversation has read, which the model may repeat in words of its own.
-fn labels(worker: &Worker, snapshot: &Snapshot, proposed: &Proposed<'_>, session: &str) -> Labels {
+fn labels(worker: &Worker, snapshot: &Snapshot, proposed: &Proposed<'_>, session: &SessionId) -> Labels {
     if let Ground::Conversation { labels, .. } = proposed.ground {
         return labels.clone();
     }
@@ -271,7 +272,7 @@ async fn approved(worker: &Worker, server: &Arc<ToolServer>, tool: &str) -> Resu
         )))
 }
 
-fn hold(worker: &Worker, proposed: &Proposed<'_>, session: &str, decision: &Decision) -> Refused {
+fn hold(worker: &Worker, proposed: &Proposed<'_>, session: &SessionId, decision: &Decision) -> Refused {
     let why: Vec<String> = decision.findings.iter().map(toolgate::Finding::sentence).collect();
     let because = why.join("; ");
     if decision.verdict == Verdict::Block {

@@ -13,8 +13,10 @@ use net::{HeaderName, HeaderValue, Method, StatusCode, header};
 use policy::{Action, Principal};
 use report::Report;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
 use super::call::{self, Ground, Proposed, Refused};
+use super::sessions::SessionId;
 use super::{JOINT, catalog};
 use crate::account::Arrival;
 use crate::judge::Findings;
@@ -42,7 +44,8 @@ pub(crate) async fn answer(
     let session = match request.header(SESSION) {
         Some(name) => {
             let name = name.to_owned();
-            if name.len() > 64 || !worker.gateway.tools.sessions().knows(principal.key, &name) {
+            let known = SessionId::new(&principal, &name);
+            if name.len() > 64 || !worker.gateway.tools.sessions().knows(&known) {
                 return Err(
                     Report::new("TG0007", "no session of this key has that id").hint("initialize again")
                 );
@@ -53,7 +56,11 @@ pub(crate) async fn answer(
     };
     if request.method == Method::DELETE {
         if let Some(name) = &session {
-            worker.gateway.tools.sessions().end(principal.key, name);
+            // What was endorsed in it is over when this is answered, whatever happens then.
+            let (done, ended) = oneshot::channel();
+            let done = Box::new(move |result| drop(done.send(result)));
+            worker.gateway.tools.sessions().end(&SessionId::new(&principal, name), done);
+            ended.await.unwrap_or(Err(store::Error::Closed)).map_err(|error| error.report())?;
         }
         return Ok(Response::new(StatusCode::NO_CONTENT, ResponseBody::empty()));
     }
@@ -131,7 +138,7 @@ impl Visit<'_> {
         let result = match method {
             "initialize" => {
                 let tools = &self.worker.gateway.tools;
-                session = Some(tools.sessions().begin(self.principal.key, self.arrival.at));
+                session = Some(tools.sessions().begin(&self.principal, self.arrival.at));
                 Ok(initialize(&params))
             }
             "server/discover" => Ok(discover()),

@@ -1,10 +1,14 @@
 //! Calls that wait for a person.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use report::Report;
 use toolgate::{Decision, Verdict};
-use units::Micros;
+use units::{Micros, TeamId};
+
+use super::journal::{self, Journal, Part, unawaited};
+use super::sessions::SessionId;
 
 /// One held call, as the person who answers sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +23,7 @@ pub struct Held {
     /// Role, normalised value, and a sentence about it.
     pub values: Vec<(String, String, String)>,
     pub state: HeldState,
-    pub(super) session: String,
+    pub(super) session: SessionId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +34,9 @@ pub enum HeldState {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Desk {
     calls: BTreeMap<String, Held>,
+    journal: Arc<Journal>,
 }
 
 /// Held calls that are kept; the oldest go first.
@@ -41,23 +45,29 @@ const CALLS_MAX: usize = 1024;
 const WAIT_US: i64 = 3_600_000_000;
 
 impl Desk {
+    pub fn new(journal: Arc<Journal>) -> Desk {
+        Desk { calls: BTreeMap::new(), journal }
+    }
+
     /// Puts a call on the desk, or finds the same question that is there already.
     pub fn put(
         &mut self,
-        session: &str,
+        session: &SessionId,
         team: &str,
         key: &str,
         tool: &str,
         decision: &Decision,
         now: Micros,
     ) -> Held {
-        self.calls.retain(|_, held| now < held.until);
+        let over: Vec<String> =
+            self.calls.values().filter(|held| held.until <= now).map(|held| held.id.clone()).collect();
+        over.iter().for_each(|id| self.remove(id));
         let asked = decision.findings.iter().filter(|f| f.verdict() == Verdict::Ask);
         let values: Vec<(String, String, String)> =
             asked.map(|f| (f.role.to_string(), f.normal.clone(), f.sentence())).collect();
         let same = |held: &&Held| {
             held.state == HeldState::Waiting
-                && held.session == session
+                && held.session == *session
                 && held.tool == tool
                 && held.values.iter().map(|v| (&v.0, &v.1)).eq(values.iter().map(|v| (&v.0, &v.1)))
         };
@@ -66,7 +76,7 @@ impl Desk {
         }
         if self.calls.len() >= CALLS_MAX {
             let oldest = self.calls.values().min_by_key(|h| h.at).map(|h| h.id.clone());
-            oldest.map(|id| self.calls.remove(&id));
+            oldest.into_iter().for_each(|id| self.remove(&id));
         }
         let held = Held {
             id: runtime::new_id().to_string(),
@@ -77,9 +87,10 @@ impl Desk {
             tool: tool.into(),
             values,
             state: HeldState::Waiting,
-            session: session.into(),
+            session: session.clone(),
         };
         self.calls.insert(held.id.clone(), held.clone());
+        self.keep(&held);
         held
     }
 
@@ -89,14 +100,55 @@ impl Desk {
         calls
     }
 
-    pub fn answer(&mut self, id: &str, granted: bool, now: Micros) -> Result<Held, Report> {
-        let waiting = self.calls.get_mut(id).filter(|h| now < h.until && h.state == HeldState::Waiting);
-        let Some(held) = waiting else {
-            return Err(Report::new("TG0009", format!("no call \"{id:.60}\" waits for an approval"))
-                .because("it was answered, it is older than an hour, or the server was restarted")
-                .hint("`bedplate approval list` shows what waits"));
+    /// The call that an answer is about: one that waits, or whose grant is taken back.
+    ///
+    /// # Errors
+    /// TG0009.
+    pub fn asked(&self, id: &str, granted: bool, now: Micros) -> Result<Held, Report> {
+        let takes = |held: &&Held| match held.state {
+            HeldState::Waiting => true,
+            HeldState::Granted => !granted,
+            HeldState::Denied => false,
         };
-        held.state = if granted { HeldState::Granted } else { HeldState::Denied };
-        Ok(held.clone())
+        self.calls.get(id).filter(|h| now < h.until).filter(takes).cloned().ok_or_else(|| {
+            Report::new("TG0009", format!("no call \"{id:.60}\" waits for an approval"))
+                .because("it was answered, or it is older than an hour")
+                .hint("`bedplate approval list` shows what waits")
+        })
     }
+
+    /// Notes an answer that counts already.
+    pub fn answered(&mut self, held: Held) {
+        self.keep(&held);
+        self.calls.insert(held.id.clone(), held);
+    }
+
+    pub fn erase(&mut self, team: TeamId) {
+        self.calls.retain(|_, held| held.session.team != team);
+    }
+
+    /// A call that an earlier process kept.
+    pub fn restore(&mut self, held: Held, now: Micros) {
+        if now < held.until {
+            self.calls.insert(held.id.clone(), held);
+        } else {
+            self.journal.end(&name(&held.id), unawaited());
+        }
+    }
+
+    fn keep(&self, held: &Held) {
+        let part = Part::Held(held.clone());
+        self.journal.put(held.session.team, &name(&held.id), journal::STATE, &part, unawaited());
+    }
+
+    fn remove(&mut self, id: &str) {
+        if self.calls.remove(id).is_some() {
+            self.journal.end(&name(id), unawaited());
+        }
+    }
+}
+
+/// What a call is kept under; no session is called so.
+fn name(id: &str) -> String {
+    format!("held/{id}")
 }

@@ -5,9 +5,9 @@
 //! the model of a feature may call, [`run`] what becomes of its calls. A tool is
 //! offered only while its definition is the one that a person approved (TRAPS X5).
 //!
-//! What is kept here is in memory and bounded, and its loss fails safe: without
-//! a session a client begins a new one, without an approval a person is asked
-//! again, without a seen definition it is fetched.
+//! What is known here is in memory and bounded. What sessions have read, what people
+//! answered and what waits for them is [`journal`]ed too and outlives the process; the
+//! loss of the rest fails safe: a definition or a token is fetched again.
 
 mod call;
 mod catalog;
@@ -15,6 +15,7 @@ mod child;
 pub(crate) mod door;
 mod held;
 mod http;
+mod journal;
 pub(crate) mod offer;
 mod permit;
 pub(crate) mod run;
@@ -86,13 +87,15 @@ pub enum ToolPlace {
 }
 
 /// What changes while tools are used.
-#[derive(Default)]
 pub struct Tools {
     catalog: Mutex<BTreeMap<Arc<str>, Arc<catalog::Seen>>>,
     links: http::Links,
     purse: tokens::Purse,
     sessions: Mutex<sessions::Sessions>,
     held: Mutex<held::Desk>,
+    /// One answer of a person at a time.
+    answering: Mutex<()>,
+    journal: Arc<journal::Journal>,
 }
 
 /// Between the name of a server and that of its tool, in the name that clients
@@ -151,15 +154,46 @@ impl ToolServer {
 }
 
 impl Tools {
+    /// As an earlier process left it; `declared` by the names that clients see.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(
+        store: Arc<dyn store::Store>,
+        keys: seal::KeyRing,
+        declared: &Declarations,
+        now: units::Micros,
+    ) -> Result<Tools, Report> {
+        let journal = Arc::new(journal::Journal::new(store, keys));
+        let mut sessions = sessions::Sessions::new(Arc::clone(&journal));
+        let mut desk = held::Desk::new(Arc::clone(&journal));
+        let read = journal.read(|mut kept| match kept.parts.pop() {
+            Some((_, journal::Part::Held(held))) => desk.restore(held, now),
+            last => {
+                kept.parts.extend(last);
+                sessions.restore(kept, declared, now);
+            }
+        });
+        read.map_err(|error| error.report())?;
+        Ok(Tools {
+            catalog: Mutex::default(),
+            links: http::Links::default(),
+            purse: tokens::Purse::default(),
+            sessions: Mutex::new(sessions),
+            held: Mutex::new(desk),
+            answering: Mutex::default(),
+            journal,
+        })
+    }
     /// Passages that a model was given in a session of a key: the gate takes them for anybody's words.
-    pub(crate) fn retrieved<'t>(
+    pub(crate) fn retrieved(
         &self,
-        key: units::KeyId,
+        principal: &Principal,
         session: &str,
-        texts: impl Iterator<Item = &'t str>,
+        texts: Vec<String>,
         now: units::Micros,
     ) {
-        self.sessions().retrieved(&sessions::full(key, session), texts, now);
+        self.sessions().retrieved(&sessions::SessionId::new(principal, session), texts, now);
     }
     fn sessions(&self) -> MutexGuard<'_, sessions::Sessions> {
         self.sessions.lock().expect("no code panics while it holds the sessions")
@@ -172,9 +206,11 @@ impl Tools {
         self.desk().list(now)
     }
     /// Answers for a held call: its values are endorsed or refused in its session until `until`.
+    /// To refuse one that was granted takes the grant back. Returns when it is durable.
     ///
     /// # Errors
-    /// TG0009 when nothing of that id waits.
+    /// TG0009 when nothing of that id waits; when it could not be made durable, and
+    /// then a refusal counts until the process ends and a grant does not.
     pub fn answer(
         &self,
         id: &str,
@@ -182,8 +218,28 @@ impl Tools {
         until: units::Micros,
         now: units::Micros,
     ) -> Result<Held, Report> {
-        let answered = self.desk().answer(id, granted, now)?;
-        self.sessions().endorse(&answered, granted, until);
+        let _one = self.answering.lock().expect("no code panics while it answers");
+        let held = self.desk().asked(id, granted, now)?;
+        let kept = journal::durably(|done| self.sessions().endorse(&held, granted, until, done));
+        if let Err(error) = kept {
+            if granted {
+                // Over already: the person is asked again.
+                self.sessions().endorse(&held, granted, now, journal::unawaited());
+            }
+            return Err(error.report());
+        }
+        let state = if granted { HeldState::Granted } else { HeldState::Denied };
+        let answered = Held { state, ..held };
+        self.desk().answered(answered.clone());
         Ok(answered)
+    }
+    /// Forgets a team's sessions and what was asked in them, for good.
+    ///
+    /// # Errors
+    /// When they are gone from memory and still stored, where nothing opens them any more.
+    pub fn erase(&self, team: units::TeamId) -> Result<(), Report> {
+        self.sessions().erase(team);
+        self.desk().erase(team);
+        self.journal.erase(team).map_err(|error| error.report())
     }
 }

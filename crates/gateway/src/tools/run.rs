@@ -13,7 +13,7 @@ use toolgate::{Call, History, Verdict};
 use units::{Integrity, Labels, RequestId};
 
 use super::call::{self, Ground, Proposed, Refused};
-use super::sessions::{self, full};
+use super::sessions::{self, SessionId};
 use crate::Worker;
 use crate::account::Account;
 
@@ -68,7 +68,7 @@ pub(crate) async fn run(
 
 /// Whether a person would be asked about a call.
 fn asks(account: &Account, history: &History, call: &Call) -> bool {
-    let session = full(account.principal.key, &account.session);
+    let session = SessionId::new(&account.principal, &account.session);
     let now = runtime::clock::now();
     let approvals = account.gateway.tools.sessions().approvals(&session, now);
     let declared = &account.snapshot.tools.declared;
@@ -166,7 +166,7 @@ fn read(account: &mut Account, history: &mut History, call: &Call, answer: &mcp:
     let sensitivity = declared.get(&call.name).map(|tool| tool.sensitivity).unwrap_or_default();
     account.raise(&sessions::read(sensitivity, vouched));
     if account.is_named() {
-        let session = full(account.principal.key, &account.session);
+        let session = SessionId::new(&account.principal, &account.session);
         let now = runtime::clock::now();
         account.gateway.tools.sessions().read(&session, declared, &call.name, &answer.text, now);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chat::{Message, Part};
 use toolgate::{Decision, Declarations, Effect, Finding, History, Verdict, Watch};
 
-use super::sessions::full;
+use super::sessions::SessionId;
 use crate::account::Account;
 
 /// Tools that clients of these teams run.
@@ -34,7 +34,7 @@ pub(crate) fn watch(account: &Account, request: &chat::Request) -> Option<Box<Wa
     let mut known = account.snapshot.tools.declared.clone();
     declared.iter().for_each(|(name, tool)| known.insert(name, tool.clone()));
     let history = history(account, &request.messages, &known);
-    let session = full(account.principal.key, &account.session);
+    let session = SessionId::new(&account.principal, &account.session);
     let approvals = account.gateway.tools.sessions().approvals(&session, account.at);
     let gateway = Arc::clone(&account.gateway);
     let (team, key) = (team.to_string(), account.principal.key_name.to_string());
@@ -60,7 +60,7 @@ pub(crate) fn history(account: &Account, messages: &[Message], declared: &Declar
             .gateway
             .tools
             .sessions()
-            .history(&full(account.principal.key, &account.session), account.at),
+            .history(&SessionId::new(&account.principal, &account.session), account.at),
         false => History::default(),
     };
     // Passages stand in the user's message and are nobody's word.
