@@ -115,6 +115,7 @@ impl Arrival {
             unreadable: None,
             on_behalf_of,
             judged: None,
+            token: None,
         }
     }
 
