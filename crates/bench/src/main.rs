@@ -57,6 +57,9 @@ struct Arguments {
 enum Bench {
     /// A tenant's documents: ingestion, full text, dense search with rights.
     Context(context::Options),
+    /// What an index opened from its snapshot takes in a process of its own: what `context` starts.
+    #[command(hide = true)]
+    ContextMemory(context::Memory),
     /// Tokens per second of our engine beside llama.cpp's own benches.
     Engine(tokens::Options),
     /// One measurement of our engine: what `engine` starts.
@@ -101,6 +104,7 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     match arguments.bench {
         Bench::Context(options) => context::run(&options, &output),
+        Bench::ContextMemory(memory) => context::memory(&memory),
         Bench::Engine(options) => tokens::run(&options, &output),
         Bench::EngineSingle(single) => tokens::single(&single),
         Bench::EngineSteps(steps) => tokens::steps(&steps),
@@ -120,6 +124,12 @@ fn install_peers(output: &Output) -> Result<()> {
         match peer.ensure_installed(&output.peers) {
             Ok(()) => output.say(&format!("{}: installed", peer.name)),
             Err(error) => output.say(&format!("{}: not installed: {error:#}", peer.name)),
+        }
+    }
+    for library in &peers::dense::LIBRARIES {
+        match library.ensure_installed(&output.peers) {
+            Ok(_) => output.say(&format!("{}: installed", library.name)),
+            Err(error) => output.say(&format!("{}: not installed: {error:#}", library.name)),
         }
     }
     Ok(())

@@ -79,6 +79,23 @@ pub fn usage(root: u32) -> Result<Usage> {
     Ok(Usage { cpu_seconds: ticks as f64 / TICKS_PER_SECOND, resident_bytes: pages * 4096 })
 }
 
+/// CPU time of this process so far, of all its threads, to the nanosecond.
+pub fn own_cpu_ms() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}
+
+/// Resident memory of this process that is not of files, and the most that all of it was.
+pub fn own_memory() -> Result<(u64, u64)> {
+    let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).with_context(|| format!("no {name} in /proc/self/status"))
+    };
+    Ok((bytes("RssAnon:")?, bytes("VmHWM:")?))
+}
+
 fn snapshot() -> Result<Vec<Stat>> {
     let entries = fs::read_dir("/proc").context("list /proc (the benches need Linux)")?;
     Ok(entries

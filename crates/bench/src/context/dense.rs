@@ -1,92 +1,191 @@
-//! Dense search with rights: mask, scan, originals from the encrypted file, order.
+//! Dense search with rights: mask, scan, originals from the encrypted file, order;
+//! beside it brute force in memory and other libraries, in turn.
+
+use std::ops::Range;
 
 use anyhow::{Context, Result};
+use context::plan::{self, Scan};
 use serde_json::{Value, json};
 use store::documents::{ChunkId, Tenant};
-use vectors::{DenseIndex, FlatIndex, candidates_for, rescore};
+use vectors::{DenseIndex, FlatIndex, ranked};
 
 use super::corpus::{self, Corpus, LEVELS};
-use crate::clock;
+use super::peers::{Peer, RECALL, Searched, Tuned};
 use crate::output::Output;
 use crate::record::{Row, Target};
 use crate::stats::{self, Summary};
+use crate::{clock, proc};
 
-const K: usize = 10;
+pub const K: usize = 10;
 
-/// One round at one selectivity.
+/// What is searched.
+pub struct World<'a> {
+    pub tenant: &'a dyn Tenant,
+    pub index: &'a FlatIndex,
+    pub corpus: &'a Corpus,
+}
+
+/// How often.
+#[derive(Clone, Copy)]
+pub struct Rounds {
+    pub rounds: usize,
+    /// Questions of a round.
+    pub questions: u64,
+    /// Questions before the first round: for the peers to find their effort, for all to be warm.
+    pub before: u64,
+}
+
+impl Rounds {
+    pub fn new(rounds: usize, quick: bool) -> Rounds {
+        Rounds { rounds, questions: if quick { 30 } else { 200 }, before: if quick { 10 } else { 50 } }
+    }
+    pub fn all(self) -> u64 {
+        self.before + self.rounds as u64 * self.questions
+    }
+    fn of(self, round: usize) -> Range<u64> {
+        let first = self.before + round as u64 * self.questions;
+        first..first + self.questions
+    }
+}
+
+/// The nearest by every original that may be read, for each question.
+pub struct Truth(Vec<Vec<u64>>);
+
+impl Truth {
+    /// How much of it was found.
+    pub fn recall(&self, questions: Range<u64>, found: impl Iterator<Item = Vec<u64>>) -> f64 {
+        let truth = &self.0[questions.start as usize..questions.end as usize];
+        let (mut hits, mut wanted) = (0, 0);
+        for (truth, found) in truth.iter().zip(found) {
+            hits += found.iter().filter(|chunk| truth.contains(chunk)).count();
+            wanted += truth.len();
+        }
+        hits as f64 / wanted.max(1) as f64
+    }
+}
+
+/// One round of ours at one selectivity.
 #[derive(Default)]
 struct Round {
-    ours_ms: Vec<f64>,
+    ms: Vec<f64>,
     scan_ms: Vec<f64>,
-    brute_ms: Vec<f64>,
-    found: usize,
-    wanted: usize,
+    cpu_ms: f64,
+    read: usize,
+    recall: f64,
+}
+
+/// A peer at one selectivity.
+struct Beside {
+    name: String,
+    tuned: Result<Tuned, String>,
+    rounds: Vec<Searched>,
 }
 
 pub fn measure(
-    tenant: &dyn Tenant,
-    index: &FlatIndex,
-    corpus: &Corpus,
-    rounds: usize,
+    world: &World<'_>,
+    peers: &mut [Peer],
+    rounds: Rounds,
     output: &Output,
     rows: &mut Vec<Row>,
 ) -> Result<Value> {
-    let questions = if output.quick { 30 } else { 200 };
+    let corpus = world.corpus;
     let originals: Vec<Vec<f32>> = (0..corpus.chunks()).map(|chunk| corpus.vector(chunk)).collect();
     let mut raw = Vec::new();
     for level in 0..LEVELS {
         let allowed: Vec<u64> =
             (0..corpus.chunks()).filter(|chunk| Corpus::level(chunk / corpus::CHUNKS) >= level).collect();
-        let mut taken = Vec::new();
-        for round in 0..rounds {
-            output.step(&format!("dense: one in {}, round {}/{rounds}", 10u64.pow(level), round + 1));
-            let first = round as u64 * questions;
-            taken.push(search_all(
-                tenant,
-                index,
-                corpus,
-                &originals,
-                &allowed,
-                level,
-                first..first + questions,
-            )?);
+        let share = format!("one in {}", 10u64.pow(level));
+        output.step(&format!("dense: {share}, the truth"));
+        let (truth, brute_ms) = truth(corpus, &originals, &allowed, rounds.all());
+        let mut beside: Vec<Beside> = peers
+            .iter_mut()
+            .map(|peer| {
+                output.step(&format!("dense: {share}, {} finds its effort", peer.name));
+                let tuned = match &mut peer.state {
+                    Ok(running) => {
+                        let tuned = running.tune(level, 0..rounds.before, corpus.chunks(), &truth);
+                        tuned.map_err(|error| format!("{error:#}"))
+                    }
+                    Err(why) => Err(why.clone()),
+                };
+                Beside { name: peer.name.to_owned(), tuned, rounds: Vec::new() }
+            })
+            .collect();
+        search_all(world, level, 0..rounds.before, &truth)?;
+        let mut ours = Vec::new();
+        for round in 0..rounds.rounds {
+            output.step(&format!("dense: {share}, round {}/{}", round + 1, rounds.rounds));
+            // Whoever was first is last in the next round.
+            for turn in 0..=peers.len() {
+                let turn = (turn + round) % (peers.len() + 1);
+                let Some(beside) = beside.get_mut(turn) else {
+                    ours.push(search_all(world, level, rounds.of(round), &truth)?);
+                    continue;
+                };
+                if let (Ok(running), Ok(tuned)) = (&mut peers[turn].state, &beside.tuned) {
+                    let searched = running.search(level, rounds.of(round), tuned.effort, &truth);
+                    beside.rounds.push(searched.with_context(|| beside.name.clone())?);
+                }
+            }
         }
-        report(level, corpus, questions, &mut taken, rows, &mut raw)?;
+        anyhow::ensure!(
+            world.index.allowed(&*world.tenant.classes(&corpus::reader(level))?) == allowed.len(),
+            "the mask lets through what it should"
+        );
+        report(level, corpus, rounds, &mut ours, &brute_ms, rows)?;
+        compare(level, rounds, &ours, &beside, rows);
+        raw.push(raw_of(level, &ours, &beside));
     }
     Ok(Value::Array(raw))
 }
 
-fn search_all(
-    tenant: &dyn Tenant,
-    index: &FlatIndex,
-    corpus: &Corpus,
-    originals: &[Vec<f32>],
-    allowed: &[u64],
-    level: u32,
-    questions: std::ops::Range<u64>,
-) -> Result<Round> {
-    let reader = corpus::reader(level);
-    let collection = corpus::collection().id;
-    let mut round = Round::default();
-    for question in questions {
+/// The truth, and the milliseconds of each question, on one thread.
+fn truth(corpus: &Corpus, originals: &[Vec<f32>], allowed: &[u64], questions: u64) -> (Truth, Vec<f64>) {
+    let mut ms = Vec::new();
+    let of = |question| {
         let query = corpus.question(question);
         let start = clock::now();
-        let classes = tenant.classes(&reader).context("read the mask")?;
-        let found = index.search(&query, &classes, candidates_for(K)).context("scan")?;
-        round.scan_ms.push(start.elapsed().as_secs_f64() * 1e3);
-        let ids: Vec<ChunkId> = found.candidates.iter().map(|hit| hit.chunk).collect();
-        let vectors = tenant.vectors(&reader, collection, 1, &ids).context("read the originals")?;
-        let hits = rescore(&query, &vectors, K);
-        round.ours_ms.push(start.elapsed().as_secs_f64() * 1e3);
-        anyhow::ensure!(found.allowed == allowed.len(), "{} of {} may be read", found.allowed, allowed.len());
+        let best = brute(&query, originals, allowed);
+        ms.push(start.elapsed().as_secs_f64() * 1e3);
+        best
+    };
+    let truth = (0..questions).map(of).collect();
+    (Truth(truth), ms)
+}
 
+/// As `retrieval` searches.
+fn search_all(world: &World<'_>, level: u32, questions: Range<u64>, truth: &Truth) -> Result<Round> {
+    let World { tenant, index, corpus } = world;
+    let reader = corpus::reader(level);
+    let collection = corpus::collection().id;
+    let queries: Vec<Vec<f32>> = questions.clone().map(|n| corpus.question(n)).collect();
+    let mut round = Round::default();
+    let mut found_all = Vec::new();
+    let cpu = proc::own_cpu_ms();
+    for query in &queries {
         let start = clock::now();
-        let truth = brute(&query, originals, allowed);
-        round.brute_ms.push(start.elapsed().as_secs_f64() * 1e3);
-        round.wanted += truth.len();
-        // Chunks were put in their order, so the first one's number is 1.
-        round.found += hits.iter().filter(|hit| truth.contains(&(hit.chunk.0 - 1))).count();
+        let classes = tenant.classes(&reader).context("read the mask")?;
+        let allowed = index.allowed(&classes);
+        let plan = plan::plan(K, allowed as u64, plan::Index { quantised: true });
+        let candidates = match plan.scan {
+            Scan::Nothing => 0,
+            Scan::Direct => allowed,
+            Scan::Masked { fetch } => fetch,
+        };
+        let found = index.search(query, &classes, candidates).context("scan")?;
+        round.scan_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        let read = |ids: &[ChunkId]| {
+            round.read += ids.len();
+            tenant.vectors(&reader, collection, 1, ids)
+        };
+        let hits = ranked(query, &found, plan.k, read).context("read the originals")?;
+        round.ms.push(start.elapsed().as_secs_f64() * 1e3);
+        found_all.push(hits);
     }
+    round.cpu_ms = proc::own_cpu_ms() - cpu;
+    // Chunks were put in their order, so the first one's number is 1.
+    let found = found_all.iter().map(|hits| hits.iter().map(|hit| hit.chunk.0 - 1).collect());
+    round.recall = truth.recall(questions, found);
     Ok(round)
 }
 
@@ -115,10 +214,10 @@ fn brute(query: &[f32], originals: &[Vec<f32>], allowed: &[u64]) -> Vec<u64> {
 fn report(
     level: u32,
     corpus: &Corpus,
-    questions: u64,
+    rounds: Rounds,
     taken: &mut [Round],
+    brute_ms: &[f64],
     rows: &mut Vec<Row>,
-    raw: &mut Vec<Value>,
 ) -> Result<()> {
     let mut of = |pick: fn(&mut Round) -> &mut Vec<f64>, q: f64| -> Result<Vec<f64>> {
         taken
@@ -126,10 +225,12 @@ fn report(
             .map(|round| stats::quantile(pick(round), q).context("nothing was searched"))
             .collect()
     };
-    let ours = (of(|r| &mut r.ours_ms, 0.5)?, of(|r| &mut r.ours_ms, 0.99)?);
+    let ours = (of(|r| &mut r.ms, 0.5)?, of(|r| &mut r.ms, 0.99)?);
     let scan = (of(|r| &mut r.scan_ms, 0.5)?, of(|r| &mut r.scan_ms, 0.99)?);
-    let brute = (of(|r| &mut r.brute_ms, 0.5)?, of(|r| &mut r.brute_ms, 0.99)?);
-    let recall: Vec<f64> = taken.iter().map(|r| r.found as f64 / r.wanted.max(1) as f64).collect();
+    let each = |pick: fn(&Round) -> f64| taken.iter().map(pick).collect::<Vec<f64>>();
+    let per = |total: f64| total / rounds.questions as f64;
+    let cpu: Vec<f64> = taken.iter().map(|r| per(r.cpu_ms)).collect();
+    let read: Vec<f64> = taken.iter().map(|r| per(r.read as f64)).collect();
     let share = format!("one in {}", 10u64.pow(level));
     let row = |name: &str, unit, ours: &[f64], peer: &[f64], target| Row {
         bench: "context",
@@ -137,20 +238,82 @@ fn report(
         unit,
         ours: Summary::of(ours),
         peer: Summary::of(peer),
-        peer_name: (!peer.is_empty()).then(|| "brute force in memory".to_owned()),
+        peer_name: (!peer.is_empty()).then(|| "brute force in memory, no rights to check".to_owned()),
         target,
         ratios: None,
-        n: questions,
+        n: rounds.questions,
     };
     // The bounds are for 100,000 and for a million chunks.
     let bound = if corpus.chunks() <= 100_000 { 2.0 } else { 15.0 };
-    rows.push(row("masked search with originals p50", "ms", &ours.0, &brute.0, Target::Shown));
-    rows.push(row("masked search with originals p99", "ms", &ours.1, &brute.1, Target::AtMost(bound)));
+    rows.push(row("masked search with originals p50", "ms", &ours.0, brute_ms, Target::Shown));
+    rows.push(row("masked search with originals p99", "ms", &ours.1, &[], Target::AtMost(bound)));
+    rows.push(row("masked scan alone p50", "ms", &scan.0, &[], Target::Shown));
     rows.push(row("masked scan alone p99", "ms", &scan.1, &[], Target::Shown));
-    rows.push(row("recall@10", "share", &recall, &[], Target::AtLeast(0.995)));
-    raw.push(json!({
-        "level": level, "search_p50_ms": ours.0, "search_p99_ms": ours.1, "scan_p50_ms": scan.0,
-        "scan_p99_ms": scan.1, "brute_p50_ms": brute.0, "brute_p99_ms": brute.1, "recall": recall,
-    }));
+    rows.push(row("CPU of a search", "ms", &cpu, &[], Target::Shown));
+    rows.push(row("originals read by a search", "vectors", &read, &[], Target::Shown));
+    rows.push(row("recall@10", "share", &each(|r| r.recall), &[], Target::AtLeast(RECALL)));
     Ok(())
+}
+
+/// Questions a second of one client, and CPU time, beside each peer.
+fn compare(level: u32, rounds: Rounds, ours: &[Round], beside: &[Beside], rows: &mut Vec<Row>) {
+    let per_second = |ms: &[f64]| 1e3 * ms.len() as f64 / ms.iter().sum::<f64>();
+    let speed: Vec<f64> = ours.iter().map(|round| per_second(&round.ms)).collect();
+    let cpu: Vec<f64> = ours.iter().map(|round| round.cpu_ms / rounds.questions as f64).collect();
+    for peer in beside {
+        let (name, target) = match &peer.tuned {
+            Err(why) => (format!("{}: {why}", peer.name), Target::Shown),
+            Ok(tuned) if tuned.recall < RECALL => {
+                (format!("{}, recall {:.3} only", peer.name, tuned.recall), target(level, &peer.name))
+            }
+            Ok(_) => (peer.name.clone(), target(level, &peer.name)),
+        };
+        let row = |what: &str, unit, ours: &[f64], theirs: &[f64], target| Row {
+            bench: "context",
+            row: format!("{what}, one in {}", 10u64.pow(level)),
+            unit,
+            ours: Summary::of(ours),
+            peer: Summary::of(theirs),
+            peer_name: Some(name.clone()),
+            target,
+            ratios: Summary::of(&ours.iter().zip(theirs).map(|(a, b)| a / b).collect::<Vec<_>>()),
+            n: rounds.questions,
+        };
+        let theirs: Vec<f64> = peer.rounds.iter().map(|round| per_second(&round.ms)).collect();
+        rows.push(row("searches of one client", "1/s", &speed, &theirs, target));
+        let theirs: Vec<f64> =
+            peer.rounds.iter().map(|round| round.cpu_ms / rounds.questions as f64).collect();
+        rows.push(row("CPU of a search", "ms", &cpu, &theirs, Target::Shown));
+    }
+}
+
+/// The issue's: so many times the best peer's, which is each peer's.
+fn target(level: u32, peer: &str) -> Target {
+    match level {
+        0 if peer.starts_with("hnswlib") => Target::ShareOfPeer(0.3),
+        1 => Target::ShareOfPeer(5.0),
+        2 => Target::ShareOfPeer(20.0),
+        _ => Target::Shown,
+    }
+}
+
+fn raw_of(level: u32, ours: &[Round], beside: &[Beside]) -> Value {
+    let peers: Vec<Value> = beside
+        .iter()
+        .map(|peer| {
+            let tuned = peer.tuned.as_ref().ok();
+            json!({
+                "name": peer.name, "effort": tuned.map(|t| t.effort), "recall_tuned": tuned.map(|t| t.recall),
+                "recall": peer.rounds.iter().map(|r| r.recall).collect::<Vec<_>>(),
+                "cpu_ms": peer.rounds.iter().map(|r| r.cpu_ms).collect::<Vec<_>>(),
+                "mean_ms": peer.rounds.iter().map(|r| r.ms.iter().sum::<f64>() / r.ms.len() as f64)
+                    .collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "level": level, "peers": peers, "recall": ours.iter().map(|r| r.recall).collect::<Vec<_>>(),
+        "cpu_ms": ours.iter().map(|r| r.cpu_ms).collect::<Vec<_>>(),
+        "mean_ms": ours.iter().map(|r| r.ms.iter().sum::<f64>() / r.ms.len() as f64).collect::<Vec<_>>(),
+    })
 }

@@ -4,11 +4,15 @@
 //! transaction, and searched as `retrieval` searches it: the mask of what the
 //! reader may read, the scan, the originals from the encrypted file, ranked
 //! again. Beside it stands brute force over what the reader may read, in memory
-//! and unencrypted, which is also the truth that recall is counted against.
-//! Peers (hnswlib, faiss, usearch) are not in it yet.
+//! and unencrypted, which is also the truth that recall is counted against; and
+//! hnswlib, faiss and usearch in processes of their own, in turn, with the same
+//! vectors, the same rights and as much effort as the same recall takes them.
+//! pgvector is not among them: it needs a PostgreSQL with the extension.
 
 mod corpus;
 mod dense;
+mod memory;
+mod peers;
 mod text;
 
 use std::path::Path;
@@ -18,20 +22,25 @@ use seal::{KeyRing, Source};
 use serde_json::json;
 use store::documents::{NewDocument, Tenant, Tenants};
 use store_sqlite::{SqliteTenants, TenantsConfig};
-use vectors::{DenseIndex, Entry, FlatIndex, Place};
+use vectors::{DenseIndex, Entry, FlatIndex};
 
 use crate::output::Output;
 use crate::record::{Row, Target};
 use crate::stats::{self, Summary};
-use crate::{clock, machine, proc};
+use crate::{clock, machine};
 use corpus::Corpus;
+use dense::{Rounds, World};
+pub use memory::{Memory, run as memory};
 
 /// Options of `bench context`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Chunks of the collection [default: 100,000, with --quick 5,000].
-    #[arg(long)]
+    /// Chunks of the collection, a vector each [default: 100,000, with --quick 5,000].
+    #[arg(long, alias = "vectors")]
     chunks: Option<u64>,
+    /// Only ours and brute force: the peers take minutes to build.
+    #[arg(long)]
+    without_peers: bool,
     /// Rounds of searches [default: 5, with --quick 2].
     #[arg(long)]
     rounds: Option<usize>,
@@ -68,8 +77,19 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
         Target::AtLeast(5_000.0),
         chunks,
     ));
+    let chunks = corpus.chunks();
     let index = indexed(&*tenant, &keys, folder.path(), chunks, output, &mut rows)?;
-    let searched = dense::measure(&*tenant, &index, &corpus, rounds, output, &mut rows)?;
+    fresh(folder.path(), chunks, rounds, &mut rows)?;
+    let searches = Rounds::new(rounds, output.quick);
+    let mut peers = if options.without_peers {
+        Vec::new()
+    } else {
+        peers::start(&corpus, searches.all(), folder.path(), output)?
+    };
+    rows.extend(peers.iter().map(|peer| built(peer, chunks)));
+    let world = World { tenant: &*tenant, index: &index, corpus: &corpus };
+    let searched = dense::measure(&world, &mut peers, searches, output, &mut rows)?;
+    drop(peers);
     let read = text::measure(&*tenant, &corpus, rounds, output, &mut rows)?;
     let acks = acknowledged(&*tenant, &corpus, rounds, if output.quick { 50 } else { 400 }, output)?;
     let name = "one document durable, p99, one writer".to_owned();
@@ -122,7 +142,7 @@ fn indexed(
 ) -> Result<FlatIndex> {
     output.step("index: build from the file");
     let keys = keys.tenant(tenant.team());
-    let place = Place { collection: corpus::collection().id, generation: 1 };
+    let place = memory::place();
     let start = clock::now();
     let built = FlatIndex::new(corpus::DIMENSIONS);
     let mut after = None;
@@ -140,29 +160,41 @@ fn indexed(
     let start = clock::now();
     vectors::save(&path, &keys, place, &built, 1).context("save the index")?;
     let saved = start.elapsed().as_secs_f64();
-    drop(built);
-    let before = proc::usage(std::process::id())?.resident_bytes;
-    let start = clock::now();
-    let (index, _) = vectors::load(&path, &keys, place).context("load the index")?;
-    let loaded = start.elapsed().as_secs_f64();
-    let after = proc::usage(std::process::id())?.resident_bytes;
-    let per_vector = |bytes: f64| bytes / chunks as f64;
     rows.push(row("index built from the file".into(), "s", &[rebuilt], Target::Shown, chunks));
     rows.push(row("index saved, sealed".into(), "s", &[saved], Target::Shown, chunks));
-    rows.push(row("index opened from its snapshot".into(), "s", &[loaded], Target::AtMost(1.5), chunks));
-    // What the allocator kept of the index that was dropped hides growth: the figure of
-    // a fresh process is the one that the index itself counts.
+    let counted = built.bytes() as f64 / chunks as f64;
     let name = "memory of the index, as it counts".to_owned();
-    rows.push(row(name, "B/vector", &[per_vector(index.bytes() as f64)], Target::AtMost(250.0), chunks));
-    let grown = after.saturating_sub(before) as f64;
-    rows.push(row(
-        "resident memory that opening added".into(),
-        "B/vector",
-        &[per_vector(grown)],
-        Target::Shown,
-        chunks,
-    ));
-    Ok(index)
+    rows.push(row(name, "B/vector", &[counted], Target::AtMost(250.0), chunks));
+    Ok(built)
+}
+
+/// Opening the snapshot in processes that have held nothing else.
+fn fresh(folder: &Path, chunks: u64, rounds: usize, rows: &mut Vec<Row>) -> Result<()> {
+    let (mut seconds, mut added, mut most) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (s, bytes, high) = memory::ask(folder)?;
+        seconds.push(s);
+        added.push(bytes / chunks as f64);
+        most.push(high / (1 << 20) as f64);
+    }
+    rows.push(row("index opened from its snapshot".into(), "s", &seconds, Target::AtMost(1.5), chunks));
+    let name = "resident memory that opening added".to_owned();
+    rows.push(row(name, "B/vector", &added, Target::AtMost(250.0), chunks));
+    rows.push(row("most resident memory while opening".into(), "MiB", &most, Target::Shown, chunks));
+    Ok(())
+}
+
+/// What building took a peer.
+fn built(peer: &peers::Peer, chunks: u64) -> Row {
+    let (theirs, name) = match &peer.state {
+        Ok(running) => {
+            let name = format!("{}, built in {:.0} s", peer.name, running.built_s);
+            (Summary::of(&[running.bytes / chunks as f64]), name)
+        }
+        Err(why) => (None, format!("{}: {why}", peer.name)),
+    };
+    let ours = row("resident memory".into(), "B/vector", &[], Target::Shown, chunks);
+    Row { peer: theirs, peer_name: Some(name), ..ours }
 }
 
 /// The p99 of each round, in milliseconds: one document of one chunk at a time.
@@ -207,7 +239,8 @@ mod tests {
         let mut rows = Vec::new();
         let keys = KeyRing::ephemeral();
         let index = indexed(&*tenant, &keys, folder.path(), 400, &output, &mut rows).unwrap();
-        dense::measure(&*tenant, &index, &corpus, 1, &output, &mut rows).unwrap();
+        let world = World { tenant: &*tenant, index: &index, corpus: &corpus };
+        dense::measure(&world, &mut [], Rounds::new(1, true), &output, &mut rows).unwrap();
         text::measure(&*tenant, &corpus, 1, &output, &mut rows).unwrap();
         let recalls: Vec<f64> =
             rows.iter().filter(|r| r.row.starts_with("recall")).map(|r| r.ours.unwrap().median).collect();

@@ -14,7 +14,7 @@ pub const PEER: Peer = Peer {
     name: "litellm 1.102.0",
     folder: "litellm",
     program: "venv/bin/litellm",
-    install: |home| pip_install(home, "litellm[proxy]==1.102.0"),
+    install: |home| pip_install(home, &["litellm[proxy]==1.102.0"]),
     start,
 };
 

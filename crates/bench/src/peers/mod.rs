@@ -4,6 +4,7 @@
 //! wrongly becomes a row that says so; it never fails the bench, because what
 //! can be installed differs from machine to machine.
 
+pub mod dense;
 mod litellm;
 pub mod llama;
 mod nginx;
@@ -74,12 +75,12 @@ impl Peer {
     }
 }
 
-/// A Python package in its own environment: two of these peers install a
+/// Python packages in an environment of their own: two of these peers install a
 /// script of the same name.
-fn pip_install(home: &Path, requirement: &str) -> Result<()> {
+fn pip_install(home: &Path, requirements: &[&str]) -> Result<()> {
     let venv = home.join("venv");
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", requirement]))
+    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(requirements))
 }
 
 /// Runs an install step at low priority, with its output in the error.

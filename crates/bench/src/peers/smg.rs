@@ -14,7 +14,7 @@ pub const PEER: Peer = Peer {
     name: "smg 1.13.0",
     folder: "smg",
     program: "venv/bin/smg",
-    install: |home| pip_install(home, "smg==1.13.0"),
+    install: |home| pip_install(home, &["smg==1.13.0"]),
     start,
 };
 

@@ -14,7 +14,7 @@ pub const PEER: Peer = Peer {
     name: "vllm-router 0.1.17",
     folder: "vllm-router",
     program: "venv/bin/vllm-router",
-    install: |home| pip_install(home, "vllm-router==0.1.17"),
+    install: |home| pip_install(home, &["vllm-router==0.1.17"]),
     start,
 };
 
