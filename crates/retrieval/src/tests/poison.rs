@@ -26,8 +26,9 @@ fn one_source_has_at_most_two_of_the_passages() {
     let document = collections.document(&ada, &shown.collection, "poison.md").expect("asked").expect("there");
     assert!(document.chunks >= 5, "it has {} parts to be found by", document.chunks);
     for k in [1, 3, 5, 8] {
-        let query = Query { text: question, k, source: None };
-        let found = collections.search(&ada, &shown.collection, &query).expect("searched");
+        let labels = Labels::default();
+        let query = Query { text: question, k, source: None, labels: &labels };
+        let found = collections.search(&ada, &shown.collection, &query, &NoModel).expect("searched");
         let of_poison = sources(&found).iter().filter(|source| **source == "poison.md").count();
         assert_eq!(found.evidence.len(), k);
         assert!(of_poison <= SHARE, "{of_poison} of {k}: {:?}", sources(&found));

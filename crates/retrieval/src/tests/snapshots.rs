@@ -33,6 +33,7 @@ impl Lasting {
             lexing: None,
             acl: Acl::team(),
             labels: Labels::default(),
+            embedder: None,
         };
         collections.declare(team(1), &wish, NOW).expect("declared");
         let shown = collections.show(&reader(&[]), "c").expect("it is there");
