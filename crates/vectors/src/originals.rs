@@ -9,8 +9,9 @@ const FIRST_MIN: usize = 20;
 /// Read together after that.
 const STEP: usize = 16;
 /// A candidate is not read when it would have to be further off than so many standard
-/// deviations of those that were read: one in 700, were they normal.
-const DEVIATIONS: f64 = 3.0;
+/// deviations of those that were read. Those were chosen by the very scores that are off, so
+/// they vary less than the others: with three, recall@10 of 20,000 vectors was .995.
+const DEVIATIONS: f64 = 4.0;
 
 /// The best `k` of a search's candidates by the cosine with their originals, the nearest
 /// first, equals in the order of their ids.
