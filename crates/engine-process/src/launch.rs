@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal};
 
 /// Where engines run.
 #[derive(Clone, Debug)]
@@ -59,10 +59,12 @@ impl Launch {
 /// What the child does first. Each is a wish: where the system refuses one, the
 /// engine runs without it.
 pub(crate) fn settle_in() {
-    // A core file would hold prompts.
-    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     // When memory runs out the engine goes, not the server with its books.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    // A core dump would hold prompts, in a file or in a pipe. The last: files of `/proc/self`
+    // belong to root from then on.
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Ends this process at once: its destructors must not find the engine computing.

@@ -2,6 +2,7 @@ mod crash;
 mod damage;
 mod disk;
 mod documents;
+mod kill;
 
 use std::path::Path;
 

@@ -14,10 +14,11 @@ use std::sync::mpsc;
 
 use crate::{Entry, Error, Store};
 
-type Case = (&'static str, fn(&dyn Store));
+/// What a case is called, and what it does with something fresh.
+pub(crate) type Case<T> = (&'static str, fn(&T));
 
 /// One line per case.
-const CASES: &[Case] = &[
+const CASES: &[Case<dyn Store>] = &[
     ("a batch of changes is atomic", identity::a_batch_of_changes_is_atomic),
     ("a change bumps the generation by one", identity::a_change_bumps_the_generation_by_one),
     ("every kind of change loads as it was written", identity::every_kind_of_change_loads_as_written),
@@ -63,9 +64,14 @@ const CASES: &[Case] = &[
 /// # Panics
 /// When a case fails.
 pub fn run(make: impl Fn() -> Box<dyn Store>) {
-    for (name, case) in CASES {
-        let store = make();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&*store)));
+    run_cases(CASES, make);
+}
+
+/// Runs each case of a list on what `make` opens empty, and names the one that fails.
+pub(crate) fn run_cases<T: ?Sized>(cases: &[Case<T>], make: impl Fn() -> Box<T>) {
+    for (name, case) in cases {
+        let fresh = make();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&*fresh)));
         if let Err(panic) = outcome {
             let text = panic
                 .downcast_ref::<String>()

@@ -1,9 +1,10 @@
-//! The house's own tools: `cargo xtask demo | test | tidy | bench | soak | fuzz | prices | train`.
+//! The house's own tools: `cargo xtask demo | test | tidy | bench | soak | crash | fuzz | prices | train`.
 //!
 //! Kept light on purpose: it is the first thing that a newcomer compiles, so
 //! it links nothing heavier than the manifest reader.
 
 mod bench;
+mod crash;
 mod demo;
 mod fuzz;
 mod machine;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Bench),
     /// An hour of mixed load on the real binary: leaks and wedges, not speed.
     Soak(soak::Soak),
+    /// Kill processes while they write, and look for what they had acknowledged.
+    Crash(crash::Crash),
     /// Make the weights of the injection sensor again: `train injection`.
     Train(train::Train),
     /// The price catalogue: `prices import FILE`.
@@ -52,6 +55,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Xtask::parse().command {
+        Command::Crash(crash) => crash::run(&crash),
         Command::Demo(demo) => demo::run(&demo),
         Command::Fuzz(fuzz) => fuzz::run(&fuzz),
         Command::Test(test) => test::run(&test),

@@ -1,9 +1,6 @@
 //! Processes that are killed, and what they had acknowledged.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use seal::{KeyRing, Source};
@@ -11,24 +8,17 @@ use store::conformance::sample;
 use store::{AuditLog, Entry, Error, Ledger, Records};
 use units::RequestId;
 
+use super::kill::{self, say};
 use super::{is_sound, opened};
 use crate::SqliteStore;
 
-const DIR: &str = "BEDPLATE_CRASH_DIR";
-const FIRST: &str = "BEDPLATE_CRASH_FIRST";
-const ROUNDS: &str = "BEDPLATE_CRASH_ROUNDS";
-
-#[expect(clippy::disallowed_methods, reason = "a test process talks to the one it starts")]
-pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
+const VICTIM: &str = "tests::crash::child_settles_until_it_is_killed";
 
 /// Not a test of its own: what the tests below start and kill. Settles and
 /// holds without end, and prints each number once it is acknowledged.
 #[test]
 fn child_settles_until_it_is_killed() {
-    let Some(dir) = variable(DIR).map(PathBuf::from) else { return };
-    let first: u64 = variable(FIRST).and_then(|n| n.parse().ok()).expect("the parent says");
+    let Some((dir, first)) = kill::victim() else { return };
     say("start");
     let keys = KeyRing::open(&dir, &Source::File).unwrap_or_else(|e| panic!("{e}"));
     let store = opened(&dir, &keys);
@@ -54,52 +44,9 @@ fn child_settles_until_it_is_killed() {
     }
 }
 
-fn say(line: &str) {
-    // One write: what is read back is whole lines, but for the last.
-    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).expect("the parent reads");
-}
-
-fn start(dir: &Path, first: u64) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().expect("a test is a file"))
-        .args([
-            "--exact",
-            "tests::crash::child_settles_until_it_is_killed",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(DIR, dir)
-        .env(FIRST, first.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let output = BufReader::new(child.stdout.take().expect("it is piped"));
-    (child, output)
-}
-
-/// Reads whole lines until `enough` says so, or the end.
-fn read_until(output: &mut impl BufRead, mut enough: impl FnMut(&str) -> bool) {
-    let mut line = String::new();
-    while output.read_line(&mut line).expect("it reads") > 0 {
-        if line.ends_with('\n') && enough(line.trim_end()) {
-            return;
-        }
-        line.clear();
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): seeds that are the same each time.
-pub(super) fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
-    let rounds: u64 = variable(ROUNDS).map_or(25, |n| n.parse().expect("a number of rounds"));
+    let rounds = kill::rounds(25);
     let mut seed = 4600;
     let mut total = 0;
     // A new directory now and then: a first start is killed too, and the books
@@ -116,27 +63,10 @@ fn kill_rounds(rounds: std::ops::Range<u64>, seed: &mut u64) -> usize {
     let data = dir.path().join("data");
     let mut acknowledged = BTreeSet::new();
     for round in rounds {
-        // Some are killed while they open: the first makes keys and tables.
-        let kill_after = match round % 5 {
-            0 => 0,
-            1 => 1 + random(seed) % 8,
-            _ => random(seed) % 1_500,
-        };
-        let (mut child, mut output) = start(&data, round * 1_000_000);
-        let mut seen = 0;
-        let mut note = |line: &str| {
-            let Some(n) = line.strip_prefix("ack ") else { return kill_after == 0 && line == "start" };
-            acknowledged.insert(n.parse::<u64>().expect("a number"));
-            seen += 1;
-            seen >= kill_after
-        };
-        read_until(&mut output, &mut note);
-        child.kill().expect("it is ours");
-        child.wait().expect("it ends");
-        // What it said before it died counts.
-        read_until(&mut output, |line| {
-            note(line);
-            false
+        let count = kill::patience(round, 8, 1_500, seed);
+        kill::kill_after(VICTIM, &data, round * 1_000_000, count, |line| {
+            let Some(n) = line.strip_prefix("ack ") else { return false };
+            acknowledged.insert(n.parse::<u64>().expect("a number"))
         });
 
         let keys = KeyRing::open(&data, &Source::File).unwrap_or_else(|e| panic!("{e}"));
@@ -175,15 +105,13 @@ fn kill_rounds(rounds: std::ops::Range<u64>, seed: &mut u64) -> usize {
 #[test]
 fn a_second_process_is_refused_until_the_first_is_gone() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut child, mut output) = start(dir.path(), 0);
-    read_until(&mut output, |line| line == "open");
+    let mut running = kill::Running::start(VICTIM, dir.path(), 0);
+    running.read_until(|line| line == "open");
     let keys = KeyRing::open(dir.path(), &Source::File).unwrap_or_else(|e| panic!("{e}"));
     let error = super::refused(dir.path(), &keys);
-    let pid = child.id().to_string();
+    let pid = running.child.id().to_string();
     assert!(matches!(&error, Error::Locked { pid: found, .. } if *found == pid), "{error}");
-    child.kill().expect("it is ours");
-    child.wait().expect("it ends");
-    drop(output);
+    running.kill();
     // Its lock file is still there; its lock is not.
     assert!(dir.path().join(crate::LOCK_FILE).exists());
     let store = opened(dir.path(), &keys);

@@ -46,11 +46,11 @@ fn a_full_database_refuses_and_keeps_what_it_has() {
 }
 
 /// A file system in memory, of a few megabytes, unmounted when dropped.
-struct Tmpfs<'a>(&'a Path);
+pub(super) struct Tmpfs<'a>(&'a Path);
 
 impl<'a> Tmpfs<'a> {
     /// `None`, with a word why, where this process may not mount.
-    fn mount(at: &'a Path, options: &str) -> Option<Tmpfs<'a>> {
+    pub fn mount(at: &'a Path, options: &str) -> Option<Tmpfs<'a>> {
         fs::create_dir_all(at).expect("a directory");
         if mount(at, options) {
             return Some(Tmpfs(at));

@@ -13,11 +13,10 @@ pub mod sample;
 mod search;
 
 use super::Tenants;
-
-type Case = (&'static str, fn(&dyn Tenants));
+use crate::conformance::{Case, run_cases};
 
 /// One line per case.
-const CASES: &[Case] = &[
+const CASES: &[Case<dyn Tenants>] = &[
     ("collections are made, changed, listed and removed", changes::collections_live_and_die),
     ("a document reads back as it was put", changes::a_document_reads_back),
     ("the same content again changes nothing", changes::the_same_content_again_changes_nothing),
@@ -63,16 +62,5 @@ const CASES: &[Case] = &[
 /// # Panics
 /// When a case fails.
 pub fn run(make: impl Fn() -> Box<dyn Tenants>) {
-    for (name, case) in CASES {
-        let tenants = make();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&*tenants)));
-        if let Err(panic) = outcome {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("panicked");
-            panic!("conformance: {name}: {text}");
-        }
-    }
+    run_cases(CASES, make);
 }

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use seal::KeyRing;
 use store::Error;
-use store::documents::Tenants;
-use store::documents::conformance::sample::{document, put, reader, team};
+use store::documents::conformance::sample::{collection, document, put, reader, team};
+use store::documents::{Lexing, Tenants};
 
 use super::{filled, opened, read_all, tenants};
+use crate::tests::disk::Tmpfs;
 
 #[test]
 fn a_file_cut_anywhere_is_refused_clearly() {
@@ -89,4 +90,41 @@ fn one_document_that_is_refused_takes_nobody_with_it() {
     });
     let counts = tenant.counts(&reader(&[]), document(1, &[]).collection).expect("it counts");
     assert_eq!((counts.documents, counts.chunks), (20 + 30, 40 + 30));
+}
+
+#[test]
+fn a_full_disk_refuses_documents_and_keeps_those_it_acknowledged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("disk");
+    let Some(_disk) = Tmpfs::mount(&data, "size=4m") else { return };
+    let ballast = data.join("ballast");
+    let keys = KeyRing::ephemeral();
+    let tenants = tenants(&data, &keys);
+    let tenant = opened(&tenants);
+    tenant.create_collection(collection(1, Lexing::Stemmed)).expect("the name is free");
+    fs::write(&ballast, vec![0; 1 << 20]).expect("there is room");
+    let text = "The engine burns and cools again. ".repeat(50);
+    let texts = [&*text; 4];
+    let refused =
+        (1..10_000).find_map(|n| tenant.put(vec![document(n, &texts)]).err().map(|error| (n, error)));
+    let (refused, error) = refused.expect("the disk fills");
+    assert!(matches!(error, Error::Full(_)), "{error:?}");
+    assert!(refused > 20, "four megabytes hold more than {refused}");
+    let of = document(1, &[]).collection;
+    let count = || tenant.counts(&reader(&[]), of).expect("what is there is read").documents;
+    assert_eq!(count(), refused - 1, "the refused one left nothing");
+    // What makes room is taken, or at least answered; what is there stays.
+    let _ = tenant.remove(&[document(1, &[]).id]);
+    fs::remove_file(&ballast).expect("it is ours");
+    let _ = tenant.remove(&[document(1, &[]).id]).expect("there is room again");
+    put(&*tenant, document(refused, &texts));
+    assert_eq!(count(), refused - 1);
+    drop(tenant);
+    tenants.close();
+    let again = super::tenants(&data, &keys);
+    let tenant = opened(&again);
+    for n in 2..=refused {
+        let read = tenant.document_chunks(&reader(&[]), document(n, &[]).id, 0, 9).expect("it reads");
+        assert_eq!(read.len(), texts.len(), "document {n}");
+    }
 }

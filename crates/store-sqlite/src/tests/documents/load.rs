@@ -1,12 +1,14 @@
-//! Readers beside a writer.
+//! Readers beside a writer, and many tenants.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use seal::KeyRing;
 use store::documents::conformance::sample::{collection, document, put, reader, team};
-use store::documents::{Lexing, TextQuery};
+use store::documents::{Lexing, Reader, Tenants, TextQuery};
 
 use super::{opened, tenants};
+use crate::tests::kill::variable;
+use crate::{SqliteTenants, TenantsConfig};
 
 /// A document is replaced all the time, with one word per version: what is found and what
 /// is fetched is always of one version, and nothing that was replaced is ever shown.
@@ -76,4 +78,44 @@ fn trap_f8_many_writers_wait_for_each_other_and_lose_nothing() {
     let mut ids: Vec<_> = tenant.index_classes(document(1, &[]).collection, None, 1_000).expect("they read");
     ids.dedup_by_key(|row| row.0);
     assert_eq!(ids.len(), 240, "no number twice");
+}
+
+/// How many tenants a test opens, if not a few; `cargo xtask crash` has ten thousand.
+const TENANTS: &str = "BEDPLATE_TENANTS";
+
+/// The files that this process has open below a directory.
+fn open_below(dir: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir("/proc/self/fd").expect("it lists");
+    entries
+        .flatten()
+        .filter_map(|e| std::fs::read_link(e.path()).ok())
+        .filter(|to| to.starts_with(dir))
+        .count()
+}
+
+#[test]
+fn many_tiny_tenants_keep_few_files_open() {
+    let count: u64 = variable(TENANTS).map_or(150, |n| n.parse().expect("a number"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = TenantsConfig { open_max: 16, ..TenantsConfig::default() };
+    let tenants = SqliteTenants::new(dir.path(), &KeyRing::ephemeral(), config);
+    let mut most = 0;
+    for n in 1..=count {
+        let tenant = tenants.tenant(team(n)).expect("it opens");
+        tenant.create_collection(collection(1, Lexing::Words)).expect("the name is free");
+        put(&*tenant, document(n, &["The engine burns."]));
+        assert!(tenants.open_count() <= 17, "{} are open", tenants.open_count());
+        if n % 50 == 0 {
+            most = most.max(open_below(dir.path()));
+        }
+    }
+    // Database, log and shared memory of the writer, the mover and a reader.
+    assert!((16..=17 * 9).contains(&most), "{most} files are open");
+    // The first ones, long closed, and the last: each has its own document and no other.
+    for n in (1..=count).step_by(count as usize / 30 + 1) {
+        let tenant = tenants.tenant(team(n)).expect("it opens again");
+        let found = tenant.documents(&Reader::new(team(n), []), document(1, &[]).collection, None, 9);
+        let found: Vec<_> = found.expect("it reads").into_iter().map(|document| document.id).collect();
+        assert_eq!(found, [document(n, &[]).id], "tenant {n}");
+    }
 }
