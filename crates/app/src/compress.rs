@@ -53,7 +53,7 @@ fn evaluated(args: &Eval) -> Result<Evaluated, Report> {
 
 fn quantized(args: &Quantize) -> Result<Quantized, Report> {
     let threads = args.threads.unwrap_or_else(engines::threads);
-    check_output(args)?;
+    check_output(&args.input, &args.output, args.force)?;
     let (kind, whole) = engine::weights_of(&args.input).map_err(|e| e.report())?;
     if !whole {
         return Err(Report::new("CL0012", format!("the weights are {kind} already"))
@@ -169,7 +169,7 @@ impl Work<'_> {
         if verdict == Verdict::Kept {
             File::open(&part.0).and_then(|f| f.sync_all()).map_err(file)?;
             // Somebody may have made one meanwhile.
-            check_output(args)?;
+            check_output(&args.input, &args.output, args.force)?;
             fs::rename(&part.0, &args.output).map_err(file)?;
         }
         self.tried.push(Tried { to: name, bytes, verdict, eval });
@@ -228,10 +228,10 @@ impl Work<'_> {
 
 /// The file beside the output that is written first; removed when dropped, if
 /// it was not renamed.
-struct Part(PathBuf);
+pub struct Part(pub PathBuf);
 
 impl Part {
-    fn of(output: &Path) -> Part {
+    pub fn of(output: &Path) -> Part {
         let mut name = output.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         Part(output.with_file_name(name))
@@ -244,21 +244,21 @@ impl Drop for Part {
     }
 }
 
-fn check_output(args: &Quantize) -> Result<(), Report> {
-    let shown = args.output.display().to_string();
-    if args.output.file_name().is_none() || args.output.is_dir() {
+pub fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), Report> {
+    let shown = output.display().to_string();
+    if output.file_name().is_none() || output.is_dir() {
         return Err(Report::new("CL0004", "the output is not the name of a file").at(shown));
     }
-    let folder = args.output.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = output.parent().filter(|p| !p.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|p| !p.is_dir()) {
         return Err(Report::new("CL0004", format!("there is no folder {}", folder.display())).at(shown));
     }
     let same =
         |a: &Path, b: &Path| fs::canonicalize(a).ok().is_some_and(|a| fs::canonicalize(b).ok() == Some(a));
-    if same(&args.input, &args.output) {
+    if same(input, output) {
         return Err(Report::new("CL0010", "the output is the input").at(shown));
     }
-    if !args.force && fs::symlink_metadata(&args.output).is_ok() {
+    if !force && fs::symlink_metadata(&output).is_ok() {
         return Err(Report::new("CL0011", "there is a file of that name")
             .at(shown)
             .hint("--force replaces it"));
@@ -266,7 +266,7 @@ fn check_output(args: &Quantize) -> Result<(), Report> {
     Ok(())
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Report {
+pub fn unwritable(path: &Path, error: &std::io::Error) -> Report {
     Report::new("CL0004", format!("could not write {}", path.display())).because(error.to_string())
 }
 

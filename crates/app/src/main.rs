@@ -11,6 +11,7 @@ mod engines;
 mod front;
 mod host;
 mod identities;
+mod import;
 mod keys;
 mod labels;
 mod listen;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Bench { args, json } => engines::with_openmp(|| bench::run(&args, json)),
         Command::Quantize { args, json } => engines::with_openmp(|| compress::quantize(&args, json)),
         Command::Eval { args, json } => engines::with_openmp(|| compress::eval(&args, json)),
+        Command::Import { args, json } => engines::with_openmp(|| import::run(&args, json)),
         Command::Rewrap { args, json } => keys::rewrap(args, json),
         // Its server has set the environment that `with_openmp` would.
         Command::EngineProcess => engine_process::run(),

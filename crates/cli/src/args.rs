@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compress::{Eval, Quantize};
+use crate::import::Import;
 
 /// The inference-first AI platform in one binary.
 #[derive(Debug, Parser)]
@@ -708,6 +709,8 @@ pub enum Model {
         #[arg(long, default_value_t = 8)]
         sequences: u64,
     },
+    /// Make a model file of a Hugging Face folder: BERT models that make vectors.
+    Import(Import),
     /// Measure a model on this machine: tokens per second at several batch sizes.
     Bench(Bench),
     /// Make a model smaller: fewer bits per weight, within a limit on what it loses.

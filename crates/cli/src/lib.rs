@@ -20,6 +20,7 @@ mod duration;
 mod explain;
 mod failure;
 pub mod guard;
+pub mod import;
 mod kept;
 mod progress;
 mod pull;
@@ -48,6 +49,7 @@ pub enum Command {
     Bench { args: Bench, json: bool },
     Quantize { args: compress::Quantize, json: bool },
     Eval { args: compress::Eval, json: bool },
+    Import { args: import::Import, json: bool },
     Rewrap { args: Rewrap, json: bool },
     AuditVerify { args: AuditVerify, json: bool },
     Client(Client),
@@ -92,6 +94,7 @@ fn sort(cli: args::Cli) -> Command {
         args::Top::Keys(args::Keys::Rewrap(args)) => Command::Rewrap { args, json },
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },
         args::Top::Model(args::Model::Quantize(args)) => Command::Quantize { args, json },
+        args::Top::Model(args::Model::Import(args)) => Command::Import { args, json },
         args::Top::Model(args::Model::Eval(args)) => Command::Eval { args, json },
         args::Top::Audit(args::Audit::Verify(args)) if args.data.is_some() => {
             Command::AuditVerify { args, json }

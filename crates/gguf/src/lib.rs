@@ -9,15 +9,20 @@
 //! to assert, which would end the whole process. What passes is also what the
 //! rest of Bedplate knows about a model: names, limits, template, memory.
 //!
-//! Pure: bytes in, values out. [`write`] and [`random_llama`] make files, for
-//! tests and for benches that need the same weights everywhere.
+//! [`import`] makes such a file of a Hugging Face folder, whose [`safetensors`] are read
+//! with the same suspicion.
+//!
+//! Pure: bytes in, values out. [`write`] makes files; [`random_llama`] and its kin those
+//! of tests, and of benches that need the same weights everywhere.
 
 mod check;
 mod estimate;
 mod header;
+pub mod import;
 mod kind;
 mod random;
 mod random_bert;
+pub mod safetensors;
 mod value;
 pub mod write;
 

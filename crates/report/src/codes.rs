@@ -91,6 +91,8 @@ pub const CODES: &[Entry] = &[
     e("ID0012", C::RateLimited, Client, "too many sign-ins from this address"),
     e("ID0013", C::Forbidden, Client, "the request came from another site's page"),
     e("ID0014", C::Conflict, Client, "the elevation cannot go on like this"),
+    e("IM0001", C::Invalid, Client, "the folder is not a model that can be imported"),
+    e("IM0002", C::Invalid, Client, "the imported model does not make the vectors that it should"),
     e("LG0201", C::OverBudget, Client, "the budget is spent"),
     e("LG0202", C::OverBudget, Client, "the request could cost more than the budget has left"),
     e("LG0203", C::OverBudget, Client, "the model has no price and a hard budget applies"),

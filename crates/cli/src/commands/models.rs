@@ -30,7 +30,7 @@ pub(super) fn run(global: &Global, command: args::Model) -> Result<(), Failure> 
             let inspected = inspect(&file, context, sequences)?;
             show(global.json, &inspected, Inspected::render);
         }
-        args::Model::Bench(_) | args::Model::Quantize(_) | args::Model::Eval(_) => {
+        args::Model::Bench(_) | args::Model::Quantize(_) | args::Model::Eval(_) | args::Model::Import(_) => {
             unreachable!("`sort` hands these to the caller")
         }
     }
