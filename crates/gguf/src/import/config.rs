@@ -40,7 +40,8 @@ pub(super) fn read(folder: &Folder<'_>) -> Result<Config, Error> {
         value.ok_or_else(|| wrong("config.json", format!("{key} is {}", short(&config[key]))))
     };
     let (width, heads) = (number("hidden_size", WIDTH_MAX)?, number("num_attention_heads", WIDTH_MAX)?);
-    if !width.is_multiple_of(heads) {
+    // Even parts: the loader's check of models asks for pairs, whatever their positions.
+    if !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
         return Err(wrong("config.json", format!("{heads} heads do not share a width of {width}")));
     }
     let epsilon = config["layer_norm_eps"].as_f64().unwrap_or(1e-12);
