@@ -81,7 +81,8 @@ pub struct PolicyTestReport {
 }
 
 /// What a candidate set would have decided about the last requests, beside
-/// what the set in force decides about them today.
+/// what the set in force decides about them today. Calls of tools are asked about
+/// again as their owners declare them today.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReplay {
     /// Of the candidate set.
@@ -93,7 +94,7 @@ pub struct PolicyReplay {
     pub newly_allowed: usize,
     /// Refused before the policies were asked, or older than policies.
     pub not_judged: usize,
-    /// Of keys, users or models that no longer exist.
+    /// Of keys, users, models or tools that no longer exist.
     pub not_known: usize,
     /// The set in force decides otherwise today than was recorded: grants changed since.
     pub drifted: usize,

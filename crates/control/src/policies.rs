@@ -15,7 +15,7 @@ use units::Labels;
 
 use crate::access::{key_name, team_name};
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, declare};
+use crate::{Plane, declare, tools};
 
 /// Requests that a replay shows one by one.
 const SHOWN_MAX: usize = 50;
@@ -246,6 +246,8 @@ pub(crate) fn replay(plane: &Plane, call: &Call) -> Outcome {
     let candidate = candidate(plane, call)?;
     let (present, _) = in_force(plane)?;
     let names = model_names(plane);
+    let documents = declare::current(&candidate.state).map_err(|refusal| refusal.0)?;
+    let tools = tools::objects(plane, &documents)?;
     let mut report = api::PolicyReplay { hash: hex(candidate.set.hash()), ..api::PolicyReplay::default() };
     for record in plane.store.recent(last).map_err(|e| e.report())? {
         report.records += 1;
@@ -257,9 +259,20 @@ pub(crate) fn replay(plane: &Plane, call: &Call) -> Outcome {
             report.not_known += 1;
             continue;
         };
-        let model = names.get(&record.model).unwrap_or(&record.model);
+        let called = match Act::from_name(&judged.action) {
+            Some(Act::CallTool) => tools.get(&record.model).cloned(),
+            Some(_) => {
+                let model = names.get(&record.model).unwrap_or(&record.model);
+                candidate.world.knows_model(model).then(|| Object::model(model))
+            }
+            None => None,
+        };
+        let Some(object) = called else {
+            report.not_known += 1;
+            continue;
+        };
         let decide = |set: &PolicySet| {
-            decide_again(set, &candidate.world, &subject, user.as_ref(), model, &record, judged)
+            decide_again(set, &candidate.world, &subject, user.as_ref(), &object, &record, judged)
         };
         let (Some(now), Some(then)) = (decide(&present), decide(&candidate.set)) else {
             report.not_known += 1;
@@ -315,14 +328,11 @@ fn decide_again(
     world: &World,
     subject: &Subject,
     user: Option<&Subject>,
-    model: &str,
+    object: &Object,
     record: &Record,
     judged: &Judged,
 ) -> Option<policy::Decision> {
     let act = Act::from_name(&judged.action)?;
-    if !world.knows_model(model) {
-        return None;
-    }
     let facts = Facts {
         region: judged.region.as_deref(),
         budget_left: judged.budget_left,
@@ -331,10 +341,9 @@ fn decide_again(
         on_behalf_of: judged.on_behalf_of.as_deref(),
         ..Facts::new(&record.labels, &judged.purpose)
     };
-    let model = Object::model(model);
     Some(match user {
-        None => set.decide(world, subject, act, &model, &facts),
-        Some(user) => set.decide_both(world, subject, user, act, &model, &facts),
+        None => set.decide(world, subject, act, object, &facts),
+        Some(user) => set.decide_both(world, subject, user, act, object, &facts),
     })
 }
 

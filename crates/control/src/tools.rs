@@ -1,9 +1,11 @@
 //! Tools: what was approved of them, and the calls that wait for a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use manifest::{Credential, KeyFrom, Kind, Spec, ToolUpstream};
+use manifest::{Credential, Document, KeyFrom, Kind, Spec, ToolUpstream};
+use policy::Object;
 use report::Report;
+use toolgate::Effect;
 use units::Micros;
 
 use crate::call::{Call, Outcome, json};
@@ -27,6 +29,26 @@ pub fn pins(store: &dyn store::Store, server: &str) -> Result<Pins, Report> {
     serde_json::from_slice(&bytes).map_err(|e| {
         Report::new("CT0005", format!("the pins of \"{server}\" cannot be read")).because(e.to_string())
     })
+}
+
+/// Every tool that is declared or was looked at, under the name that records
+/// have, as policies see it today.
+pub(crate) fn objects(plane: &Plane, documents: &[Document]) -> Result<BTreeMap<String, Object>, Report> {
+    let mut objects = BTreeMap::new();
+    for document in documents {
+        let Spec::Tool(server) = &document.spec else { continue };
+        let pins = pins(&*plane.store, &document.name)?;
+        let others = pins.keys().filter(|_| server.others || server.tools.is_empty());
+        let names: BTreeSet<&String> = server.tools.keys().chain(others).collect();
+        for name in names {
+            let effect = server.tools.get(name).map(|tool| tool.effect).unwrap_or_default();
+            let digest = pins.get(name).cloned().flatten().unwrap_or_default();
+            let called = format!("{}__{name}", document.name);
+            let tool = Object::tool(&called, effect != Effect::None, effect == Effect::Egress, &digest);
+            objects.insert(format!("{}/{name}", document.name), tool);
+        }
+    }
+    Ok(objects)
 }
 
 pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {

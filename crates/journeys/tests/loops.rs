@@ -467,5 +467,19 @@ fn a_policy_decides_about_each_call_of_a_tool_wherever_it_is_proposed() {
     assert_eq!(call("office__mail", ""), (200, Value::Null));
     assert_eq!(call("office__send", ""), (200, json!("PO0001")));
     assert_eq!(call("office__mail", "nobody").0, 403);
+
+    // What another policy would have said of these calls is asked before it is in force.
+    let path = house.world.folder.path().join("nothing.yaml");
+    let nothing = "apiVersion: bedplate/v1\nkind: Policy\nmetadata: { name: nothing-out }\nspec:\n  \
+         description: Nobody sends anything.\n  effect: forbid\n  cedar: |\n    \
+         forbid (principal, action == Action::\"call_tool\", resource is Tool) when { resource.egress };\n";
+    std::fs::write(&path, nothing).expect("written");
+    let replay = ["policy", "replay", "-f", &path.display().to_string(), "--last", "1000", "--json"];
+    let replayed = house.world.run(&replay).exits(2).json();
+    // The other calls of it were refused as they were, and reading is nobody's egress.
+    assert_eq!((&replayed["newly_denied"], &replayed["newly_allowed"]), (&json!(1), &json!(0)), "{replayed}");
+    let change = &replayed["changes"][0];
+    assert_eq!((&change["model"], &change["determining"]), (&json!("office/send"), &json!(["nothing-out"])));
+    assert_eq!((&replayed["not_known"], &replayed["drifted"]), (&json!(0), &json!(0)), "{replayed}");
     house.is_sound();
 }

@@ -141,12 +141,12 @@ fn replay(report: &PolicyReplay) -> String {
         }
     }
     text.push_str(&format!(
-        "{} of {} requests asked again: {} newly denied, {} newly allowed\n",
+        "{} of {} requests and calls of tools asked again: {} newly denied, {} newly allowed\n",
         report.replayed, report.records, report.newly_denied, report.newly_allowed
     ));
     if report.not_judged + report.not_known + report.drifted > 0 {
         text.push_str(&format!(
-            "left out: {} never judged, {} of keys or models that are gone; {} are decided otherwise today than when recorded\n",
+            "left out: {} never judged, {} of keys, models or tools that are gone; {} are decided otherwise today than when recorded\n",
             report.not_judged, report.not_known, report.drifted
         ));
     }
