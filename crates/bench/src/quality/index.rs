@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ::context::embed::{DIMENSIONS, cosine};
+use ::context::embed::cosine;
 use ::context::rank::{Candidate, Trust};
 use ::context::text::{self, Query};
 use anyhow::{Context, Result};
@@ -64,7 +64,8 @@ impl Index {
         let team = TeamId(number(1, 1));
         let tenant = tenants.tenant(team).context("open a tenant")?;
         let collection = CollectionId(number(2, 1));
-        let live = Generation { number: 1, embedder: embedding.name().into(), dimensions: DIMENSIONS as u32 };
+        let dimensions = embedding.dimensions() as u32;
+        let live = Generation { number: 1, embedder: embedding.name().into(), dimensions };
         let made = Collection {
             id: collection,
             name: "bench".into(),

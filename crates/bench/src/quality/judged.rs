@@ -74,7 +74,7 @@ fn passages(
     output.step_done();
     let embedder = setting.embedding.embedder();
     let with = |gate: &dyn Fn(usize) -> Gate| eval::mean(&scores_of(&index, &set, &asked, gate, 10, setting));
-    let [bm25, dense] = [true, false].map(|lexical| eval::mean(&arm_scores(&set, &asked, lexical)));
+    let [bm25, dense] = [true, false].map(|lexical| eval::mean(&arm_scores(&set, &asked, lexical, 10)));
     let untrained = with(&|_| Gate::untrained());
     // Fitted to one half, judged by the other.
     let dev: Vec<DevQuery> = asked.iter().map(|asked| dev_query(&index, &set, asked)).collect();
@@ -108,32 +108,65 @@ fn passages(
     Ok(())
 }
 
-/// Recall of evidence in conversations, whose turns are searched by their words.
+/// How deep evidence is looked for.
+const DEPTHS: [usize; 4] = [5, 10, 20, 50];
+
+/// What orders the turns of a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// As memory is searched.
+    Conversation,
+    Untrained,
+    /// By a gate that was fitted to the other half of each conversation's questions.
+    Fitted,
+    Lexical,
+    Dense,
+}
+
+/// Recall of evidence in conversations.
 fn memory(conversations: Vec<Set>, setting: &Setting<'_>, rows: &mut Vec<Row>) -> Result<()> {
-    let mut by_depth: BTreeMap<usize, Vec<Scores>> = BTreeMap::new();
-    let mut dense: Vec<Scores> = Vec::new();
+    use Order::*;
+    let embedder = setting.embedding.embedder();
+    let mut all: BTreeMap<(Order, usize), Vec<Scores>> = BTreeMap::new();
     for (n, set) in conversations.iter().enumerate() {
         setting.output.step(&format!("locomo: conversation {}/{}", n + 1, conversations.len()));
         let index = index(set, Lexing::Stemmed, setting)?;
         let asked = ask(&index, set, setting)?;
-        for depth in [5, 10, 20, 50] {
-            let scores = by_depth.entry(depth).or_default();
-            scores.extend(scores_of(&index, set, &asked, &|_| Gate::conversation(), depth, setting));
+        let dev: Vec<DevQuery> = asked.iter().map(|asked| dev_query(&index, set, asked)).collect();
+        let halves = [0, 1].map(|half| {
+            let fold: Vec<DevQuery> = dev.iter().skip(1 - half).step_by(2).cloned().collect();
+            Gate::fit(&fold, &embedder).gate
+        });
+        for depth in DEPTHS {
+            let with = |gate: &dyn Fn(usize) -> Gate| scores_of(&index, set, &asked, gate, depth, setting);
+            for (order, scores) in [
+                (Conversation, with(&|_| Gate::conversation())),
+                (Untrained, with(&|_| Gate::untrained())),
+                (Fitted, with(&|n| halves[n % 2].clone())),
+                (Lexical, arm_scores(set, &asked, true, depth)),
+                (Dense, arm_scores(set, &asked, false, depth)),
+            ] {
+                all.entry((order, depth)).or_default().extend(scores);
+            }
         }
-        dense.extend(arm_scores(set, &asked, false));
     }
     setting.output.step_done();
-    let alone = eval::mean(&dense).mean.recall;
-    for (depth, scores) in &by_depth {
-        let target = match depth {
-            10 => Target::AtLeast(0.62),
-            50 => Target::AtLeast(0.80),
+    for (order, depth) in all.keys().copied() {
+        let name = match order {
+            Conversation => "conversation gate",
+            Untrained => "gate, untrained",
+            Fitted => "gate, fitted to the other half",
+            Lexical => "BM25 alone",
+            Dense => setting.embedding.name(),
+        };
+        let target = match (order, depth) {
+            (Conversation, 10) => Target::AtLeast(0.62),
+            (Conversation, 50) => Target::AtLeast(0.80),
             _ => Target::Shown,
         };
-        let summary = eval::mean(scores);
-        let peer = (*depth == 10).then_some((setting.embedding.name(), alone));
-        let label = format!("locomo: evidence recall@{depth}");
-        rows.push(row(label, "recall", summary.mean.recall, peer, target, summary.queries));
+        let summary = eval::mean(&all[&(order, depth)]);
+        let label = format!("locomo: {name}, evidence recall@{depth}");
+        rows.push(row(label, "recall", summary.mean.recall, None, target, summary.queries));
     }
     Ok(())
 }
@@ -160,7 +193,7 @@ fn scores_of(
 }
 
 /// One arm by itself, without anything that `rank` does besides.
-fn arm_scores(set: &Set, asked: &[Asked<'_>], lexical: bool) -> Vec<Scores> {
+fn arm_scores(set: &Set, asked: &[Asked<'_>], lexical: bool, k: usize) -> Vec<Scores> {
     let scored = asked.iter().filter_map(|asked| {
         let score =
             |at: usize| if lexical { asked.found.rows[at].lexical } else { asked.found.rows[at].dense };
@@ -168,7 +201,7 @@ fn arm_scores(set: &Set, asked: &[Asked<'_>], lexical: bool) -> Vec<Scores> {
         order.sort_by(|a, b| score(*b).unwrap_or(0.0).total_cmp(&score(*a).unwrap_or(0.0)));
         let ids: Vec<&str> =
             order.iter().map(|at| set.texts[asked.found.rows[*at].entry].id.as_str()).collect();
-        judge(&ids, asked.question, 10)
+        judge(&ids, asked.question, k)
     });
     scored.collect()
 }

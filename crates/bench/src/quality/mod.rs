@@ -18,7 +18,7 @@ use crate::machine;
 use crate::output::Output;
 use crate::record::{Row, Target};
 use crate::stats::Summary;
-use embedding::Embedding;
+use embedding::{Embedding, Loaded};
 
 /// Options of `bench quality`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,12 @@ pub struct Options {
     /// of the built-in embedder.
     #[arg(long, value_name = "PYTHON")]
     minilm: Option<PathBuf>,
+    /// A model file in our own engine instead, such as `bedplate model import` makes.
+    #[arg(long, value_name = "GGUF", conflicts_with = "minilm")]
+    model: Option<PathBuf>,
+    /// Its threads.
+    #[arg(long, default_value_t = 2)]
+    threads: u32,
 }
 
 /// What every part is given.
@@ -60,13 +66,22 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
         output.print(&[]);
         return Ok(());
     };
-    let embedding = options.minilm.clone().map_or(Embedding::LexicalHash, Embedding::MiniLm);
+    let embedding = match (&options.model, &options.minilm) {
+        (Some(file), _) => Embedding::Model(Box::new(Loaded::open(file, options.threads)?)),
+        (None, Some(python)) => Embedding::MiniLm(python.clone()),
+        (None, None) => Embedding::LexicalHash,
+    };
     let setting = Setting { data: &data, embedding, output };
     let mut rows = Vec::new();
     for (name, part) in PARTS {
         if options.parts.is_empty() || options.parts.iter().any(|p| p == name) {
             part(&setting, &mut rows)?;
         }
+    }
+    if let Embedding::Model(loaded) = &setting.embedding {
+        let (rate, tokens) = (loaded.rate(), loaded.tokens() as usize);
+        let name = format!("embedding, {} threads", options.threads);
+        rows.push(row(name, "tokens/s", rate, None, Target::AtLeast(8_000.0), tokens));
     }
     output.print(&rows);
     Ok(())
