@@ -258,7 +258,7 @@ pub fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), Repo
     if same(input, output) {
         return Err(Report::new("CL0010", "the output is the input").at(shown));
     }
-    if !force && fs::symlink_metadata(&output).is_ok() {
+    if !force && fs::symlink_metadata(output).is_ok() {
         return Err(Report::new("CL0011", "there is a file of that name")
             .at(shown)
             .hint("--force replaces it"));
