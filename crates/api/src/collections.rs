@@ -176,6 +176,13 @@ pub struct SearchCollection {
     /// that the caller may not read themselves are withheld.
     #[serde(default, rename = "as")]
     pub as_user: Option<String>,
+    /// A model that reads the best 32 with the query and orders them.
+    #[serde(default)]
+    pub rerank: Option<String>,
+    /// Milliseconds that it may take, 1,000 unless told; later, the order of both arms is
+    /// given with a note.
+    #[serde(default)]
+    pub rerank_deadline_ms: Option<u32>,
 }
 
 /// What a search found, the best first.
@@ -219,6 +226,11 @@ pub struct Evidence {
     pub lexical_rank: Option<u32>,
     #[serde(default)]
     pub dense_rank: Option<u32>,
+    /// Its place by both, before the reranker was heard, and what that says of it, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fused_rank: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank_score: Option<f64>,
 }
 
 /// How an answer came about.

@@ -115,6 +115,11 @@ impl Process {
         }
     }
 
+    fn lent(&self, principal: &Principal, purpose: String) -> gateway::Lent {
+        let gateway = Arc::clone(self.gateway().expect("the control plane serves after the gateway stands"));
+        gateway::Lent { gateway, principal: principal.clone(), on_behalf_of: None, purpose }
+    }
+
     fn gateway(&self) -> Option<&Arc<Gateway>> {
         self.gateway.get()
     }
@@ -296,13 +301,11 @@ impl control::Host for Process {
     }
 
     fn lend(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Embed> {
-        let gateway = self.gateway().expect("the control plane serves after the gateway stands");
-        Box::new(gateway::Lent {
-            gateway: Arc::clone(gateway),
-            principal: principal.clone(),
-            on_behalf_of: None,
-            purpose,
-        })
+        Box::new(self.lent(principal, purpose))
+    }
+
+    fn lend_ranking(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Rank> {
+        Box::new(self.lent(principal, purpose))
     }
 
     fn has_variable(&self, name: &str) -> bool {

@@ -657,6 +657,12 @@ pub struct CollectionSearch {
     /// As this user of the team would search. Takes the right to manage access; texts that you may not read are withheld.
     #[arg(long = "as", value_name = "USER")]
     pub as_user: Option<String>,
+    /// A model that reads the best 32 with the question and orders them.
+    #[arg(long, value_name = "MODEL")]
+    pub rerank: Option<String>,
+    /// How long it may take; later, the order of both arms is given and that is told.
+    #[arg(long, value_name = "MS", requires = "rerank")]
+    pub rerank_deadline_ms: Option<u32>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,7 +6,7 @@
 
 use policy::{Act, Facts, Object, Principal};
 use report::Report;
-use retrieval::{Content, Found, Query, Shown, Wish};
+use retrieval::{Content, Found, Query, Reranker, Shown, Wish};
 use store::State;
 use store::documents::{Acl, Answer, Change, Collection, Document, Lexing, Reader, Subject};
 use units::{Day, Labels, Micros, Usd};
@@ -23,6 +23,9 @@ const PREVIEW_PARTS: usize = 200;
 /// Parts that a search returns, unless told and at most.
 const K: u32 = 8;
 const K_MAX: u32 = 100;
+/// How long a reranker may take, unless told and at most: what a person waits without wondering.
+const RERANK_MS: u32 = 1_000;
+const RERANK_MS_MAX: u32 = 60_000;
 
 pub(crate) fn list(plane: &Plane, call: &Call) -> Outcome {
     let reader = call.principal.reader();
@@ -169,7 +172,17 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
     let query = Query { text: &asked.query, k: k as usize, source: asked.source.as_deref(), labels: &labels };
     // Whoever asks pays, not the one as whom they ask.
     let lent = plane.host.lend(&call.principal, format!("a question to collection {}", collection.name));
-    let found = plane.collections.search(&reader, &collection, &query, &*lent).map_err(|e| e.report())?;
+    let deadline_ms = asked.rerank_deadline_ms.unwrap_or(RERANK_MS);
+    if !(1..=RERANK_MS_MAX).contains(&deadline_ms) {
+        let what = format!("rerank_deadline_ms is {deadline_ms}; write 1 to {RERANK_MS_MAX}");
+        return Err(Report::new("CT0002", what).into());
+    }
+    let ranking = plane
+        .host
+        .lend_ranking(&call.principal, format!("the order of what collection {} has", collection.name));
+    let reranker = asked.rerank.as_deref().map(|model| Reranker { model, by: &*ranking, deadline_ms });
+    let found = plane.collections.search_by(&reader, &collection, &query, &*lent, reranker.as_ref());
+    let found = found.map_err(|e| e.report())?;
     // Who looks for another sees what that one would be given, not what it says.
     let readable = match &asked.as_user {
         None => None,
@@ -423,6 +436,8 @@ fn show_found(found: Found, explain: bool, may_read: impl Fn(usize) -> bool) -> 
             trust: e.chunk.trust.name().into(),
             lexical_rank: e.lexical_rank,
             dense_rank: e.dense_rank,
+            fused_rank: e.fused_rank,
+            rerank_score: e.rerank,
         }
     });
     let e = found.explained;

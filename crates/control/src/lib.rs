@@ -65,6 +65,8 @@ pub trait Host: Send + Sync + 'static {
     fn status(&self) -> api::Status;
     /// The models that this principal may ask, as embedders of collections. `purpose` is for the record.
     fn lend(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Embed>;
+    /// The same as rerankers of what a search finds.
+    fn lend_ranking(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Rank>;
     /// Whether the process's environment has a variable of this name, not what it holds.
     fn has_variable(&self, name: &str) -> bool;
     /// Every declared tool, as its server describes it now. May wait for servers.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use chat::{RerankRequest, RerankResponse};
 
-use crate::fields::{self, add, list, text_of, whole};
+use crate::fields::{self, Lenient, add, list, text_of, whole};
 use crate::scan::boolean;
 use crate::{Error, json};
 
@@ -90,6 +90,21 @@ pub fn encode(request: &RerankRequest) -> Bytes {
     })
 }
 
+/// Reads a target's scores, by place in the request.
+///
+/// # Errors
+/// UP0004 without results, or with one that has no score.
+pub fn decode_response(body: &[u8]) -> Result<Vec<(u32, f32)>, Error> {
+    let broken = |because: &str| Error::Upstream { because: because.into() };
+    let top = Lenient::body(body).ok_or_else(|| broken("it is not a JSON object"))?;
+    let results = top.objects("results").into_iter().map(|result| {
+        let index = result.u64("index").and_then(|index| u32::try_from(index).ok());
+        index.zip(result.f32("relevance_score")).ok_or_else(|| broken("a result has no index or no score"))
+    });
+    let results: Vec<(u32, f32)> = results.collect::<Result<_, _>>()?;
+    if results.is_empty() { Err(broken("it has no `results`")) } else { Ok(results) }
+}
+
 /// Writes scores for a client.
 pub fn encode_response(response: &RerankResponse) -> Bytes {
     json::text(|w| {
@@ -159,5 +174,9 @@ mod tests {
             text,
             r#"{"object":"list","model":"m","results":[{"index":1,"relevance_score":0.75,"document":{"text":"b"}},{"index":0,"relevance_score":0.25,"document":{"text":"a"}}],"usage":{"prompt_tokens":9,"total_tokens":9}}"#
         );
+        assert_eq!(decode_response(text.as_bytes()).expect("ours"), [(1, 0.75), (0, 0.25)]);
+        for wrong in ["[]", "{}", r#"{"results":[]}"#, r#"{"results":[{"index":0}]}"#] {
+            assert!(decode_response(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 }

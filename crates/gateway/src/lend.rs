@@ -1,4 +1,4 @@
-//! A model lent to a collection: what makes its vectors.
+//! A model lent to a collection: what makes its vectors, or orders what was found.
 //!
 //! Each batch of texts is a request of its own, of whoever puts or asks, and walks the
 //! journey like any other from the fourth step on: granted, judged, paid for, screened,
@@ -6,12 +6,14 @@
 //! keep it from, and what embedding it costs is its team's, with a record that says what for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chat::{EmbedInput, EmbedRequest};
+use bytes::Bytes;
+use chat::{EmbedInput, EmbedRequest, RerankRequest};
 use net::server::ResponseBody;
 use policy::Principal;
 use report::Report;
-use retrieval::{Embed, Embedded};
+use retrieval::{Embed, Embedded, Rank};
 use units::Labels;
 
 use crate::account::Arrival;
@@ -31,32 +33,6 @@ pub struct Lent {
 
 impl Embed for Lent {
     fn embed(&self, model: &str, labels: &Labels, texts: &[String]) -> Result<Embedded, Report> {
-        // A loop and connections of its own: a worker's stay on the worker's thread.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| {
-            Report::new("CT0005", "a model could not be asked for vectors").because(e.to_string())
-        })?;
-        let client = net::Client::new(net::client::Config::default());
-        let worker = Worker { gateway: Arc::clone(&self.gateway), client };
-        runtime.block_on(self.ask(&worker, model, labels, texts))
-    }
-}
-
-impl Lent {
-    async fn ask(
-        &self,
-        worker: &Worker,
-        model: &str,
-        labels: &Labels,
-        texts: &[String],
-    ) -> Result<Embedded, Report> {
-        let gateway = &worker.gateway;
-        if let Some(Err(report)) = gateway.required_log.as_ref().map(|log| log.required()) {
-            return Err(report);
-        }
-        policy::allows(&self.principal, Surface::Embed.action()).map_err(|denied| denied.report())?;
-        let mut arrival = Arrival::within(gateway, Surface::Embed, labels.clone(), self.on_behalf_of.clone());
-        arrival.salts = Salts::of(&gateway.keys, self.principal.team);
         let request = EmbedRequest {
             model: model.to_owned(),
             input: texts.iter().cloned().map(EmbedInput::Text).collect(),
@@ -65,16 +41,94 @@ impl Lent {
             user: None,
         };
         let body = dialects::openai::embeddings::encode(model, &request).body;
+        let (answer, made_by) = self.ask(Surface::Embed, labels, body, None)?;
+        let response = dialects::openai::embeddings::decode_response(&answer);
+        Ok(Embedded { made_by, vectors: response.map_err(Report::from)?.vectors })
+    }
+}
+
+impl Rank for Lent {
+    fn rank(
+        &self,
+        model: &str,
+        labels: &Labels,
+        question: &str,
+        passages: &[String],
+        deadline_ms: u32,
+    ) -> Result<Vec<f32>, Report> {
+        let request = RerankRequest {
+            model: model.to_owned(),
+            query: question.to_owned(),
+            documents: passages.to_vec(),
+            top_n: None,
+            return_documents: false,
+        };
+        let deadline = Duration::from_millis(deadline_ms.into());
+        let body = dialects::rerank::encode(&request);
+        let (answer, _) = self.ask(Surface::Rerank, labels, body, Some(deadline))?;
+        let mut scores = vec![f32::NAN; passages.len()];
+        for (index, score) in dialects::rerank::decode_response(&answer).map_err(Report::from)? {
+            if let Some(place) = scores.get_mut(index as usize) {
+                *place = score;
+            }
+        }
+        Ok(scores)
+    }
+}
+
+impl Lent {
+    /// The answer's body, and by what it was made.
+    fn ask(
+        &self,
+        surface: Surface,
+        labels: &Labels,
+        body: Bytes,
+        deadline: Option<Duration>,
+    ) -> Result<(Bytes, String), Report> {
+        // A loop and connections of its own: a worker's stay on the worker's thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| {
+            Report::new("CT0005", "a model could not be asked for a collection").because(e.to_string())
+        })?;
+        let client = net::Client::new(net::client::Config::default());
+        let worker = Worker { gateway: Arc::clone(&self.gateway), client };
+        runtime.block_on(async {
+            let walking = self.walk(&worker, surface, labels, body);
+            match deadline {
+                None => walking.await,
+                // Dropped, it is settled as abandoned, and the model computes no further.
+                Some(deadline) => tokio::time::timeout(deadline, walking).await.unwrap_or_else(|_| {
+                    let late = format!("the model took longer than {} ms", deadline.as_millis());
+                    Err(Report::new("EN0013", late))
+                }),
+            }
+        })
+    }
+
+    async fn walk(
+        &self,
+        worker: &Worker,
+        surface: Surface,
+        labels: &Labels,
+        body: Bytes,
+    ) -> Result<(Bytes, String), Report> {
+        let gateway = &worker.gateway;
+        if let Some(Err(report)) = gateway.required_log.as_ref().map(|log| log.required()) {
+            return Err(report);
+        }
+        policy::allows(&self.principal, surface.action()).map_err(|denied| denied.report())?;
+        let mut arrival = Arrival::within(gateway, surface, labels.clone(), self.on_behalf_of.clone());
+        arrival.salts = Salts::of(&gateway.keys, self.principal.team);
         let from = runtime::clock::monotonic_us();
         let asked = decode::written(&mut arrival, body)?;
         arrival.step("lend", from, self.purpose.clone());
         match embed::walk(worker, &mut arrival, self.principal.clone(), asked).await {
             Ok((response, made_by)) => match response.body {
-                ResponseBody::Full(body) => {
-                    let response = dialects::openai::embeddings::decode_response(&body);
-                    Ok(Embedded { made_by, vectors: response.map_err(Report::from)?.vectors })
-                }
-                _ => Err(Report::new("UP0004", "the target answered a request for vectors with a stream")),
+                ResponseBody::Full(body) => Ok((body, made_by)),
+                _ => Err(Report::new(
+                    "UP0004",
+                    "the target answered a request for vectors or scores with a stream",
+                )),
             },
             Err(Stop::Refused(report)) => Err(report),
             Err(Stop::Failed(admitted, report)) => {

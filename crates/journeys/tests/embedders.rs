@@ -96,6 +96,51 @@ fn a_local_model_embeds_a_collection_and_another_takes_its_place() {
 }
 
 #[test]
+fn a_search_is_ordered_by_a_model_that_has_read_what_it_found() {
+    let Some(binary) = binary() else { return };
+    let world = Setup::new(binary).with_engine().begin();
+    let models = world.server.data().join("models");
+    fs::create_dir_all(&models).expect("a folder");
+    let mut file = fs::File::create(models.join("rank.gguf")).expect("a file");
+    testkit::random_reranker(7, &mut file).expect("write a model");
+    world.apply(
+        "apiVersion: bedplate/v1\nkind: Model\nmetadata: { name: rank }\n\
+         spec: { targets: [ { local: { file: rank.gguf } } ] }\n",
+    );
+    world.run(&["collection", "create", "c", "--language", "en"]).exits(0);
+    for (source, text) in TEXTS {
+        assert_eq!(put(&world, &world.admin, source, &format!("{text} and leave"), "internal").status, 200);
+    }
+    let ask = |more: Value| {
+        let mut body = json!({"query": "leave", "rerank": "rank", "rerank_deadline_ms": 60_000});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let answer = world.send(&Ask::json("/api/v1/collections/c/search", &body).key(&world.admin));
+        (answer.status, answer.json())
+    };
+    let (_, found) = ask(json!({}));
+    let evidence = found["evidence"].as_array().expect("evidence");
+    let score = |e: &Value| e["rerank_score"].as_f64().expect("a score");
+    assert_eq!((evidence.len(), &found["notes"]), (3, &json!([])), "{found:#}");
+    assert!(evidence.windows(2).all(|w| score(&w[0]) >= score(&w[1])), "{found:#}");
+    let record = world.record_for("rank");
+    assert_eq!(record["attempts"][0]["purpose"], json!("rerank"), "{record:#}");
+    let shown =
+        world.run(&["collection", "search", "c", "leave", "--rerank", "rank", "--explain"]).exits(0).stdout;
+    assert!(shown.contains("reranked ") && shown.contains("rerank "), "{shown}");
+
+    // One that is not there, or that ranks nothing, leaves the order as it was, and says so.
+    for model in ["nobody", "bedplate-guide"] {
+        let (status, found) = ask(json!({"rerank": model}));
+        let note = found["notes"][0].as_str().expect("a note");
+        assert!(status == 200 && note.contains("the reranker was not heard"), "{found:#}");
+        assert_eq!(found["evidence"].as_array().map(Vec::len), Some(3), "{found:#}");
+    }
+    assert_eq!(ask(json!({"rerank_deadline_ms": 0})).0, 400);
+    world.check_books();
+    world.is_sound();
+}
+
+#[test]
 fn a_document_goes_to_no_embedder_that_its_labels_keep_it_from() {
     let Some(binary) = binary() else { return };
     let world = World::new(binary);

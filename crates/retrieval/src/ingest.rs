@@ -4,7 +4,7 @@ use context::chunk::{self, Size, embedded_text};
 use context::embed::lexical_hash;
 use context::parse::{Declared, Limits, Parsed, Why, format, parse};
 use ring::digest;
-use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Reader, Span, Tenant, Trust};
+use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Reader, Span, Trust};
 use units::{DocumentId, Labels, Micros};
 
 use crate::embed::{self, Embed};
@@ -91,7 +91,7 @@ impl Collections {
                 chunks: Vec::new(),
             };
             let whole = content.acl.is_none();
-            let tried = self.put_once(&*tenant, writer, &collection, new, whole, &pieces, embed);
+            let tried = self.put_once(writer, &collection, new, whole, &pieces, embed);
             match tried.map(|put| Stored { notes: notes(&put, &parsed), put }) {
                 Err(Error::Store(store::Error::Stale { .. }) | Error::Contended) => {}
                 done => return done,
@@ -107,7 +107,6 @@ impl Collections {
     /// now; begin again.
     fn put_once(
         &self,
-        tenant: &dyn Tenant,
         writer: &Reader,
         collection: &Collection,
         mut new: NewDocument,
@@ -115,6 +114,8 @@ impl Collections {
         pieces: &[Piece],
         embed: &dyn Embed,
     ) -> Result<Put, Error> {
+        let tenant = self.tenant(writer.team())?;
+        let tenant = &*tenant;
         let (source, hash) = (new.source.clone(), new.hash);
         let is_current = || -> Result<bool, Error> {
             let same = tenant.are_current(collection.id, &[(source.clone(), hash)])?;

@@ -10,6 +10,7 @@ use units::Labels;
 
 use crate::embed::{self, Embed};
 use crate::index::Near;
+use crate::rerank::{self, READ_MAX, Reranker};
 use crate::{Collections, Error};
 
 /// Candidates of each arm: ten times what is asked for, within these.
@@ -54,6 +55,10 @@ pub struct Evidence {
     pub lexical_rank: Option<u32>,
     /// Its place by vectors alone, from 1.
     pub dense_rank: Option<u32>,
+    /// Its place by both, before a reranker was asked; `None` without one, or behind what it reads.
+    pub fused_rank: Option<u32>,
+    /// What the reranker says of it, 0 to 1.
+    pub rerank: Option<f64>,
 }
 
 /// How the answer came about.
@@ -100,6 +105,21 @@ impl Collections {
         query: &Query<'_>,
         lent: &dyn Embed,
     ) -> Result<Found, Error> {
+        self.search_by(reader, collection, query, lent, None)
+    }
+
+    /// The same, and the best in the order of a model that has read them.
+    ///
+    /// # Errors
+    /// As [`Collections::search`]: a model that is late or fails is a note.
+    pub fn search_by(
+        &self,
+        reader: &Reader,
+        collection: &Collection,
+        query: &Query<'_>,
+        lent: &dyn Embed,
+        reranker: Option<&Reranker<'_>>,
+    ) -> Result<Found, Error> {
         let tenant = self.tenant(reader.team())?;
         let mut watch = Stopwatch::start();
         let asked = text::Query::read(query.text, lexing(collection.lexing));
@@ -139,8 +159,24 @@ impl Collections {
             fetch = (fetch * 8).min(PAGE_MAX);
         };
         let embedder = embed::known(&collection.live);
-        let ranked = order(&asked, &arms, &chunks, &embedder, query.k);
+        let ordered =
+            |k: usize, told: &BTreeMap<ChunkId, f32>| order(&asked, &arms, &chunks, &embedder, k, told);
+        let mut told = BTreeMap::new();
+        let mut ranked = ordered(query.k, &told);
         watch.lap("rank");
+        let (mut fused, mut unheard) = (BTreeMap::new(), None);
+        if let Some(reranker) = reranker {
+            let before = ordered(READ_MAX, &told);
+            fused = (1u32..).zip(&before.hits).map(|(place, hit)| (hit.chunk, place)).collect();
+            match rerank::opinions(reranker, collection, query, &before, &chunks) {
+                Ok(opinions) => {
+                    told = opinions;
+                    ranked = ordered(query.k, &told);
+                }
+                Err(why) => unheard = Some(why),
+            }
+            watch.lap("rerank");
+        }
         let evidence = ranked.hits.iter().filter_map(|hit| {
             let mut chunk = chunks.iter().find(|chunk| chunk.id.0 == hit.chunk)?.clone();
             // What the collection is labelled now holds for what was put before, too.
@@ -151,13 +187,15 @@ impl Collections {
                 relevance: f64::from(hit.relevance),
                 lexical_rank: hit.lexical.map(|place| place.rank as u32),
                 dense_rank: hit.dense.map(|place| place.rank as u32),
+                fused_rank: fused.get(&hit.chunk).copied(),
+                rerank: told.get(&ChunkId(hit.chunk)).map(|score| f64::from(*score)),
             })
         });
         Ok(Found {
             evidence: evidence.collect(),
             exact: arms.exact,
             readable: arms.readable,
-            notes: notes(&asked, vector.err()),
+            notes: notes(&asked, vector.err(), unheard),
             explained: Explained {
                 embedder: collection.live.embedder.clone(),
                 gate: gate_text(&ranked.explain),
@@ -200,7 +238,14 @@ fn fetch_chunks(
     Ok(chunks)
 }
 
-fn order(asked: &text::Query, arms: &Arms, chunks: &[Chunk], embedder: &Embedder, k: usize) -> rank::Ranked {
+fn order(
+    asked: &text::Query,
+    arms: &Arms,
+    chunks: &[Chunk],
+    embedder: &Embedder,
+    k: usize,
+    told: &BTreeMap<ChunkId, f32>,
+) -> rank::Ranked {
     let mut candidates: Vec<Candidate<'_>> = chunks
         .iter()
         .map(|chunk| Candidate {
@@ -217,7 +262,7 @@ fn order(asked: &text::Query, arms: &Arms, chunks: &[Chunk], embedder: &Embedder
                 Trust::Signed => rank::Trust::Signed,
             },
             age_us: None,
-            rerank: None,
+            rerank: told.get(&chunk.id).copied(),
         })
         .collect();
     let (gate, settings) = (Gate::untrained(), Settings { k, ..Settings::default() });
@@ -256,8 +301,11 @@ fn question_vector(
     }
 }
 
-fn notes(asked: &text::Query, without_vector: Option<String>) -> Vec<String> {
+fn notes(asked: &text::Query, without_vector: Option<String>, unheard: Option<String>) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(why) = unheard {
+        notes.push(format!("in the order of both arms, because the reranker was not heard: {why}"));
+    }
     if let Some(why) = without_vector.filter(|_| !asked.terms.is_empty()) {
         notes.push(format!("searched by words alone, because the question has no vector: {why}"));
     }

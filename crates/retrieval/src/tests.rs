@@ -10,7 +10,7 @@ use report::Report;
 use store::documents::{Acl, Change, MemoryTenants, Reader, Subject};
 use units::{Labels, Micros, Sensitivity, TeamId, Uuid7};
 
-use crate::{Collections, Content, Embed, Embedded, Error, Found, Query, Shown, Wish};
+use crate::{Collections, Content, Embed, Embedded, Error, Found, Query, Rank, Reranker, Shown, Wish};
 
 /// A role that has no model.
 struct NoModel;
@@ -458,4 +458,58 @@ fn a_collection_gets_another_embedder_beside_the_one_that_is_searched() {
     let other = Meaning::new("local:2", 4);
     let other = collections.reindex(team(1), &of(&collections), None, &other).expect("other");
     assert_eq!((other.live, other.generation, of(&collections).beside.len()), (true, 3, 1));
+}
+
+/// Thinks the more of a passage the longer it is; or nothing.
+struct Longest(Option<&'static str>);
+
+impl Rank for Longest {
+    fn rank(
+        &self,
+        model: &str,
+        labels: &Labels,
+        question: &str,
+        passages: &[String],
+        deadline_ms: u32,
+    ) -> Result<Vec<f32>, Report> {
+        assert_eq!((model, question, deadline_ms), ("judge", "annual leave", 250));
+        assert_eq!(labels.sensitivity, Sensitivity::Internal, "it reads what it may have");
+        match self.0 {
+            None => Ok(passages.iter().map(|text| text.len() as f32 / 100.0).collect()),
+            Some(code) => Err(Report::new(code, "the model took longer than 250 ms")),
+        }
+    }
+}
+
+#[test]
+fn a_reranker_orders_the_best_and_one_that_is_late_is_told() {
+    let (collections, shown) = world();
+    let ada = reader(&["ada"]);
+    put(&collections, &shown, &ada, &content("a.md", "annual leave"));
+    put(
+        &collections,
+        &shown,
+        &ada,
+        &content("b.md", "leave is annual for those who have been here for a year"),
+    );
+    let labels = Labels::default();
+    let search = |by: &Longest| {
+        let reranker = Reranker { model: "judge", by, deadline_ms: 250 };
+        let query = asked("annual leave", &labels);
+        collections.search_by(&ada, &shown.collection, &query, &NoModel, Some(&reranker)).expect("found")
+    };
+    let plain = collections.search(&ada, &shown.collection, &asked("annual leave", &labels), &NoModel);
+    let plain = plain.expect("found");
+    assert_eq!((sources(&plain)[0], plain.evidence[0].fused_rank), ("a.md", None));
+    let heard = search(&Longest(None));
+    assert_eq!((sources(&heard), heard.notes.len()), (vec!["b.md", "a.md"], 0));
+    let best = &heard.evidence[0];
+    assert_eq!((best.fused_rank, best.rerank.is_some_and(|score| score > 0.4)), (Some(2), true));
+    let late = search(&Longest(Some("EN0013")));
+    assert_eq!((sources(&late), late.evidence[0].rerank), (vec!["a.md", "b.md"], None));
+    assert!(
+        late.notes[0].contains("order of both arms") && late.notes[0].contains("EN0013"),
+        "{:?}",
+        late.notes
+    );
 }

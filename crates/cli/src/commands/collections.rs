@@ -369,6 +369,8 @@ fn search(server: &Server, args: args::CollectionSearch, json: bool) -> Result<(
         source: args.source,
         explain: args.explain,
         as_user: args.as_user,
+        rerank: args.rerank,
+        rerank_deadline_ms: args.rerank_deadline_ms,
     };
     let result: SearchResult = server.post(&format!("{}/search", path_of(&args.name)), &asked)?;
     show(json, &result, result_text);
@@ -423,6 +425,9 @@ fn evidence_text(evidence: &Evidence, arms: bool) -> String {
             evidence.labels,
             evidence.trust
         ));
+        if let (Some(before), Some(score)) = (evidence.fused_rank, evidence.rerank_score) {
+            text.push_str(&format!("    reranked {score:.2}, place {before} before\n"));
+        }
     }
     match &evidence.text {
         Some(passage) => passage.lines().for_each(|line| text.push_str(&format!("    {line}\n"))),
