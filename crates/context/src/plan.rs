@@ -34,6 +34,17 @@ pub enum Scan {
     Masked { fetch: usize },
 }
 
+impl Scan {
+    /// How many of `allowed` chunks the index is asked for.
+    pub const fn candidates(self, allowed: usize) -> usize {
+        match self {
+            Scan::Nothing => 0,
+            Scan::Direct => allowed,
+            Scan::Masked { fetch } => fetch,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub scan: Scan,

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use context::plan::{self, Scan};
+use context::plan;
 use store::documents::{ChunkId, Classes, Collection, Hit, Put, Reader, Removed, Tenant};
 use units::TeamId;
 use vectors::{DenseIndex, Entry, FlatIndex, Place, Snapshots, ranked};
@@ -171,12 +171,7 @@ impl Slot {
         pause::at("masked");
         let allowed = index.allowed(&classes);
         let plan = plan::plan(limit, allowed as u64, plan::Index { quantised: true });
-        let candidates = match plan.scan {
-            Scan::Nothing => 0,
-            Scan::Direct => allowed,
-            Scan::Masked { fetch } => fetch,
-        };
-        let found = index.search(query, &classes, candidates)?;
+        let found = index.search(query, &classes, plan.scan.candidates(allowed))?;
         pause::at("scanned");
         let read = |ids: &[ChunkId]| tenant.vectors(reader, collection.id, collection.live.number, ids);
         let mut hits = ranked(query, &found, plan.k, read)?;

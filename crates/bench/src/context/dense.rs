@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use context::plan::{self, Scan};
+use context::plan;
 use serde_json::{Value, json};
 use store::documents::{ChunkId, Tenant};
 use vectors::{DenseIndex, FlatIndex, ranked};
@@ -167,12 +167,7 @@ fn search_all(world: &World<'_>, level: u32, questions: Range<u64>, truth: &Trut
         let classes = tenant.classes(&reader).context("read the mask")?;
         let allowed = index.allowed(&classes);
         let plan = plan::plan(K, allowed as u64, plan::Index { quantised: true });
-        let candidates = match plan.scan {
-            Scan::Nothing => 0,
-            Scan::Direct => allowed,
-            Scan::Masked { fetch } => fetch,
-        };
-        let found = index.search(query, &classes, candidates).context("scan")?;
+        let found = index.search(query, &classes, plan.scan.candidates(allowed)).context("scan")?;
         round.scan_ms.push(start.elapsed().as_secs_f64() * 1e3);
         let read = |ids: &[ChunkId]| {
             round.read += ids.len();
