@@ -15,6 +15,7 @@ mod collections;
 mod error;
 mod keyring;
 mod manifests;
+mod memory;
 mod money;
 mod openapi;
 mod policies;
@@ -39,6 +40,10 @@ pub use collections::{
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};
 pub use manifests::{FieldChange, Manifest, Plan, PlanAction, PlanStep};
+pub use memory::{
+    Conversation, ForgetMemory, Forgotten, RememberedFact, RememberedTurn, ReplacedFact, SearchMemory,
+    StateFact, StatedFact,
+};
 pub use money::{
     Budget, BudgetKind, BudgetScope, CostBy, CostReport, CostRow, CreateBudget, LedgerCheck, Period,
 };

@@ -77,6 +77,7 @@ fn content(body: Body, generator: &mut SchemaGenerator) -> Option<Value> {
     match body {
         Body::None => None,
         Body::Json(schema) => Some(json!({ "application/json": { "schema": schema(generator) } })),
+        Body::Lines => Some(json!({ "application/x-ndjson": { "schema": { "type": "string" } } })),
         Body::Yaml => Some(json!({ "application/yaml": { "schema": { "type": "string" } } })),
         Body::Document => Some(json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } })),
     }

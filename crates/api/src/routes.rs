@@ -7,12 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CostReport,
-    CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document, DocumentChange,
-    DocumentPreview, Elevation, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
-    PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary,
-    ReindexCollection, Reindexed, RotateKey, RotateKeyRing, SearchCollection, SearchResult, SetProviderKey,
-    SetToolKey, SetUserRole, ShredTenant, Shredded, Status, Team, Tool, ToolPin, User, Whoami,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, Conversation,
+    CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document,
+    DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck, List,
+    Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider,
+    Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection,
+    SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact,
+    StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,9 @@ pub enum Action {
     ReadDocuments,
     WriteDocuments,
     SearchCollections,
+    /// The caller's own.
+    ReadMemory,
+    WriteMemory,
     ReadPolicies,
     ReadProviders,
     WriteProviders,
@@ -94,6 +98,8 @@ impl Action {
             Action::ReadDocuments => "documents:read",
             Action::WriteDocuments => "documents:write",
             Action::SearchCollections => "collections:search",
+            Action::ReadMemory => "memory:read",
+            Action::WriteMemory => "memory:write",
             Action::ReadPolicies => "policies:read",
             Action::ReadProviders => "providers:read",
             Action::WriteProviders => "providers:write",
@@ -131,6 +137,7 @@ impl Action {
                 | Action::WriteTools
                 | Action::WriteCollections
                 | Action::WriteDocuments
+                | Action::WriteMemory
                 | Action::Cosign
                 | Action::OpenAudit
                 | Action::AskElevation
@@ -148,6 +155,8 @@ pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub enum Body {
     None,
     Json(SchemaOf),
+    /// A JSON value a line, `application/x-ndjson`.
+    Lines,
     /// A stream of manifests, `application/yaml`.
     Yaml,
     /// The bytes of a document, under its own media type.
@@ -239,6 +248,16 @@ const DOCUMENT: &[Query] = &[
     query("batch", false, "what brings it in: a folder, a feed; its share of an answer is bounded"),
     query("modified", false, "the day on which the content was changed, YYYY-MM-DD"),
 ];
+const MEMORIES: &[Query] = &[query("limit", false, "at most this many; 100 unless told, 1,000 at most")];
+const FACTS: &[Query] = &[
+    query("valid", false, "a time in the world: what held then; now unless told"),
+    query("known", false, "a time of knowing: what was known then; now unless told"),
+    query("limit", false, "at most this many; 100 unless told, 1,000 at most"),
+];
+const EXPORT: &[Query] = &[
+    query("after", false, "a turn's id: only what was kept after it"),
+    query("limit", false, "turns at most; 100 unless told, 1,000 at most. With fewer, the facts follow"),
+];
 const COSTS: &[Query] = &[
     query("by", true, "`team`, `model`, `key` or `day`"),
     query("from", false, "first day, YYYY-MM-DD, UTC; the first of this month unless told"),
@@ -311,6 +330,20 @@ pub const ROUTES: &[Route] = &[
         ..get("rotate_key", "/api/v1/keys/{id}/rotate", Action::WriteKeys, "Give a key a second version; the old one keeps working for a while", json::<CreatedKey>()) },
     get("check_ledger", "/api/v1/ledger/check", Action::CheckLedger, "Recompute the books", json::<LedgerCheck>()),
     get("list_manifests", "/api/v1/manifests", Action::ReadManifests, "What is declared", json::<List<Manifest>>()),
+    Route { query: MEMORIES,
+        ..get("list_conversations", "/api/v1/memory", Action::ReadMemory, "The caller's own conversations that are remembered, the newest first", json::<List<Conversation>>()) },
+    Route { query: MEMORIES,
+        ..get("audit_memory", "/api/v1/memory/audit", Action::ReadMemory, "Every fact of the caller's own memory, replaced ones too, with the words that say so", json::<List<RememberedFact>>()) },
+    Route { query: EXPORT,
+        ..get("export_memory", "/api/v1/memory/export", Action::ReadMemory, "The caller's own memory as it is, a page of turns and then the facts, a JSON value a line", Body::Lines) },
+    Route { query: FACTS,
+        ..get("list_facts", "/api/v1/memory/facts", Action::ReadMemory, "Facts of the caller's own memory that hold, or held", json::<List<RememberedFact>>()) },
+    Route { method: Method::Post, request: json::<StateFact>(), status: 201,
+        ..get("state_fact", "/api/v1/memory/facts", Action::WriteMemory, "Record a fact from a turn in which the caller says so", json::<StatedFact>()) },
+    Route { method: Method::Post, request: json::<ForgetMemory>(),
+        ..get("forget_memory", "/api/v1/memory/forget", Action::WriteMemory, "Forget a conversation of the caller's own, or all: turns, facts, and the cached answers that rest on them", json::<Forgotten>()) },
+    Route { method: Method::Post, request: json::<SearchMemory>(),
+        ..get("search_memory", "/api/v1/memory/search", Action::ReadMemory, "Turns of the caller's own memory by their words, or the newest of a conversation", json::<List<RememberedTurn>>()) },
     get("list_models", "/api/v1/models", Action::ReadModels, "Models with their targets and prices", json::<List<Model>>()),
     Route { method: Method::Post, request: Body::Yaml, query: PRUNE,
         ..get("plan", "/api/v1/plan", Action::ReadManifests, "What applying these manifests would change", json::<Plan>()) },

@@ -20,7 +20,14 @@ fn every_route_is_described_once_and_under_the_prefix() {
 fn trap_x1_a_route_that_writes_needs_an_action_that_writes() {
     for route in ROUTES {
         // A question can be too long for a URL.
-        let asks = ["plan", "explain_policy", "replay_policies", "search_collection", "test_policies"];
+        let asks = [
+            "plan",
+            "explain_policy",
+            "replay_policies",
+            "search_collection",
+            "search_memory",
+            "test_policies",
+        ];
         let reads = route.method == Method::Get || asks.contains(&route.name);
         assert_eq!(route.action.writes(), !reads, "{}", route.name);
     }
@@ -47,7 +54,7 @@ fn the_description_resolves_every_reference() {
         assert!(schemas.contains_key(name), "{name}");
     }
     let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditBooks AuditDifference AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditOpening AuditCommitment Secret AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CachedAnswer UsedDocument CollectionList Collection CreateCollection DocumentList Document DocumentChange DocumentPreview Passage Reindexed ReindexCollection SearchResult Evidence SearchExplained StageCost SearchCollection CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey CreateKey RotateKey LedgerCheck ManifestList Manifest ModelList Model Target TargetKind ModelMemory TeamQueue Policies PolicySummary PolicyAnswer PolicyQuestion PolicyReplay PolicyChange PolicyTestReport PolicyCase ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser SetUserRole Whoami"].assert_eq(&names.join(" "));
+    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditBooks AuditDifference AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditOpening AuditCommitment Secret AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CachedAnswer UsedDocument CollectionList Collection CreateCollection DocumentList Document DocumentChange DocumentPreview Passage Reindexed ReindexCollection SearchResult Evidence SearchExplained StageCost SearchCollection CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey CreateKey RotateKey LedgerCheck ManifestList Manifest ConversationList Conversation RememberedFactList RememberedFact ReplacedFact StatedFact StateFact Forgotten ForgetMemory RememberedTurnList RememberedTurn SearchMemory ModelList Model Target TargetKind ModelMemory TeamQueue Policies PolicySummary PolicyAnswer PolicyQuestion PolicyReplay PolicyChange PolicyTestReport PolicyCase ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser SetUserRole Whoami"].assert_eq(&names.join(" "));
 }
 
 #[test]

@@ -82,6 +82,9 @@ pub enum Top {
     /// Guards: what is looked for in requests and answers.
     #[command(subcommand)]
     Guard(Guard),
+    /// Your memory: what you said before, and what is known from it.
+    #[command(subcommand)]
+    Memory(Memory),
     /// Models: list, fetch, inspect and measure.
     #[command(subcommand)]
     Model(Model),
@@ -281,6 +284,16 @@ pub struct Chat {
     /// How many passages of the collection at most.
     #[arg(long, value_name = "N", requires = "collection", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub passages: Option<u32>,
+    /// Keep the question and the answer in this conversation, for you alone.
+    #[arg(long, value_name = "NAME")]
+    pub conversation: Option<String>,
+    /// Bring back so many turns of what you said before, and what is known of you: of the
+    /// conversation, or of all when none is named.
+    #[arg(long, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub recall: Option<u32>,
+    /// Keep what you say of yourself as facts.
+    #[arg(long, requires = "conversation")]
+    pub learn: bool,
     /// The longest answer, in tokens.
     #[arg(long, default_value_t = 256, value_name = "TOKENS")]
     pub max_tokens: u32,
@@ -549,6 +562,51 @@ pub enum Cache {
         /// The answer's id.
         id: String,
     },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Memory {
+    /// Your conversations that are remembered, the newest first.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+    },
+    /// Turns that have these words, in any form; with an empty query the newest of a conversation.
+    Search {
+        query: String,
+        /// Only in this conversation.
+        #[arg(long, value_name = "NAME")]
+        conversation: Option<String>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+    },
+    /// What is known of you, or was at a time.
+    Facts {
+        /// What held at this time: a day, or 2026-11-28T07:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        valid: Option<String>,
+        /// By what was known at this time.
+        #[arg(long, value_name = "TIME")]
+        known: Option<String>,
+    },
+    /// Every fact, replaced ones too, with the words in which you said so.
+    Audit,
+    /// Forget a conversation or everything: turns, facts, and cached answers that rest on them.
+    Forget(MemoryForget),
+    /// All of it as JSON, a value a line: turns in their order, then facts.
+    Export,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MemoryForget {
+    /// The conversation.
+    #[arg(conflicts_with = "everything")]
+    pub conversation: Option<String>,
+    /// All that is remembered of you.
+    #[arg(long)]
+    pub everything: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]

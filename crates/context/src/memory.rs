@@ -10,11 +10,15 @@
 //! recalled or generated becomes one, or a poisoned document would be remembered for
 //! ever. What the span does not say is refused, whoever extracted it.
 
+mod extract;
+
 use std::ops::Range;
 
 use units::{Micros, Uuid7};
 
 use crate::text::words;
+
+pub use extract::{CLAIMS_MAX, claims};
 
 /// Bytes of a fact's parts at most.
 pub const PART_BYTES_MAX: usize = 512;

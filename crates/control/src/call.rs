@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use units::Micros;
 
 use crate::{
-    Plane, access, audit, collections, declare, elevate, keyring, money, openings, policies, records, show,
-    tools, users,
+    Plane, access, audit, collections, declare, elevate, keyring, memory, money, openings, policies, records,
+    show, tools, users,
 };
 
 /// Manifests are the largest bodies here,
@@ -33,8 +33,11 @@ pub(crate) struct Call {
     pub now: Micros,
 }
 
-/// A successful answer: JSON text.
-pub(crate) struct Answer(Vec<u8>);
+/// A successful answer: JSON text, or a JSON text a line.
+pub(crate) struct Answer {
+    body: Vec<u8>,
+    media_type: &'static str,
+}
 
 /// Why there is none: the first report decides the status.
 pub(crate) struct Refusal(pub Vec<Report>);
@@ -54,9 +57,22 @@ pub(crate) type Outcome = Result<Answer, Refusal>;
 
 /// Writes an answer.
 pub(crate) fn json(value: &impl Serialize) -> Outcome {
-    serde_json::to_vec(value)
-        .map(Answer)
-        .map_err(|e| Report::new("CT0005", "the answer could not be written").because(e.to_string()).into())
+    let body = serde_json::to_vec(value).map_err(unwritten)?;
+    Ok(Answer { body, media_type: "application/json" })
+}
+
+/// Writes an answer of one value a line.
+pub(crate) fn lines(values: &[serde_json::Value]) -> Outcome {
+    let mut body = Vec::new();
+    for value in values {
+        serde_json::to_writer(&mut body, value).map_err(unwritten)?;
+        body.push(b'\n');
+    }
+    Ok(Answer { body, media_type: "application/x-ndjson" })
+}
+
+fn unwritten(error: serde_json::Error) -> Report {
+    Report::new("CT0005", "the answer could not be written").because(error.to_string())
 }
 
 impl Call {
@@ -93,8 +109,10 @@ pub async fn answer(plane: Arc<Plane>, request: Request, who: Result<Principal, 
                 operate(&plane, &call)
             });
             match run.await {
-                Ok(Ok(Answer(body))) => {
-                    Response::json(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body)
+                Ok(Ok(Answer { body, media_type })) => {
+                    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+                    Response::json(status, body)
+                        .header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))
                 }
                 Ok(Err(Refusal(reports))) => refuse(&reports),
                 Err(_) => refuse(&[Report::new("CT0005", "the operation failed unexpectedly")]),
@@ -163,6 +181,8 @@ fn required(action: Action) -> &'static [policy::Action] {
         // Each document by its own readers: `collections`.
         Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => &[Retrieve],
         Action::WriteCollections | Action::WriteDocuments => &[WriteDocuments],
+        // What is remembered is what was asked, and nobody's but the asker's own: `memory`.
+        Action::ReadMemory | Action::WriteMemory => &[Infer],
         Action::ReadPolicies | Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
         Action::WriteProviders => &[Deploy],
         Action::ReadRecords => &[ReadOwnRecords],
@@ -196,12 +216,14 @@ fn allows_any(principal: &Principal, actions: &[policy::Action]) -> Result<(), R
 }
 
 /// The same, as policies name it. Applying a Policy takes more: `declare` asks.
-/// `None`: it is asked about the collection, once it is known which: `collections`.
+/// `None`: it is asked about the collection, once it is known which, or about the caller's
+/// own memory: `collections`, `memory`.
 fn act(action: Action) -> Option<Act> {
     match action {
         Action::WriteKeys => Some(Act::AdminKeys),
         Action::ReadRecords => Some(Act::AdminRecords),
         Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => None,
+        Action::ReadMemory | Action::WriteMemory => None,
         Action::OpenAudit => Some(Act::AdminRead),
         action if action.writes() => Some(Act::AdminWrite),
         _ => Some(Act::AdminRead),
@@ -251,6 +273,13 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "rotate_key" => access::rotate_key(plane, call),
         "check_ledger" => money::check_ledger(plane, call),
         "list_manifests" => declare::list(plane, call),
+        "list_conversations" => memory::list(plane, call),
+        "audit_memory" => memory::audit(plane, call),
+        "export_memory" => memory::export(plane, call),
+        "list_facts" => memory::facts(plane, call),
+        "state_fact" => memory::state(plane, call),
+        "forget_memory" => memory::forget(plane, call),
+        "search_memory" => memory::search(plane, call),
         "list_models" => show::models(plane, call),
         "plan" => declare::plan(plane, call),
         "list_policies" => policies::list(plane, call),
@@ -345,8 +374,10 @@ mod tests {
             AskElevation,
             ApproveElevation,
         ];
-        // A witness adds nothing but its signature, an opening nothing but its own leaf: both are an auditor's.
-        for route in api::ROUTES.iter().filter(|r| !matches!(r.action, Action::Cosign | Action::OpenAudit)) {
+        // A witness adds nothing but its signature, an opening nothing but its own leaf: both are an
+        // auditor's. And what somebody's own memory holds is theirs to say and to forget.
+        let own = |action| matches!(action, Action::Cosign | Action::OpenAudit | Action::WriteMemory);
+        for route in api::ROUTES.iter().filter(|r| !own(r.action)) {
             let needs = required(route.action);
             assert!(!needs.is_empty(), "{}", route.name);
             let all = needs.iter().all(|a| manages.contains(a));

@@ -15,6 +15,7 @@ mod collections;
 mod declare;
 mod elevate;
 mod keyring;
+mod memory;
 mod money;
 mod openings;
 pub mod policies;

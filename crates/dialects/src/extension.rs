@@ -7,18 +7,40 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::scan::{string, walk_part, whole};
+use crate::scan::{boolean, string, walk_part, whole};
 use crate::{Envelope, Error};
 
 /// The name of the field.
 pub const FIELD: &str = "bedplate";
 /// Passages that a request may ask for.
 pub const PASSAGES_MAX: u64 = 32;
+/// Turns, and facts, that a request may ask for.
+pub const RECALLED_MAX: u64 = 32;
+/// Turns unless told.
+const TURNS: u64 = 4;
+/// Bytes of a conversation's name.
+pub const CONVERSATION_BYTES_MAX: usize = 200;
 
 /// What a client asks of us beside the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     pub retrieve: Option<Retrieve>,
+    /// The conversation that this question and its answer are kept in.
+    pub conversation: Option<String>,
+    pub recall: Option<Recall>,
+    /// What the user says of themselves is kept as facts.
+    pub learn: bool,
+}
+
+/// What was said before, to be put before the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// Turns at most.
+    pub turns: u32,
+    /// Facts at most.
+    pub facts: u32,
+    /// Of all conversations of whoever asks, not only of the one that is named.
+    pub across: bool,
 }
 
 /// Passages of a collection, to be put before the question.
@@ -52,18 +74,63 @@ fn read(text: &str) -> Result<Extension, Error> {
     walk_part(text, true, |key, span| {
         let value = &text[span];
         match &*key {
+            "conversation" => extension.conversation = conversation(value)?,
+            "learn" => extension.learn = boolean("bedplate.learn", value)?,
+            "recall" => extension.recall = recall(value)?,
             "retrieve" => extension.retrieve = retrieve(value)?,
             other => {
                 return Err(Error::field(
                     format!("{FIELD}.{}", crate::error::quote(other)),
                     value,
-                    "one of: retrieve",
+                    "one of: conversation, learn, recall, retrieve",
                 ));
             }
         }
         Ok(())
     })?;
+    // An application's conversations are of many people: all of them are only searched when it says so.
+    let needs_one = extension.learn || extension.recall.is_some_and(|recall| !recall.across);
+    if needs_one && extension.conversation.is_none() {
+        return Err(Error::missing("bedplate.conversation"));
+    }
     Ok(extension)
+}
+
+fn conversation(text: &str) -> Result<Option<String>, Error> {
+    if text == "null" {
+        return Ok(None);
+    }
+    let name = string("bedplate.conversation", text)?;
+    let sound = (1..=CONVERSATION_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+    if !sound {
+        return Err(Error::field("bedplate.conversation", text, "a name of 1 to 200 bytes"));
+    }
+    Ok(Some(name.into_owned()))
+}
+
+fn recall(text: &str) -> Result<Option<Recall>, Error> {
+    if text == "null" {
+        return Ok(None);
+    }
+    if !text.starts_with('{') {
+        return Err(Error::field("bedplate.recall", text, "an object"));
+    }
+    let (mut turns, mut facts, mut across) = (None, None, false);
+    walk_part(text, true, |key, span| {
+        let value = &text[span];
+        match &*key {
+            "turns" => turns = whole("bedplate.recall.turns", value, 0, RECALLED_MAX)?,
+            "facts" => facts = whole("bedplate.recall.facts", value, 0, RECALLED_MAX)?,
+            "across" => across = boolean("bedplate.recall.across", value)?,
+            other => {
+                let path = format!("bedplate.recall.{}", crate::error::quote(other));
+                return Err(Error::field(path, value, "one of: across, facts, turns"));
+            }
+        }
+        Ok(())
+    })?;
+    let count = |n: Option<u64>, unless: u64| u32::try_from(n.unwrap_or(unless)).unwrap_or_default();
+    Ok(Some(Recall { turns: count(turns, TURNS), facts: count(facts, 0), across }))
 }
 
 fn retrieve(text: &str) -> Result<Option<Retrieve>, Error> {
@@ -124,7 +191,8 @@ mod tests {
 
     #[test]
     fn the_field_is_taken_out_wherever_it_stands_and_nothing_else_changes() {
-        let wanted = Extension { retrieve: Some(Retrieve { collection: "h".into(), k: Some(3) }) };
+        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3) });
+        let wanted = Extension { retrieve, ..Extension::default() };
         let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3}}"#;
         for (body, rest) in [
             (format!(r#"{{{field},"model":"m"}}"#), r#"{"model":"m"}"#),
@@ -139,13 +207,40 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_is_named_recalled_and_learned_from() {
+        for (field, conversation, recall, learn) in [
+            (r#"{"conversation":"tr\u0069p"}"#, Some("trip"), None, false),
+            (r#"{"conversation":"trip","learn":true,"recall":{}}"#, Some("trip"), Some((4, 0, false)), true),
+            (r#"{"recall":{"turns":0,"facts":3,"across":true}}"#, None, Some((0, 3, true)), false),
+            (r#"{"conversation":null,"recall":null,"learn":null}"#, None, None, false),
+        ] {
+            let (read, _) =
+                took(&format!(r#"{{"model":"m","bedplate":{field}}}"#)).expect(field).expect(field);
+            let recall = recall.map(|(turns, facts, across)| Recall { turns, facts, across });
+            let conversation = conversation.map(str::to_owned);
+            assert_eq!(read, Extension { retrieve: None, conversation, recall, learn }, "{field}");
+        }
+    }
+
+    #[test]
     fn what_is_misspelt_is_refused() {
+        let long = format!(r#"{{"model":"m","bedplate":{{"conversation":"{}"}}}}"#, "x".repeat(201));
         for (body, path) in [
             (r#"{"model":"m","bedplate":{"retreive":{}}}"#, "bedplate.retreive"),
             (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","top":3}}}"#, "bedplate.retrieve.top"),
             (r#"{"model":"m","bedplate":{"retrieve":{"k":3}}}"#, "bedplate.retrieve.collection"),
             (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","k":33}}}"#, "bedplate.retrieve.k"),
             (r#"{"model":"m","bedplate":7}"#, "bedplate"),
+            (r#"{"model":"m","bedplate":{"conversation":""}}"#, "bedplate.conversation"),
+            (r#"{"model":"m","bedplate":{"conversation":"a\nb"}}"#, "bedplate.conversation"),
+            (r#"{"model":"m","bedplate":{"conversation":7}}"#, "bedplate.conversation"),
+            (&long, "bedplate.conversation"),
+            (r#"{"model":"m","bedplate":{"recall":{"turns":2}}}"#, "bedplate.conversation"),
+            (r#"{"model":"m","bedplate":{"learn":true}}"#, "bedplate.conversation"),
+            (r#"{"model":"m","bedplate":{"learn":1}}"#, "bedplate.learn"),
+            (r#"{"model":"m","bedplate":{"recall":{"turn":2}}}"#, "bedplate.recall.turn"),
+            (r#"{"model":"m","bedplate":{"recall":{"turns":33,"across":true}}}"#, "bedplate.recall.turns"),
+            (r#"{"model":"m","bedplate":{"recall":4}}"#, "bedplate.recall"),
         ] {
             assert_eq!(took(body).expect_err(body).param(), Some(path), "{body}");
         }

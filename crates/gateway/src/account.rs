@@ -213,6 +213,12 @@ pub(crate) struct Account {
     pub rounds: Option<Box<Rounds>>,
     /// What was retrieved for it, and has to be said with the answer.
     pub cited: Option<crate::retrieve::Cited>,
+    /// The same of what was said before.
+    pub recalled: Option<crate::memory::Remembered>,
+    /// What of the request is nobody's word.
+    pub aside: Option<crate::aside::Aside>,
+    /// What is kept of the conversation, once the answer is whole.
+    pub keeping: Option<Box<crate::memory::Keeping>>,
     /// What the cache of answers has to do with it.
     pub cache: Cache,
     /// The answer, to be kept once it is settled.
@@ -274,6 +280,7 @@ impl Account {
         self.guard.is_some()
             || self.watch.is_some()
             || self.rounds.is_some()
+            || self.keeping.is_some()
             || matches!(self.cache, Cache::Miss(_))
     }
 

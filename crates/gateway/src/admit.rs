@@ -17,7 +17,7 @@ use crate::decode::Asked;
 use crate::judge::{Findings, Question};
 use crate::label;
 use crate::leaf;
-use crate::{Feature, Gateway, Place, Route, Snapshot, Surface, retrieve};
+use crate::{Feature, Gateway, Place, Route, Snapshot, Surface, memory, retrieve};
 
 /// What a request may take, before anything is known of its answer.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub(crate) struct Worst {
     pub n: u32,
     /// Passages of a collection will be put before the question.
     pub retrieves: bool,
+    /// What was said before will be.
+    pub recalls: bool,
 }
 
 impl Worst {
@@ -49,6 +51,7 @@ impl Worst {
             output_tokens: e.max_tokens,
             n: e.n,
             retrieves: asked.extension.retrieve.is_some(),
+            recalls: asked.extension.recall.is_some(),
         }
     }
 
@@ -56,7 +59,8 @@ impl Worst {
     fn with(&self, feature: Option<&Feature>) -> Worst {
         let retrieves = self.retrieves || feature.is_some_and(|f| f.retrieve.is_some());
         let passages = if retrieves { retrieve::BYTES_MAX as u64 } else { 0 };
-        let bytes = feature.map_or(0, Feature::prompt_bytes) + passages;
+        let memories = if self.recalls { memory::BYTES_MAX as u64 } else { 0 };
+        let bytes = feature.map_or(0, Feature::prompt_bytes) + passages + memories;
         Worst {
             input_tokens: self.input_tokens + bytes / 3,
             input_tokens_max: self.input_tokens_max + bytes,
@@ -139,6 +143,9 @@ pub(crate) fn admit_worst(
                 watch: None,
                 rounds: None,
                 cited: None,
+                recalled: None,
+                aside: None,
+                keeping: None,
                 cache: Cache::Off,
                 fill: None,
                 local_only: false,

@@ -16,7 +16,7 @@ use policy::{Act, Object};
 use report::Report;
 use retrieval::Collections;
 use store::documents::{ANSWER_BYTES_MAX, Answer, NewAnswer};
-use units::{AnswerId, TeamId, Usd};
+use units::{AnswerId, TeamId, TurnId, Usd};
 
 use crate::account::{Account, Admitted};
 use crate::journey::Stop;
@@ -129,8 +129,8 @@ fn key(prepared: &Prepared) -> Option<Key> {
     if unlike {
         return None;
     }
-    // The marks of passages are random; the passages themselves are told apart below.
-    let messages = account.cited.as_ref().map(|cited| cited.apart(&request.messages).0);
+    // The marks of what was put before it are random; that itself is told apart below.
+    let messages = account.aside.as_ref().map(|aside| aside.apart(&request.messages).0);
     let messages = messages.as_deref().unwrap_or(&request.messages);
     let texts: Vec<(Role, String)> = messages.iter().map(said).collect::<Option<_>>()?;
     let system: Vec<&str> =
@@ -142,9 +142,13 @@ fn key(prepared: &Prepared) -> Option<Key> {
         .collect();
     let question = turns.iter().rev().find(|t| t.role == "user").map(|t| t.text).unwrap_or_default();
     let context = account.cited.as_ref().map(|cited| cited.context()).unwrap_or_default();
+    let mut parameters = parameters(request);
+    if let Some(recalled) = &account.recalled {
+        parameters.push_str(&recalled.key());
+    }
     Some(Key {
         partition: partition(account, &system.join("\n\n")),
-        key: exact_key(&turns, &context, &parameters(request)),
+        key: exact_key(&turns, &context, &parameters),
         question: question[..question.floor_char_boundary(QUESTION_BYTES_MAX)].to_owned(),
     })
 }
@@ -177,7 +181,12 @@ fn partition(account: &Account, system: &str) -> [u8; 32] {
         policy.extend_from_slice(&account.snapshot.generation.to_be_bytes());
     }
     let labels = account.labels.to_string();
-    Partition { labels: &labels, model: &model, system, tools: "", policy: &policy }.key()
+    // What was said to one is nobody else's, however alike two questions are.
+    let owner = match (&account.keeping, &account.recalled) {
+        (None, None) => String::new(),
+        _ => retrieve::reader(account).alone().next().map(ToString::to_string).unwrap_or_default(),
+    };
+    Partition { owner: &owner, labels: &labels, model: &model, system, tools: "", policy: &policy }.key()
 }
 
 /// Everything else of a request that can change its answer.
@@ -221,11 +230,18 @@ pub(crate) fn fill(admitted: &mut Admitted, answer: &chat::Response) {
         labels: account.labels.clone(),
         cost_pico: 0,
         dependencies: account.cited.as_ref().map(|cited| cited.dependencies()).unwrap_or_default(),
+        turns: rests_on(account),
         created: account.at,
         expires: account.at.plus_us(LASTS_US),
     };
     let (collections, team) = (Arc::clone(&account.gateway.collections), account.principal.team);
     admitted.fill = Some(Box::new(Fill { collections, team, answer }));
+}
+
+/// The turns that an answer goes with: those that it was made from, and its own.
+fn rests_on(account: &Account) -> Vec<TurnId> {
+    let own = account.keeping.iter().flat_map(|keeping| keeping.turns());
+    account.recalled.iter().flat_map(|recalled| recalled.rests_on()).chain(own).collect()
 }
 
 impl Fill {

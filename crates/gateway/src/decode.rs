@@ -36,10 +36,13 @@ pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<As
         (extension, body) = (asked, rest);
     }
     let converses = matches!(arrival.surface.dialect(), Dialect::OpenaiChat | Dialect::AnthropicMessages);
-    if extension.retrieve.is_some() && !converses {
-        return Err(Report::new("DI0004", "passages can be put before a question only in a conversation")
-            .at("bedplate.retrieve")
-            .hint("ask /v1/chat/completions or /v1/messages"));
+    if extension != Extension::default() && !converses {
+        return Err(Report::new(
+            "DI0004",
+            "what was written or said elsewhere goes only before a chat's question",
+        )
+        .at("bedplate")
+        .hint("ask /v1/chat/completions or /v1/messages"));
     }
     arrival.step("decode", from, String::new());
     Ok(Asked::new(arrival.surface.dialect(), body, envelope, extension))

@@ -2,15 +2,15 @@
 //!
 //! One order differs from the list in DESIGN: the key is checked before the
 //! body is read, so that a stranger cannot make us hold 32 MiB (decision 001).
-//! And retrieval stands before the guards, so that they read what it found.
+//! And memory and retrieval stand before the guards, so that they read what these found.
 
 use net::server::{Request, Response};
 
 use crate::account::{Admitted, Arrival};
 use crate::cache::{self, Looked};
 use crate::{
-    Surface, Worker, admit, decode, dispatch, embed, headers, identify, list, plan, prepare, retrieve,
-    screen, stream, tools,
+    Surface, Worker, admit, decode, dispatch, embed, headers, identify, list, memory, plan, prepare,
+    retrieve, screen, stream, tools,
 };
 use report::Report;
 
@@ -52,6 +52,7 @@ async fn generate(worker: &Worker, arrival: &mut Arrival, request: Request) -> R
     let principal = identify::identify(worker, arrival, &request).await?;
     let asked = decode::decode(arrival, request).await?;
     let admitted = admit::admit(&worker.gateway, arrival, principal, &asked)?;
+    let (admitted, asked) = memory::recall(admitted, asked).await?;
     let (admitted, asked) = retrieve::retrieve(admitted, asked).await?;
     let screened = screen::screen(worker, admitted, asked).await?;
     let mut prepared = match cache::look_up(prepare::prepare(worker, screened).await?).await? {

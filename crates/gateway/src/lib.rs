@@ -12,6 +12,7 @@
 
 mod account;
 mod admit;
+mod aside;
 mod asking;
 mod cache;
 mod decode;
@@ -28,6 +29,7 @@ mod leaf;
 mod lend;
 mod list;
 mod local;
+mod memory;
 mod meters;
 pub mod models;
 mod plan;

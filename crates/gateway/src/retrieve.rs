@@ -10,8 +10,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use chat::{Message, Part, Role};
 use context::cache::ContextId;
 use dialects::Retrieve;
 use report::Report;
@@ -20,6 +18,7 @@ use store::documents::{Dependency, Reader, Subject};
 use units::{DocumentId, Integrity, Labels};
 
 use crate::account::{Account, Admitted};
+use crate::aside::{self, Aside};
 use crate::decode::Asked;
 use crate::journey::Stop;
 use crate::{Lent, judge};
@@ -31,11 +30,8 @@ pub(crate) const BYTES_MAX: usize = 32 << 10;
 
 /// What an answer has to say of where it comes from.
 pub(crate) struct Cited {
-    /// As it goes out: see [`Cited::splice`] and [`Cited::comment`].
-    json: String,
-    /// Stands in the part of the question that holds the passages, and nowhere else.
-    marker: String,
-    texts: Vec<String>,
+    /// As it goes out.
+    json: serde_json::Value,
     context: Vec<ContextId>,
 }
 
@@ -56,14 +52,18 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
     if !evidence.is_empty() {
         admitted.raise(&Labels { integrity: Integrity::Untrusted, ..labels });
     }
-    let cited = Cited::of(evidence, marker());
+    let cited = Cited::of(evidence);
     if !evidence.is_empty() {
-        let block = block(&cited.marker, evidence);
+        let mut aside = admitted.aside.take().unwrap_or_else(Aside::new);
+        let block = block(aside.marker(), evidence);
         admitted.input_tokens += block.len() as u64 / 3;
-        if let Err(report) = asked.rewrite(|request| put(request, block)) {
+        let texts = evidence.iter().map(|e| e.chunk.text.clone());
+        let put = asked.rewrite(|request| aside.put(request, block, texts));
+        admitted.aside = Some(aside);
+        if let Err(report) = put {
             return Err(Stop::Failed(admitted, report));
         }
-        let texts = cited.texts.clone();
+        let texts = evidence.iter().map(|e| e.chunk.text.clone()).collect();
         admitted.gateway.tools.retrieved(&admitted.principal, &admitted.session, texts, admitted.at);
     }
     admitted.cited = Some(cited);
@@ -72,7 +72,9 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
 }
 
 async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Found, Report> {
-    let question = question(&asked.decoded()?.request).ok_or_else(|| {
+    let messages = &asked.decoded()?.request.messages;
+    let own = account.aside.as_ref().map(|aside| aside.apart(messages).0);
+    let question = aside::question(own.as_deref().unwrap_or(messages)).ok_or_else(|| {
         Report::new("DI0004", "there is no question to retrieve for")
             .at("bedplate.retrieve")
             .because("no message of the user has text")
@@ -108,22 +110,6 @@ pub(crate) fn reader(account: &Account) -> Reader {
     }
 }
 
-/// What the user said last.
-fn question(request: &chat::Request) -> Option<String> {
-    let said = request.messages.iter().rev().filter(|m| m.role == Role::User).find_map(|message| {
-        let texts: Vec<&str> = message.parts.iter().filter_map(text).collect();
-        (!texts.is_empty()).then(|| texts.join("\n"))
-    });
-    said.filter(|text| !text.trim().is_empty())
-}
-
-fn text(part: &Part) -> Option<&str> {
-    match part {
-        Part::Text(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// The best passages that fit.
 fn within(evidence: &[Evidence]) -> &[Evidence] {
     let mut bytes = 0;
@@ -133,12 +119,6 @@ fn within(evidence: &[Evidence]) -> &[Evidence] {
     });
     let count = fits.count();
     &evidence[..count]
-}
-
-/// 128 random bits in hexadecimal: no document can have written them.
-fn marker() -> String {
-    let random: [u8; 16] = runtime::random::bytes();
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The passages as the model reads them.
@@ -165,19 +145,6 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" > ")
 }
 
-/// Before the last thing that the user said, as a part of its own: models and
-/// providers that want roles to take turns still get what they want.
-fn put(request: &mut chat::Request, block: String) {
-    let last = request
-        .messages
-        .iter()
-        .rposition(|m| m.role == Role::User && m.parts.iter().any(|p| text(p).is_some()));
-    match last {
-        Some(at) => request.messages[at].parts.insert(0, Part::Text(block)),
-        None => request.messages.push(Message::text(Role::User, block)),
-    }
-}
-
 /// For the record: which documents, in which version, and none of their words.
 fn note(wanted: &Retrieve, found: &Found, evidence: &[Evidence]) -> String {
     let mut documents: Vec<String> = Vec::new();
@@ -201,7 +168,7 @@ fn note(wanted: &Retrieve, found: &Found, evidence: &[Evidence]) -> String {
 }
 
 impl Cited {
-    fn of(evidence: &[Evidence], marker: String) -> Cited {
+    fn of(evidence: &[Evidence]) -> Cited {
         let citations: Vec<serde_json::Value> = (1..)
             .zip(evidence)
             .map(|(n, e): (u32, _)| {
@@ -217,9 +184,7 @@ impl Cited {
             })
             .collect();
         Cited {
-            json: serde_json::json!({ "citations": citations }).to_string(),
-            marker,
-            texts: evidence.iter().map(|e| e.chunk.text.clone()).collect(),
+            json: citations.into(),
             context: evidence
                 .iter()
                 .map(|e| ContextId {
@@ -229,6 +194,10 @@ impl Cited {
                 })
                 .collect(),
         }
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        self.json.clone()
     }
 
     /// What was read, for the cache's key.
@@ -243,76 +212,5 @@ impl Cited {
         all.sort_unstable();
         all.dedup();
         all
-    }
-
-    /// A whole answer with the field `bedplate` at its end. `body` is a JSON object.
-    pub fn splice(&self, body: &Bytes) -> Bytes {
-        let text = body.trim_ascii_end();
-        let Some(open) = text.strip_suffix(b"}") else { return body.clone() };
-        let comma = if open.trim_ascii_end().ends_with(b"{") { "" } else { "," };
-        let mut whole = BytesMut::with_capacity(text.len() + self.json.len() + 16);
-        whole.extend_from_slice(open);
-        whole.extend_from_slice(format!("{comma}\"bedplate\":{}}}", self.json).as_bytes());
-        whole.freeze()
-    }
-
-    /// The same beside a stream: a comment, which clients pass over.
-    pub fn comment(&self) -> Bytes {
-        Bytes::from(format!(": bedplate {}\n\n", self.json))
-    }
-
-    /// The conversation as the user and others wrote it, and the passages apart: what
-    /// the tool gate may not take for the user's words.
-    pub fn apart(&self, messages: &[Message]) -> (Vec<Message>, &[String]) {
-        let mut own = messages.to_vec();
-        for message in &mut own {
-            message.parts.retain(|part| text(part).is_none_or(|text| !text.contains(&self.marker)));
-        }
-        (own, &self.texts)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cited() -> Cited {
-        Cited {
-            json: r#"{"citations":[]}"#.into(),
-            marker: "abc".into(),
-            texts: vec!["passage".into()],
-            context: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn an_answer_says_where_it_comes_from_at_its_end() {
-        for (body, whole) in [
-            (r#"{"id":"x"}"#, r#"{"id":"x","bedplate":{"citations":[]}}"#),
-            ("{\"id\":\"x\"}\n", r#"{"id":"x","bedplate":{"citations":[]}}"#),
-            ("{ }", r#"{ "bedplate":{"citations":[]}}"#),
-        ] {
-            assert_eq!(cited().splice(&Bytes::from_static(body.as_bytes())), whole);
-        }
-        assert_eq!(cited().comment(), ": bedplate {\"citations\":[]}\n\n");
-    }
-
-    #[test]
-    fn passages_stand_before_the_question_and_are_not_the_users_words() {
-        let mut request = chat::Request::new("m");
-        request.messages = vec![
-            Message::text(Role::User, "first"),
-            Message::text(Role::Assistant, "answer"),
-            Message::text(Role::User, "how many days?"),
-        ];
-        assert_eq!(question(&request).as_deref(), Some("how many days?"));
-        put(&mut request, "abc [1] leave.md\npassage\nabc end".into());
-        let parts: Vec<&str> = request.messages[2].parts.iter().filter_map(text).collect();
-        assert_eq!(parts, ["abc [1] leave.md\npassage\nabc end", "how many days?"]);
-        let cited = cited();
-        let (own, passages) = cited.apart(&request.messages);
-        assert_eq!(own[2].parts, [Part::Text("how many days?".into())]);
-        assert_eq!(passages, ["passage"]);
-        assert_ne!(marker(), marker());
     }
 }

@@ -20,6 +20,7 @@ use store::{AttemptOutcome, Outcome};
 use tokio::time::{Duration, Sleep, timeout};
 
 use crate::account::{Account, Admitted, overdue};
+use crate::aside::Told;
 use crate::asking::{Asking, Scores};
 use crate::cache::{self, Cache};
 use crate::decode::Asked;
@@ -28,7 +29,7 @@ use crate::models::Lease;
 use crate::prepare::Prepared;
 use crate::reply::Reply;
 use crate::rounds::{self, Next};
-use crate::{Worker, headers, local, screen};
+use crate::{Worker, headers, local, memory, screen};
 
 pub(crate) async fn stream(
     worker: &Worker,
@@ -72,6 +73,7 @@ pub(crate) async fn again(
     if let Some(report) = prepared.admitted.guard.as_deref().and_then(ended) {
         return Err(Stop::Failed(prepared.admitted, report));
     }
+    memory::hear(&mut prepared.admitted, &answer);
     written(prepared.admitted, prepared.asked.dialect, answer, &[]).await
 }
 
@@ -177,6 +179,7 @@ async fn whole(worker: &Worker, mut prepared: Prepared, mut reply: Reply) -> Res
     };
     last.into_iter().for_each(|event| answer.push(event));
     let mut admitted = prepared.admitted;
+    memory::hear(&mut admitted, &answer);
     cache::fill(&mut admitted, &answer);
     written(admitted, client, answer, &dropped.unwrap_or_default()).await
 }
@@ -201,11 +204,16 @@ pub(crate) async fn finish(
     dropped: &[String],
 ) -> Result<Response, Stop> {
     admitted.end(AttemptOutcome::Ok);
-    let body = admitted.cited.as_ref().map_or(body.clone(), |cited| cited.splice(&body));
+    let body = Told::of(&admitted).map_or(body.clone(), |told| told.splice(&body));
     admitted.sent(&body);
     let (fill, is_hit) = (admitted.fill.take(), matches!(admitted.cache, Cache::Hit));
+    let keeping = admitted.keeping.take();
     let settled = admitted.close(Outcome::Completed, 200);
     let record = settled.durable().await?;
+    // Before the answer that depends on it.
+    if let Some(keeping) = keeping {
+        keeping.keep().await;
+    }
     if let Some(fill) = fill {
         fill.keep(record.cost).await;
     }
@@ -304,8 +312,8 @@ impl Last {
     /// Settles, waits until that is durable, then sends the rest.
     async fn send(mut self, mut admitted: Admitted, client: Dialect, mut sink: Sink) -> Result<(), Cut> {
         let id = admitted.id.to_string();
-        if let Some(cited) = admitted.cited.take().filter(|_| self.error.is_none()) {
-            self.out.insert(0, cited.comment());
+        if let Some(told) = Told::of(&admitted).filter(|_| self.error.is_none()) {
+            self.out.insert(0, told.comment());
         }
         self.out.iter().for_each(|part| admitted.sent(part));
         let outcome = match &self.error {
@@ -328,10 +336,14 @@ impl Last {
             }
         };
         let fill = admitted.fill.take().filter(|_| self.error.is_none());
+        let keeping = admitted.keeping.take().filter(|_| self.error.is_none());
         let record = match admitted.close(outcome, 200).durable().await {
             Ok(record) => record,
             Err(report) => return cut(sink, in_band(client, &report, &id)).await,
         };
+        if let Some(keeping) = keeping {
+            keeping.keep().await;
+        }
         if let Some(fill) = fill {
             fill.keep(record.cost).await;
         }
@@ -525,7 +537,9 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
         let mut failed = None;
         // Of the engine in this house: told at the end, in the client's envelope, with its code.
         let mut ours = None;
-        let mut folded = matches!(prepared.admitted.cache, Cache::Miss(_)).then(chat::Response::default);
+        let is_kept =
+            matches!(prepared.admitted.cache, Cache::Miss(_)) || prepared.admitted.keeping.is_some();
+        let mut folded = is_kept.then(chat::Response::default);
         let mut overdue = pin!(overdue());
         let mut source = Some(events);
         let (mut end, mut asking) = (None, Asking::new(&worker));
@@ -618,6 +632,7 @@ fn canonical(worker: Worker, prepared: Prepared, events: Events, dropped: &[Stri
         }
         let error = ours.map(|report| (report, false)).or(error);
         if let Some(folded) = folded.filter(|_| error.is_none()) {
+            memory::hear(&mut admitted, &folded);
             cache::fill(&mut admitted, &folded);
         }
         Last { out: parts(buffer), error }.send(admitted, client, sink).await

@@ -103,8 +103,9 @@ impl Kind {
     pub fn is_personal(self) -> bool {
         Kind::PERSONAL.contains(&self)
     }
-    /// Half of it is already a loss: a part that ends inside one is masked, too.
-    pub(crate) fn is_secret(self) -> bool {
+    /// Half of it is already a loss: a part that ends inside one is masked, too. And it is
+    /// kept nowhere.
+    pub fn is_secret(self) -> bool {
         use Kind::{Canary, ConnectionString, KnownSecret, PrivateKey, Token, VendorSecret};
         matches!(self, VendorSecret | PrivateKey | Token | ConnectionString | KnownSecret | Canary)
     }

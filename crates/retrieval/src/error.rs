@@ -1,6 +1,10 @@
 //! Why something was not found, kept or understood.
 
+use context::memory::Refusal;
 use report::Report;
+use units::TurnId;
+
+use crate::memory::because;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -25,6 +29,12 @@ pub enum Error {
     Vector { model: String, why: String },
     #[error("the document was changed by others again and again")]
     Contended,
+    #[error("whoever asks has no memory of their own")]
+    NoOwner,
+    #[error("there is no turn {0} of the caller's")]
+    NoTurn(TurnId),
+    #[error("nothing is recorded: {}", because(*.0))]
+    NotAFact(Refusal),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -62,6 +72,12 @@ impl Error {
             Error::Contended => Report::new("CT0004", "the document was changed by others again and again")
                 .hint("put it once more")
                 .retry(report::Retry::Yes),
+            Error::NoOwner => Report::new("CX0005", "whoever asks has no memory of their own")
+                .because("an agent that acts for a user hears what is neither its own nor theirs alone")
+                .hint("ask with the user's key, or leave `bedplate.conversation` and `bedplate.recall` out"),
+            Error::NoTurn(id) => Report::new("CT0003", format!("there is no turn \"{id}\""))
+                .hint("`bedplate memory export` shows yours with their ids"),
+            Error::NotAFact(refusal) => Report::new("CX0006", "the turn does not say so").because(because(*refusal)),
             Error::Store(error) => error.report(),
             Error::Index(error) => error.report(),
         }

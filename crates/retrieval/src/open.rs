@@ -11,6 +11,7 @@ use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
 use vectors::Snapshots;
 
 use crate::index::Slot;
+use crate::memory::Learning;
 use crate::search::Evidence;
 use crate::settings::Settings;
 use crate::{Error, embed};
@@ -24,6 +25,7 @@ pub struct Collections {
     tenants: Arc<dyn Tenants>,
     snapshots: Option<Arc<Snapshots>>,
     indexes: Mutex<HashMap<(TeamId, CollectionId), Arc<Slot>>>,
+    pub(crate) learning: Learning,
 }
 
 /// Documents looked at together when one is found by its source.
@@ -61,7 +63,7 @@ pub struct Shown {
 
 impl Collections {
     pub fn new(tenants: Arc<dyn Tenants>) -> Collections {
-        Collections { tenants, snapshots: None, indexes: Mutex::default() }
+        Collections { tenants, snapshots: None, indexes: Mutex::default(), learning: Learning::default() }
     }
 
     /// Keeps indexes over a restart: see [`Collections::close`].

@@ -33,10 +33,15 @@ use units::{CollectionId, DocumentId, Labels, TeamId};
 use crate::Error;
 
 pub use access::{AccessError, Acl, AclClass, Classes, Reader, SUBJECT_BYTES_MAX, SUBJECTS_MAX, Subject};
-pub use answers::{ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer};
+pub use answers::{
+    ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer,
+    OBSERVATIONS_MAX,
+};
 pub use graph::{Edge, Graph, NAME_BYTES_MAX};
 pub use memory::MemoryTenants;
-pub use remember::{Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit};
+pub use remember::{
+    Conversation, Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit,
+};
 pub use rows::{
     Change, Chunk, ChunkId, Collection, Document, Generation, Hit, Invalidated, Lexing, NewChunk,
     NewDocument, Put, Removed, Span, Trust, Version,

@@ -32,6 +32,11 @@ struct Answer {
     /// What the answer rests on, where a collection was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     citations: Option<Value>,
+    /// What was brought back of earlier turns, and what is kept of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recalled: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembered: Option<Value>,
     /// Output tokens per second after the first one.
     tokens_per_second: Option<f64>,
 }
@@ -45,7 +50,7 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     let mut first_us = None;
     let mut error = None;
     let mut cost = None;
-    let mut citations = None;
+    let mut beside = None;
     let headers = server.stream(path, &body, |piece| {
         events.push(piece, |event| {
             let data = match event {
@@ -54,7 +59,7 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
                     cost = comment.strip_prefix("bedplate-cost ").map(str::to_owned).or(cost.take());
                     let ours =
                         comment.strip_prefix("bedplate ").and_then(|t| serde_json::from_str::<Value>(t).ok());
-                    citations = ours.map(|mut ours| ours["citations"].take()).or(citations.take());
+                    beside = ours.or(beside.take());
                     return;
                 }
             };
@@ -88,7 +93,10 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     answer.request_id = header("x-request-id");
     answer.target = header("bedplate-target");
     answer.cost_usd = cost.or(header("bedplate-cost"));
-    answer.citations = citations;
+    let mut part = |name: &str| beside.as_mut().map(|all| all[name].take()).filter(|part| !part.is_null());
+    answer.citations = part("citations");
+    answer.recalled = part("recalled");
+    answer.remembered = part("remembered");
     answer.cache = header("bedplate-cache").filter(|kept| kept != "miss");
     answer.total_ms = (ended - started) as f64 / 1e3;
     if let Some(first) = first_us {
@@ -107,14 +115,18 @@ pub(super) fn run(server: &Server, args: &Chat, json: bool) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line for each passage that the model was given.
+/// One line for each passage that the model was given, and one for what was said before.
 fn sources(answer: &Answer) -> String {
     let given = answer.citations.as_ref().and_then(Value::as_array);
     let lines = given.into_iter().flatten().map(|c| {
         let source = c["source"].as_str().unwrap_or_default();
         format!("[{}] {source} (version {}, bytes {} to {})\n", c["id"], c["version"], c["start"], c["end"])
     });
-    lines.collect()
+    let recalled = answer.recalled.as_ref().map(|recalled| {
+        let count = |what: &str| recalled[what].as_array().map_or(0, Vec::len);
+        format!("recalled {} turns and {} facts\n", count("turns"), count("facts"))
+    });
+    lines.chain(recalled).collect()
 }
 
 fn footer(answer: &Answer) -> String {
@@ -172,8 +184,16 @@ fn request(args: &Chat, prompt: &str) -> (&'static str, Value) {
     body["model"] = json!(args.model);
     body["stream"] = json!(true);
     body["max_tokens"] = json!(args.max_tokens);
+    if let Some(conversation) = &args.conversation {
+        body["bedplate"]["conversation"] = json!(conversation);
+        body["bedplate"]["learn"] = json!(args.learn);
+    }
+    if let Some(turns) = args.recall {
+        let across = args.conversation.is_none();
+        body["bedplate"]["recall"] = json!({ "turns": turns, "facts": turns, "across": across });
+    }
     if let Some(collection) = &args.collection {
-        body["bedplate"] = json!({ "retrieve": { "collection": collection } });
+        body["bedplate"]["retrieve"] = json!({ "collection": collection });
         if let Some(passages) = args.passages {
             body["bedplate"]["retrieve"]["k"] = json!(passages);
         }

@@ -7,6 +7,7 @@ mod collections;
 mod declared;
 mod keys;
 mod login;
+mod memory;
 mod models;
 mod money;
 mod policies;
@@ -54,6 +55,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Collection(command) => return collections::run(&Server::new(&global)?, command, json),
         Top::Policy(command) => return policies::run(&Server::new(&global)?, command, json),
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
+        Top::Memory(command) => memory::run(&Server::new(&global)?, command, json)?,
         Top::Model(command) => models::run(&global, command)?,
         Top::Guard(command) => return crate::guard::run(&global, command),
         Top::Audit(command) => return audit::run(&global, command),

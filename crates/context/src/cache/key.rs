@@ -9,6 +9,8 @@ use crate::text::clean;
 /// never share an answer, however alike they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition<'a> {
+    /// Whose memory went into it; empty: nobody's, so that everybody may share it.
+    pub owner: &'a str,
     /// Of the data, as text.
     pub labels: &'a str,
     /// As the client named it, and what the route makes of it.
@@ -22,8 +24,8 @@ pub struct Partition<'a> {
 
 impl Partition<'_> {
     pub fn key(&self) -> [u8; 32] {
-        let mut hash = Hash::new(b"bedplate context partition 1");
-        for part in [self.labels, self.model, self.system, self.tools] {
+        let mut hash = Hash::new(b"bedplate context partition 2");
+        for part in [self.owner, self.labels, self.model, self.system, self.tools] {
             hash.part(part.as_bytes());
         }
         hash.part(self.policy);

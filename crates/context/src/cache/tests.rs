@@ -8,9 +8,16 @@ fn id(n: u8) -> Uuid7 {
 
 #[test]
 fn trap_r5_what_differs_in_its_partition_shares_nothing() {
-    let one =
-        Partition { labels: "internal", model: "small", system: "Be brief.", tools: "[]", policy: b"p1" };
+    let one = Partition {
+        owner: "",
+        labels: "internal",
+        model: "small",
+        system: "Be brief.",
+        tools: "[]",
+        policy: b"p1",
+    };
     let others = [
+        Partition { owner: "user:ada", ..one },
         Partition { labels: "secret", ..one },
         Partition { model: "large", ..one },
         Partition { system: "Be brief. ", ..one },

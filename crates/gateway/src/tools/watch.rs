@@ -64,7 +64,7 @@ pub(crate) fn history(account: &Account, messages: &[Message], declared: &Declar
         false => History::default(),
     };
     // Passages stand in the user's message and are nobody's word.
-    let apart = account.cited.as_ref().map(|cited| cited.apart(messages));
+    let apart = account.aside.as_ref().map(|aside| aside.apart(messages));
     let messages = apart.as_ref().map_or(messages, |(own, _)| own.as_slice());
     match account.guard.as_deref().map(guards::StreamGuard::vault).filter(|vault| !vault.is_empty()) {
         None => history.follow(messages, declared),

@@ -3,11 +3,11 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 use store::Error;
-use store::documents::{AclClass, Answer, AnswerVector, Dependency, NewAnswer, half};
-use units::{AnswerId, DocumentId, Micros};
+use store::documents::{AclClass, Answer, AnswerVector, Dependency, NewAnswer, OBSERVATIONS_MAX, half};
+use units::{AnswerId, DocumentId, Micros, TurnId};
 
 use super::fetch::Reading;
-use super::values;
+use super::{remember, values};
 use crate::error::Sqlite;
 
 pub(crate) fn keep(connection: &Connection, mut answer: NewAnswer) -> Result<bool, Error> {
@@ -25,6 +25,18 @@ pub(crate) fn keep(connection: &Connection, mut answer: NewAnswer) -> Result<boo
             statement.query_row((document.0.as_bytes(), version), |row| row.get(0)).optional().sql()?;
         match found {
             Some(n) => documents.push((n, *version)),
+            None => return Ok(false),
+        }
+    }
+    answer.turns.sort();
+    answer.turns.dedup();
+    let mut turns = Vec::with_capacity(answer.turns.len());
+    for turn in &answer.turns {
+        let mut statement = connection.prepare_cached("SELECT n FROM turns WHERE id = ?1").sql()?;
+        let found: Option<i64> =
+            statement.query_row([turn.0.as_bytes()], |row| row.get(0)).optional().sql()?;
+        match found {
+            Some(n) => turns.push(n),
             None => return Ok(false),
         }
     }
@@ -60,12 +72,27 @@ pub(crate) fn keep(connection: &Connection, mut answer: NewAnswer) -> Result<boo
         .iter()
         .try_for_each(|(document, version)| depend.execute((n, document, version)).map(|_| ()))
         .sql()?;
+    let mut recall = connection.prepare_cached("INSERT INTO recollections VALUES (?1, ?2)").sql()?;
+    turns.iter().try_for_each(|turn| recall.execute((n, turn)).map(|_| ())).sql()?;
     Ok(true)
 }
 
 pub(crate) fn delete(connection: &Connection, n: i64) -> Result<(), Error> {
-    connection.prepare_cached("DELETE FROM dependencies WHERE answer = ?1").sql()?.execute([n]).sql()?;
-    connection.prepare_cached("DELETE FROM answers WHERE n = ?1").sql()?.execute([n]).map(|_| ()).sql()
+    let run = |sql: &str| connection.prepare_cached(sql).sql()?.execute([n]).sql();
+    run("DELETE FROM dependencies WHERE answer = ?1")?;
+    run("DELETE FROM recollections WHERE answer = ?1")?;
+    run("DELETE FROM observations WHERE answer = ?1")?;
+    run("DELETE FROM answers WHERE n = ?1").map(|_| ())
+}
+
+/// Removes those that came from a turn. Returns how many.
+pub(crate) fn forget_turn(connection: &Connection, turn: i64) -> Result<u64, Error> {
+    let sql = "SELECT answer FROM recollections WHERE turn = ?1";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let rows = statement.query_map([turn], |row| row.get(0)).sql()?;
+    let answers: Vec<i64> = rows.collect::<Result<_, _>>().sql()?;
+    answers.iter().try_for_each(|answer| delete(connection, *answer))?;
+    Ok(answers.len() as u64)
 }
 
 /// Its documents, if each may be read and is still as it was; else `None`.
@@ -91,6 +118,32 @@ fn dependencies(
     Ok(Some(all))
 }
 
+/// Its turns, if each is one of the reader's; else `None`.
+fn turns(connection: &Connection, reading: &Reading<'_>, answer: i64) -> Result<Option<Vec<TurnId>>, Error> {
+    let sql = "SELECT turns.id, turns.owner IN (SELECT value FROM json_each(?2))
+               FROM recollections JOIN turns ON turns.n = recollections.turn
+               WHERE answer = ?1 ORDER BY turns.id";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let mut rows = statement.query((answer, remember::owners(reading.reader().own()))).sql()?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        if !row.get::<_, bool>(1).sql()? {
+            return Ok(None);
+        }
+        all.push(TurnId(values::id(row, 0)?));
+    }
+    Ok(Some(all))
+}
+
+/// Documents and turns.
+type MadeFrom = (Vec<Dependency>, Vec<TurnId>);
+
+/// What it is made from, if the reader may be given all of it.
+fn made_from(connection: &Connection, reading: &Reading<'_>, answer: i64) -> Result<Option<MadeFrom>, Error> {
+    let Some(documents) = dependencies(connection, reading, answer)? else { return Ok(None) };
+    Ok(turns(connection, reading, answer)?.map(|turns| (documents, turns)))
+}
+
 /// The one that `condition` finds, unless it expired or the reader may not have it.
 fn find(
     connection: &Connection,
@@ -109,7 +162,9 @@ fn find(
     if expires <= now {
         return Ok(None);
     }
-    let Some(dependencies) = dependencies(connection, reading, row.get(0).sql()?)? else { return Ok(None) };
+    let Some((dependencies, turns)) = made_from(connection, reading, row.get(0).sql()?)? else {
+        return Ok(None);
+    };
     Ok(Some(Answer {
         id: AnswerId(values::id(row, 1)?),
         question: row.get(2).sql()?,
@@ -117,6 +172,7 @@ fn find(
         labels: values::labels(row, 4)?,
         cost_pico: row.get(5).sql()?,
         dependencies,
+        turns,
         created: Micros(row.get(6).sql()?),
         expires,
     }))
@@ -156,11 +212,47 @@ pub(crate) fn vectors(
     let mut found = Vec::new();
     while found.len() < limit {
         let Some(row) = rows.next().sql()? else { break };
-        if dependencies(connection, reading, row.get(0).sql()?)?.is_some() {
+        if made_from(connection, reading, row.get(0).sql()?)?.is_some() {
             found.push(AnswerVector { id: AnswerId(values::id(row, 1)?), vector: values::vector(row, 2)? });
         }
     }
     Ok(found)
+}
+
+pub(crate) fn observe(
+    connection: &Connection,
+    id: AnswerId,
+    similarity: f32,
+    right: bool,
+) -> Result<bool, Error> {
+    let sql =
+        "INSERT INTO observations (answer, similarity, good) SELECT n, ?2, ?3 FROM answers WHERE id = ?1";
+    let values = (id.0.as_bytes(), f64::from(similarity), right);
+    if connection.prepare_cached(sql).sql()?.execute(values).sql()? == 0 {
+        return Ok(false);
+    }
+    let oldest = "DELETE FROM observations WHERE n IN (
+                      SELECT observations.n FROM observations JOIN answers ON answers.n = observations.answer
+                      WHERE answers.id = ?1 ORDER BY observations.n DESC LIMIT -1 OFFSET ?2
+                  )";
+    connection.prepare_cached(oldest).sql()?.execute((id.0.as_bytes(), OBSERVATIONS_MAX as i64)).sql()?;
+    Ok(true)
+}
+
+pub(crate) fn observations(
+    connection: &Connection,
+    reading: &Reading<'_>,
+    id: AnswerId,
+    now: Micros,
+) -> Result<Vec<(f32, bool)>, Error> {
+    if by_id(connection, reading, id, now)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT similarity, good FROM observations JOIN answers ON answers.n = observations.answer
+               WHERE answers.id = ?1 ORDER BY observations.n";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let rows = statement.query_map([id.0.as_bytes()], |row| Ok((row.get::<_, f64>(0)? as f32, row.get(1)?)));
+    rows.sql()?.collect::<Result<_, _>>().sql()
 }
 
 pub(crate) fn revoke(connection: &Connection, id: AnswerId) -> Result<bool, Error> {

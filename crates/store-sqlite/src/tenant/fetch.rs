@@ -21,12 +21,16 @@ use crate::error::Sqlite;
 /// A reader with the classes that it may read, and what they stand for.
 pub(crate) struct Reading<'a> {
     known: &'a KnownClasses,
+    reader: &'a Reader,
     may: Arc<Classes>,
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(known: &'a KnownClasses, reader: &Reader) -> Reading<'a> {
-        Reading { known, may: known.mask(reader) }
+    pub fn new(known: &'a KnownClasses, reader: &'a Reader) -> Reading<'a> {
+        Reading { known, reader, may: known.mask(reader) }
+    }
+    pub fn reader(&self) -> &'a Reader {
+        self.reader
     }
     pub fn classes(&self) -> &Arc<Classes> {
         &self.may

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use store::Error;
 use store::documents::{
-    Acl, AclClass, Answer, AnswerVector, Answers, Chunk, ChunkId, Classes, Collection, Collections, Counts,
-    Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows, Invalidated, Memory,
-    NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Subject, Tenant, TextQuery, Turn, TurnHit,
-    Unembedded, check,
+    Acl, AclClass, Answer, AnswerVector, Answers, Chunk, ChunkId, Classes, Collection, Collections,
+    Conversation, Counts, Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows,
+    Invalidated, Memory, NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Tenant, TextQuery, Turn,
+    TurnHit, Unembedded, check,
 };
-use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId};
+use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId, TurnId};
 
 use super::{TenantFile, answers, collections, fetch, graph, index, put, remember, search};
 
@@ -224,6 +224,14 @@ impl Answers for TenantFile {
             answers::vectors(connection, reading, partition, now, limit)
         })
     }
+    fn observe_answer(&self, id: AnswerId, similarity: f32, right: bool) -> Result<bool, Error> {
+        self.write(64, move |connection| answers::observe(connection, id, similarity, right))
+    }
+    fn observations(&self, reader: &Reader, id: AnswerId, now: Micros) -> Result<Vec<(f32, bool)>, Error> {
+        self.read_for(reader, Vec::new(), |connection, reading| {
+            answers::observations(connection, reading, id, now)
+        })
+    }
     fn revoke_answer(&self, id: AnswerId) -> Result<bool, Error> {
         self.write(0, move |connection| answers::revoke(connection, id))
     }
@@ -243,8 +251,27 @@ impl Memory for TenantFile {
             remember::turns(connection, reader, conversation, limit)
         })
     }
-    fn search_turns(&self, reader: &Reader, terms: &[String], limit: usize) -> Result<Vec<TurnHit>, Error> {
-        self.read_for(reader, Vec::new(), |connection, _| remember::search(connection, reader, terms, limit))
+    fn turn(&self, reader: &Reader, id: TurnId) -> Result<Option<Turn>, Error> {
+        self.read_for(reader, None, |connection, _| remember::turn(connection, reader, id))
+    }
+    fn all_turns(&self, reader: &Reader, after: Option<TurnId>, limit: usize) -> Result<Vec<Turn>, Error> {
+        self.read_for(reader, Vec::new(), |connection, _| {
+            remember::all_turns(connection, reader, after, limit)
+        })
+    }
+    fn conversations(&self, reader: &Reader, limit: usize) -> Result<Vec<Conversation>, Error> {
+        self.read_for(reader, Vec::new(), |connection, _| remember::conversations(connection, reader, limit))
+    }
+    fn search_turns(
+        &self,
+        reader: &Reader,
+        conversation: Option<&str>,
+        terms: &[String],
+        limit: usize,
+    ) -> Result<Vec<TurnHit>, Error> {
+        self.read_for(reader, Vec::new(), |connection, _| {
+            remember::search(connection, reader, conversation, terms, limit)
+        })
     }
     fn record_fact(&self, fact: NewFact) -> Result<(), Error> {
         check::fact(&fact)?;
@@ -260,9 +287,12 @@ impl Memory for TenantFile {
             remember::facts(connection, reading, reader, None, limit)
         })
     }
-    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<Forgotten, Error> {
-        let (owner, conversation) = (owner.clone(), conversation.map(str::to_owned));
-        self.free(0, move |connection| remember::forget(connection, &owner, conversation.as_deref()))
+    fn forget(&self, reader: &Reader, conversation: Option<&str>) -> Result<Forgotten, Error> {
+        if reader.team() != self.team() {
+            return Ok(Forgotten::default());
+        }
+        let (reader, conversation) = (reader.clone(), conversation.map(str::to_owned));
+        self.free(0, move |connection| remember::forget(connection, &reader, conversation.as_deref()))
     }
 }
 

@@ -3,17 +3,17 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use store::Error;
 use store::documents::{
-    AclClass, Ended, Fact, Forgotten, NewFact, Reader, Span, Speaker, Subject, Turn, TurnHit,
+    AclClass, Conversation, Ended, Fact, Forgotten, NewFact, Reader, Span, Speaker, Subject, Turn, TurnHit,
 };
 use units::{DocumentId, FactId, Micros, TurnId};
 
 use super::fetch::Reading;
-use super::{search, values};
+use super::{answers, search, values};
 use crate::error::Sqlite;
 
-/// The subjects whose memories the reader may read, for `json_each`.
-fn owners(reader: &Reader) -> String {
-    let quoted: Vec<String> = reader.own().map(|subject| json_string(&subject.to_string())).collect();
+/// Subjects whose memories are meant, for `json_each`.
+pub(crate) fn owners<'s>(subjects: impl Iterator<Item = &'s Subject>) -> String {
+    let quoted: Vec<String> = subjects.map(|subject| json_string(&subject.to_string())).collect();
     format!("[{}]", quoted.join(","))
 }
 
@@ -37,8 +37,8 @@ pub(crate) fn remember(connection: &Connection, turns: &[Turn]) -> Result<(), Er
         if connection.prepare_cached(taken).sql()?.exists([turn.id.0.as_bytes()]).sql()? {
             return Err(Error::Exists { kind: "turn", name: turn.id.to_string() });
         }
-        let sql = "INSERT INTO turns (id, owner, conversation, speaker, text, at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING n";
+        let sql = "INSERT INTO turns (id, owner, conversation, speaker, text, at, labels)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING n";
         let speaker = values::number(&Speaker::ALL, &turn.speaker);
         let values = (
             turn.id.0.as_bytes(),
@@ -47,6 +47,7 @@ pub(crate) fn remember(connection: &Connection, turns: &[Turn]) -> Result<(), Er
             speaker,
             &turn.text,
             turn.at.0,
+            turn.labels.to_string(),
         );
         let n: i64 = connection.prepare_cached(sql).sql()?.query_row(values, |row| row.get(0)).sql()?;
         let sql = "INSERT INTO turns_fts (rowid, text) VALUES (?1, ?2)";
@@ -60,7 +61,9 @@ fn owner(row: &Row<'_>, column: usize) -> Result<Subject, Error> {
     text.parse::<Subject>().map_err(|e| Error::Damaged(format!("an owner: {e}")))
 }
 
-/// From column `at` on: id, owner, conversation, speaker, text, at.
+/// What [`turn_row`] reads.
+const TURN: &str = "id, owner, conversation, speaker, turns.text, at, labels";
+
 fn turn_row(row: &Row<'_>) -> Result<Turn, Error> {
     Ok(Turn {
         id: TurnId(values::id(row, 0)?),
@@ -69,6 +72,7 @@ fn turn_row(row: &Row<'_>) -> Result<Turn, Error> {
         speaker: values::speaker(row, 3)?,
         text: row.get(4).sql()?,
         at: Micros(row.get(5).sql()?),
+        labels: values::labels(row, 6)?,
     })
 }
 
@@ -78,10 +82,12 @@ pub(crate) fn turns(
     conversation: &str,
     limit: usize,
 ) -> Result<Vec<Turn>, Error> {
-    let sql = "SELECT id, owner, conversation, speaker, text, at FROM turns
-               WHERE owner IN (SELECT value FROM json_each(?1)) AND conversation = ?2 ORDER BY n DESC LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql).sql()?;
-    let mut rows = statement.query((owners(reader), conversation, values::limit(limit))).sql()?;
+    let sql = format!(
+        "SELECT {TURN} FROM turns
+         WHERE owner IN (SELECT value FROM json_each(?1)) AND conversation = ?2 ORDER BY n DESC LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut rows = statement.query((owners(reader.own()), conversation, values::limit(limit))).sql()?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().sql()? {
         found.push(turn_row(row)?);
@@ -90,22 +96,88 @@ pub(crate) fn turns(
     Ok(found)
 }
 
+pub(crate) fn turn(connection: &Connection, reader: &Reader, id: TurnId) -> Result<Option<Turn>, Error> {
+    let sql =
+        format!("SELECT {TURN} FROM turns WHERE id = ?1 AND owner IN (SELECT value FROM json_each(?2))");
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut rows = statement.query((id.0.as_bytes(), owners(reader.own()))).sql()?;
+    rows.next().sql()?.map(turn_row).transpose()
+}
+
+pub(crate) fn all_turns(
+    connection: &Connection,
+    reader: &Reader,
+    after: Option<TurnId>,
+    limit: usize,
+) -> Result<Vec<Turn>, Error> {
+    let owners = owners(reader.own());
+    let behind: Option<i64> = match after {
+        None => Some(0),
+        Some(id) => {
+            let sql = "SELECT n FROM turns WHERE id = ?1 AND owner IN (SELECT value FROM json_each(?2))";
+            let mut statement = connection.prepare_cached(sql).sql()?;
+            statement.query_row((id.0.as_bytes(), &owners), |row| row.get(0)).optional().sql()?
+        }
+    };
+    let Some(behind) = behind else { return Ok(Vec::new()) };
+    let sql = format!(
+        "SELECT {TURN} FROM turns
+         WHERE owner IN (SELECT value FROM json_each(?1)) AND n > ?2 ORDER BY n LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let mut rows = statement.query((owners, behind, values::limit(limit))).sql()?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        found.push(turn_row(row)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn conversations(
+    connection: &Connection,
+    reader: &Reader,
+    limit: usize,
+) -> Result<Vec<Conversation>, Error> {
+    // The times are those of the first turn and of the last, as they were kept: a clock may go back.
+    let sql = "SELECT of.conversation, of.turns, first.at, last.at FROM (
+                   SELECT conversation, count(*) AS turns, min(n) AS first, max(n) AS last FROM turns
+                   WHERE owner IN (SELECT value FROM json_each(?1)) GROUP BY conversation
+               ) AS of JOIN turns AS first ON first.n = of.first JOIN turns AS last ON last.n = of.last
+               ORDER BY of.last DESC LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let mut rows = statement.query((owners(reader.own()), values::limit(limit))).sql()?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        found.push(Conversation {
+            name: row.get(0).sql()?,
+            turns: values::count(row, 1)?,
+            began: Micros(row.get(2).sql()?),
+            last: Micros(row.get(3).sql()?),
+        });
+    }
+    Ok(found)
+}
+
 pub(crate) fn search(
     connection: &Connection,
     reader: &Reader,
+    conversation: Option<&str>,
     terms: &[String],
     limit: usize,
 ) -> Result<Vec<TurnHit>, Error> {
     let Some(expression) = search::expression(terms) else { return Ok(Vec::new()) };
-    let sql = "SELECT id, owner, conversation, speaker, turns.text, at, turns_fts.rank
-               FROM turns_fts CROSS JOIN turns ON turns.n = turns_fts.rowid
-               WHERE turns_fts MATCH ?1 AND owner IN (SELECT value FROM json_each(?2))
-               ORDER BY turns_fts.rank, turns_fts.rowid LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql).sql()?;
-    let mut rows = statement.query((&expression, owners(reader), values::limit(limit))).sql()?;
+    let sql = format!(
+        "SELECT {TURN}, turns_fts.rank FROM turns_fts CROSS JOIN turns ON turns.n = turns_fts.rowid
+         WHERE turns_fts MATCH ?1 AND owner IN (SELECT value FROM json_each(?2))
+               AND (?3 IS NULL OR conversation = ?3)
+         ORDER BY turns_fts.rank, turns_fts.rowid LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let values = (&expression, owners(reader.own()), conversation, values::limit(limit));
+    let mut rows = statement.query(values).sql()?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().sql()? {
-        found.push(TurnHit { turn: turn_row(row)?, score: -row.get::<_, f64>(6).sql()? as f32 });
+        found.push(TurnHit { turn: turn_row(row)?, score: -row.get::<_, f64>(7).sql()? as f32 });
     }
     Ok(found)
 }
@@ -174,11 +246,12 @@ pub(crate) fn facts(
     limit: usize,
 ) -> Result<Vec<Fact>, Error> {
     let sql = "SELECT facts.id, facts.owner, about, relation, value, valid_from, valid_to, recorded, ended_at,
-                      ended_recorded, ended_by, turns.id, start, stop, documents.id, documents.class
+                      ended_recorded, ended_by, turns.id, start, stop, documents.id, documents.class,
+                      turns.conversation
                FROM facts JOIN turns ON turns.n = facts.turn LEFT JOIN documents ON documents.n = facts.document
                WHERE facts.owner IN (SELECT value FROM json_each(?1)) ORDER BY facts.n DESC";
     let mut statement = connection.prepare_cached(sql).sql()?;
-    let mut rows = statement.query([owners(reader)]).sql()?;
+    let mut rows = statement.query([owners(reader.own())]).sql()?;
     let limit = values::limit(limit) as usize;
     let mut found = Vec::new();
     while found.len() < limit {
@@ -212,6 +285,7 @@ fn fact_row(row: &Row<'_>, of_document: bool) -> Result<Fact, Error> {
         recorded: Micros(row.get(7).sql()?),
         ended,
         turn: TurnId(values::id(row, 11)?),
+        conversation: row.get(16).sql()?,
         span: Span { start: values::count(row, 12)?, end: values::count(row, 13)? },
         document: of_document.then(|| values::id(row, 14)).transpose()?.map(DocumentId),
     })
@@ -219,12 +293,22 @@ fn fact_row(row: &Row<'_>, of_document: bool) -> Result<Fact, Error> {
 
 pub(crate) fn forget(
     connection: &Connection,
-    owner: &Subject,
+    reader: &Reader,
     conversation: Option<&str>,
 ) -> Result<Forgotten, Error> {
-    let chosen = "SELECT n FROM turns WHERE owner = ?1 AND (?2 IS NULL OR conversation = ?2)";
-    let owner = owner.to_string();
-    let run = |sql: &str| connection.execute(sql, (&owner, conversation)).sql();
+    let chosen = "SELECT n FROM turns WHERE owner IN (SELECT value FROM json_each(?1))
+                  AND (?2 IS NULL OR conversation = ?2)";
+    let owners = owners(reader.alone());
+    let run = |sql: &str| connection.execute(sql, (&owners, conversation)).sql();
+    let turns: Vec<i64> = {
+        let mut statement = connection.prepare_cached(chosen).sql()?;
+        let rows = statement.query_map((&owners, conversation), |row| row.get(0)).sql()?;
+        rows.collect::<Result<_, _>>().sql()?
+    };
+    let mut answers = 0;
+    for turn in turns {
+        answers += answers::forget_turn(connection, turn)?;
+    }
     run(&format!(
         "UPDATE facts SET ended_at = NULL, ended_recorded = NULL, ended_by = NULL
          WHERE ended_by IN (SELECT id FROM facts WHERE turn IN ({chosen}))"
@@ -235,5 +319,5 @@ pub(crate) fn forget(
          SELECT 'delete', n, text FROM turns WHERE n IN ({chosen})"
     ))?;
     let turns = run(&format!("DELETE FROM turns WHERE n IN ({chosen})"))? as u64;
-    Ok(Forgotten { turns, facts })
+    Ok(Forgotten { turns, facts, answers })
 }

@@ -11,8 +11,8 @@ use crate::error::Sqlite;
 /// Times are microseconds since 1970; ids 16 bytes; `n` the number by which rows
 /// here name each other; `filled` how many vectors a generation has. `acl` is what searches filter by: the chunks that may be
 /// found, and nothing else of them, so that a thousand lookups touch a few pages.
-pub(crate) const STEPS: &[&str] =
-    &["CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+pub(crate) const STEPS: &[&str] = &[
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
      INSERT INTO meta VALUES ('chunk', 0);
      CREATE TABLE classes (id INTEGER PRIMARY KEY, acl TEXT NOT NULL UNIQUE) STRICT;
      CREATE TABLE collections (
@@ -77,7 +77,18 @@ pub(crate) const STEPS: &[&str] =
          UNIQUE (source, relation, target, chunk)
      ) STRICT;
      CREATE INDEX edges_by_target ON edges (target);
-     CREATE INDEX edges_by_chunk ON edges (chunk);"];
+     CREATE INDEX edges_by_chunk ON edges (chunk);",
+    // What was remembered before labels were is taken for what a user said.
+    "ALTER TABLE turns ADD COLUMN labels TEXT NOT NULL DEFAULT 'public anywhere user';
+     CREATE TABLE recollections (
+         answer INTEGER NOT NULL, turn INTEGER NOT NULL, PRIMARY KEY (answer, turn)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX recollections_by_turn ON recollections (turn);
+     CREATE TABLE observations (
+         n INTEGER PRIMARY KEY, answer INTEGER NOT NULL, similarity REAL NOT NULL, good INTEGER NOT NULL
+     ) STRICT;
+     CREATE INDEX observations_by_answer ON observations (answer, n);",
+];
 
 /// The name of a collection's full-text table.
 pub(crate) fn fts(collection: i64) -> String {

@@ -153,6 +153,7 @@ fn trap_x4_a_canary_is_in_no_file_of_the_directory() {
         labels: Labels::default(),
         cost_pico: 1,
         dependencies: Vec::new(),
+        turns: Vec::new(),
         created: Micros(0),
         expires: later(9),
     };
@@ -163,6 +164,7 @@ fn trap_x4_a_canary_is_in_no_file_of_the_directory() {
         conversation: canary.into(),
         speaker: Speaker::User,
         text: canary.into(),
+        labels: Labels::default(),
         at: Micros(0),
     };
     tenant.remember(vec![turn]).expect("it is sound");

@@ -150,6 +150,12 @@ impl Reader {
         let (first, rest) = self.parties.split_first().expect("a reader has a party");
         first.iter().filter(move |subject| rest.iter().all(|party| party.contains(*subject)))
     }
+    /// The same without what others are, too: the person first, then the key. The first of
+    /// them is whose memory a conversation becomes. Nobody for an agent that acts for a
+    /// user: what it hears is neither's alone.
+    pub fn alone(&self) -> impl Iterator<Item = &Subject> {
+        self.own().filter(|subject| matches!(subject, Subject::User(_) | Subject::Key(_)))
+    }
 }
 
 fn party(subjects: impl IntoIterator<Item = Subject>) -> BTreeSet<Subject> {
@@ -241,6 +247,10 @@ mod tests {
         assert!(!agent.may(&acl(&["user:ada"])), "the agent may not");
         assert!(agent.may(&acl(&["user:ada", "group:bots"])));
         assert_eq!(agent.own().collect::<Vec<_>>(), [&Subject::Team], "neither's memory is the other's");
+        assert_eq!(agent.alone().count(), 0);
+        let key = "key:019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11";
+        let person = reader(&[key, "group:ops", "user:ada"]);
+        assert_eq!(person.alone().map(ToString::to_string).collect::<Vec<_>>(), ["user:ada", key]);
     }
 
     proptest! {

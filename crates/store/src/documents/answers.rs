@@ -1,12 +1,14 @@
 //! Answers kept to be given again, with what they depend on.
 
-use units::{AnswerId, DocumentId, Labels, Micros};
+use units::{AnswerId, DocumentId, Labels, Micros, TurnId};
 
 use super::{Reader, Version};
 use crate::Error;
 
-/// Documents that one answer depends on at most.
+/// Documents that one answer depends on at most, and turns.
 pub const DEPENDENCIES_MAX: usize = 1_000;
+/// Observations of one answer at most; the oldest goes.
+pub const OBSERVATIONS_MAX: usize = 512;
 /// Bytes of one answer's body at most.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -36,6 +38,8 @@ pub struct NewAnswer {
     /// What it cost to make, in pico-dollars: what a hit saves.
     pub cost_pico: i64,
     pub dependencies: Vec<Dependency>,
+    /// Turns that it was made from, or that hold it: it goes with any of them.
+    pub turns: Vec<TurnId>,
     pub created: Micros,
     /// Not given from then on.
     pub expires: Micros,
@@ -49,6 +53,7 @@ pub struct Answer {
     pub labels: Labels,
     pub cost_pico: i64,
     pub dependencies: Vec<Dependency>,
+    pub turns: Vec<TurnId>,
     pub created: Micros,
     pub expires: Micros,
 }
@@ -60,12 +65,13 @@ pub struct AnswerVector {
     pub vector: Vec<f32>,
 }
 
-/// An answer is given only to a reader who may read *every* document that it was made
-/// from, as they are shared now; and only while each is in the version that it was made from.
+/// An answer is given only to a reader who may read *every* document and every turn that it
+/// was made from, as they are shared now; and only while each document is in the version
+/// that it was made from.
 pub trait Answers: Send + Sync {
     /// Keeps an answer; one of the same partition and key is replaced. `false`, and nothing is
-    /// kept, when a document has changed since: whoever changed it looked for dependants before
-    /// this one was there.
+    /// kept, when a document has changed since, or a turn was forgotten: whoever did that looked
+    /// for dependants before this one was there.
     ///
     /// # Errors
     /// [`Error::Invalid`] beyond a bound.
@@ -89,6 +95,11 @@ pub trait Answers: Send + Sync {
         now: Micros,
         limit: usize,
     ) -> Result<Vec<AnswerVector>, Error>;
+    /// Notes whether an answer was right for a near question of this similarity. Of one
+    /// answer the last [`OBSERVATIONS_MAX`] are kept. `false` when it is not there any more.
+    fn observe_answer(&self, id: AnswerId, similarity: f32, right: bool) -> Result<bool, Error>;
+    /// What was noted of it, the oldest first; nothing for a reader who may not be given it.
+    fn observations(&self, reader: &Reader, id: AnswerId, now: Micros) -> Result<Vec<(f32, bool)>, Error>;
     /// Takes one back. `false` when there was none.
     fn revoke_answer(&self, id: AnswerId) -> Result<bool, Error>;
     /// Removes those that have expired, at most [`super::PAGE_MAX`]. Returns how many.

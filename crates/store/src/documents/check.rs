@@ -126,6 +126,12 @@ pub fn answer(answer: &NewAnswer) -> Result<(), Error> {
             answer.dependencies.len()
         ));
     }
+    if answer.turns.len() > DEPENDENCIES_MAX {
+        return invalid(format!(
+            "an answer from {} turns; at most {DEPENDENCIES_MAX} fit",
+            answer.turns.len()
+        ));
+    }
     if answer.vector.len() > DIMENSIONS_MAX as usize || answer.vector.iter().any(is_no_number) {
         return invalid("the question's vector is not finite, or too long");
     }

@@ -49,6 +49,8 @@ const CASES: &[Case<dyn Tenants>] = &[
     ("an answer goes with a document's change", answers::an_answer_goes_with_a_documents_change),
     ("an answer of an older version is not kept", answers::an_answer_of_an_older_version_is_not_kept),
     ("answers are replaced, found near, revoked, expired", answers::answers_live_and_die),
+    ("an answer goes with its turns", answers::an_answer_goes_with_its_turns),
+    ("an answer has a record of near questions", answers::an_answer_has_a_record_of_near_questions),
     ("a memory is its owner's alone", remember::a_memory_is_its_owners_alone),
     ("a fact needs the user's own words", remember::a_fact_needs_the_users_own_words),
     ("facts have two times", remember::facts_have_two_times),

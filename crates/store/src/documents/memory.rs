@@ -54,6 +54,7 @@ struct Inner {
     classes: Vec<Acl>,
     last_chunk: u64,
     answers: BTreeMap<AnswerId, NewAnswer>,
+    observed: BTreeMap<AnswerId, Vec<(f32, bool)>>,
     turns: BTreeMap<TurnId, (u64, Turn)>,
     /// In the order in which they were recorded.
     facts: Vec<Fact>,

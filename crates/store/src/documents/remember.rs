@@ -1,6 +1,6 @@
 //! What conversations leave behind: turns as they were, and facts with two times.
 
-use units::{DocumentId, FactId, Micros, TurnId};
+use units::{DocumentId, FactId, Labels, Micros, TurnId};
 
 use super::{Reader, Span, Subject};
 use crate::Error;
@@ -24,7 +24,19 @@ pub struct Turn {
     pub conversation: String,
     pub speaker: Speaker,
     pub text: String,
+    /// Of what it was said of, and by whom: they join whatever it is brought back into.
+    pub labels: Labels,
     pub at: Micros,
+}
+
+/// A conversation of which there are turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    pub name: String,
+    pub turns: u64,
+    /// Of its first turn, and of its last.
+    pub began: Micros,
+    pub last: Micros,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +81,8 @@ pub struct Fact {
     pub recorded: Micros,
     pub ended: Option<Ended>,
     pub turn: TurnId,
+    /// That its turn is of.
+    pub conversation: String,
     pub span: Span,
     pub document: Option<DocumentId>,
 }
@@ -77,6 +91,8 @@ pub struct Fact {
 pub struct Forgotten {
     pub turns: u64,
     pub facts: u64,
+    /// Cached answers that came from one of the turns.
+    pub answers: u64,
 }
 
 /// Another fact took its place: what was known before stays known as of then.
@@ -105,8 +121,22 @@ pub trait Memory: Send + Sync {
     fn remember(&self, turns: Vec<Turn>) -> Result<(), Error>;
     /// A conversation's turns that the reader may read, the newest `limit`, oldest first.
     fn turns(&self, reader: &Reader, conversation: &str, limit: usize) -> Result<Vec<Turn>, Error>;
-    /// Full text over all turns that the reader may read, best first.
-    fn search_turns(&self, reader: &Reader, terms: &[String], limit: usize) -> Result<Vec<TurnHit>, Error>;
+    /// One by its id.
+    fn turn(&self, reader: &Reader, id: TurnId) -> Result<Option<Turn>, Error>;
+    /// Every turn that the reader may read, in the order in which they were kept, from
+    /// behind `after` on; at most `limit`. Nothing behind a turn that there is none of.
+    fn all_turns(&self, reader: &Reader, after: Option<TurnId>, limit: usize) -> Result<Vec<Turn>, Error>;
+    /// The conversations whose turns the reader may read, the one with the newest turn first.
+    fn conversations(&self, reader: &Reader, limit: usize) -> Result<Vec<Conversation>, Error>;
+    /// Full text over the turns that the reader may read, of one conversation or of all,
+    /// best first.
+    fn search_turns(
+        &self,
+        reader: &Reader,
+        conversation: Option<&str>,
+        terms: &[String],
+        limit: usize,
+    ) -> Result<Vec<TurnHit>, Error>;
     /// Records a fact, and closes those that it replaces, in one transaction.
     ///
     /// # Errors
@@ -118,10 +148,10 @@ pub trait Memory: Send + Sync {
     fn facts(&self, reader: &Reader, valid: Micros, known: Micros, limit: usize) -> Result<Vec<Fact>, Error>;
     /// Every fact that the reader may read, replaced ones too: for audit and export.
     fn all_facts(&self, reader: &Reader, limit: usize) -> Result<Vec<Fact>, Error>;
-    /// Forgets everything of an owner, or of one conversation of theirs: turns, and the facts
-    /// that came from them. A fact that one of these had ended holds again: nobody says
-    /// otherwise any more.
-    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<Forgotten, Error>;
+    /// Forgets, in one transaction, everything that is the reader's alone ([`Reader::alone`]),
+    /// or one conversation of it: turns, the facts that came from them, and the cached
+    /// answers. A fact that one of these had ended holds again: nobody says otherwise any more.
+    fn forget(&self, reader: &Reader, conversation: Option<&str>) -> Result<Forgotten, Error>;
 }
 
 impl Speaker {

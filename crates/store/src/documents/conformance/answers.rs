@@ -1,11 +1,14 @@
 //! Answers that are given again.
 
-use units::{AnswerId, Labels};
+use units::{AnswerId, Labels, TurnId};
 
 use super::sample::{acl, document, later, opened, put, reader, shared, vector};
 use crate::Error;
 use crate::conformance::sample::id;
-use crate::documents::{Answers, Dependency, Invalidated, NewAnswer, NewDocument, Reader, Tenants, Trust};
+use crate::documents::{
+    Answers, Dependency, Forgotten, Invalidated, NewAnswer, NewDocument, OBSERVATIONS_MAX, Reader, Speaker,
+    Tenants, Trust, Turn,
+};
 
 fn answer(n: u64, dependencies: &[(&NewDocument, u32)]) -> NewAnswer {
     let mut key = [0; 32];
@@ -23,6 +26,7 @@ fn answer(n: u64, dependencies: &[(&NewDocument, u32)]) -> NewAnswer {
             .iter()
             .map(|(d, version)| Dependency { document: d.id, version: *version })
             .collect(),
+        turns: Vec::new(),
         created: later(n),
         expires: later(1_000),
     }
@@ -161,4 +165,67 @@ pub fn answers_live_and_die(tenants: &dyn Tenants) {
     assert_eq!(near(10), [answer(1, &[]).id]);
     let large = NewAnswer { body: vec![0; (1 << 20) + 1], ..answer(9, &[]) };
     assert!(matches!(tenant.keep_answer(large), Err(Error::Invalid(_))));
+}
+
+pub fn an_answer_goes_with_its_turns(tenants: &dyn Tenants) {
+    let tenant = opened(tenants);
+    let turn = |n: u64, owner: &str, conversation: &str| Turn {
+        id: TurnId(id(7_000 + n)),
+        owner: owner.parse().expect("a subject"),
+        conversation: conversation.into(),
+        speaker: Speaker::User,
+        text: "I am here.".into(),
+        labels: "confidential eu user".parse().expect("labels"),
+        at: later(n),
+    };
+    let all = vec![turn(1, "user:ada", "c1"), turn(2, "user:ada", "c2"), turn(3, "user:eve", "c1")];
+    tenant.remember(all.clone()).expect("they are sound");
+    let of = |n, turns: &[usize]| NewAnswer {
+        turns: turns.iter().map(|t| all[*t].id).collect(),
+        ..answer(n, &[])
+    };
+    let (first, both, mixed) = (of(1, &[0]), of(2, &[1, 0, 1]), of(3, &[0, 2]));
+    for new in [&first, &both, &mixed] {
+        assert!(tenant.keep_answer(new.clone()).expect("it is sound"));
+    }
+    let (ada, eve) = (reader(&["user:ada"]), reader(&["user:eve"]));
+    assert_eq!(given(&*tenant, &ada, &both), [true; 3], "labels come back with the turn");
+    for who in [&eve, &reader(&[]), &Reader::new(super::sample::team(2), [])] {
+        assert_eq!(given(&*tenant, who, &first), [false; 3], "another's turns");
+    }
+    assert_eq!(given(&*tenant, &ada, &mixed), [false; 3], "one of them is another's");
+    let read = tenant.answer_by_id(&ada, both.id, later(0)).expect("it reads").expect("hers");
+    assert_eq!(read.turns, [all[0].id, all[1].id]);
+    let forgotten = tenant.forget(&ada, Some("c2")).expect("it goes");
+    assert_eq!(forgotten, Forgotten { turns: 1, facts: 0, answers: 1 });
+    assert_eq!(given(&*tenant, &ada, &both), [false; 3]);
+    assert_eq!(given(&*tenant, &ada, &first), [true; 3]);
+    assert!(!tenant.keep_answer(both).expect("it is sound"), "a turn was forgotten meanwhile");
+    assert_eq!(tenant.forget(&ada, None).expect("it goes").answers, 2, "also the one of two people");
+}
+
+pub fn an_answer_has_a_record_of_near_questions(tenants: &dyn Tenants) {
+    let tenant = opened(tenants);
+    let who = reader(&[]);
+    let adas = shared(1, &["one"], &["user:ada"]);
+    put(&*tenant, adas.clone());
+    let (of_all, of_ada) = (answer(1, &[]), answer(2, &[(&adas, 1)]));
+    for new in [&of_all, &of_ada] {
+        assert!(tenant.keep_answer(new.clone()).expect("it is sound"));
+        assert!(tenant.observe_answer(new.id, 0.5, true).expect("it is noted"));
+    }
+    assert!(tenant.observe_answer(of_all.id, 0.25, false).expect("it is noted"));
+    let of =
+        |reader: &Reader, new: &NewAnswer| tenant.observations(reader, new.id, later(0)).expect("they read");
+    assert_eq!(of(&who, &of_all), [(0.5, true), (0.25, false)]);
+    assert_eq!(of(&who, &of_ada), [], "not the reader's to be given");
+    assert_eq!(of(&reader(&["user:ada"]), &of_ada), [(0.5, true)]);
+    for _ in 0..OBSERVATIONS_MAX {
+        assert!(tenant.observe_answer(of_all.id, 1.0, true).expect("it is noted"));
+    }
+    assert_eq!(of(&who, &of_all), vec![(1.0, true); OBSERVATIONS_MAX], "the oldest went");
+    assert!(tenant.revoke_answer(of_all.id).expect("it goes"));
+    assert!(!tenant.observe_answer(of_all.id, 1.0, true).expect("it went"));
+    assert!(tenant.keep_answer(of_all.clone()).expect("it is sound"));
+    assert_eq!(of(&who, &of_all), [], "another answer, another record");
 }

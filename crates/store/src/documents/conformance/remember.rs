@@ -1,11 +1,13 @@
 //! Turns and facts.
 
-use units::{FactId, Micros, TurnId};
+use units::{FactId, Labels, Micros, TurnId};
 
 use super::sample::{document, opened, put, reader, shared};
 use crate::Error;
 use crate::conformance::sample::{at, id};
-use crate::documents::{Fact, Forgotten, Memory, NewFact, Reader, Span, Speaker, Subject, Tenants, Turn};
+use crate::documents::{
+    Conversation, Fact, Forgotten, Memory, NewFact, Reader, Span, Speaker, Subject, Tenants, Turn,
+};
 
 fn turn(n: u64, owner: &str, conversation: &str, speaker: Speaker, text: &str) -> Turn {
     Turn {
@@ -14,6 +16,7 @@ fn turn(n: u64, owner: &str, conversation: &str, speaker: Speaker, text: &str) -
         conversation: conversation.into(),
         speaker,
         text: text.into(),
+        labels: Labels::default(),
         at: at(n),
     }
 }
@@ -65,7 +68,7 @@ pub fn a_memory_is_its_owners_alone(tenants: &dyn Tenants) {
     let agent = reader(&["key:019a5c1e-7b1c-7c7e-9a51-0d6f5e0b7a11"]).within([Subject::user("ada")]);
     assert_eq!(of(&agent, "c1", 10), [], "an agent is not its user");
     let search = |who: &Reader, term: &str| -> Vec<TurnId> {
-        let hits = tenant.search_turns(who, &[term.to_owned()], 10).expect("it searches");
+        let hits = tenant.search_turns(who, None, &[term.to_owned()], 10).expect("it searches");
         hits.into_iter().map(|hit| hit.turn.id).collect()
     };
     let mut found = search(&ada, "engine");
@@ -73,7 +76,28 @@ pub fn a_memory_is_its_owners_alone(tenants: &dyn Tenants) {
     assert_eq!(found, [turns[0].id, turns[1].id]);
     assert_eq!(search(&eve, "engine"), [turns[2].id]);
     assert_eq!(search(&eve, "pumps"), []);
-    assert_eq!(search(&Reader::new(super::sample::team(2), [Subject::user("ada")]), "engine"), []);
+    let stranger = Reader::new(super::sample::team(2), [Subject::user("ada")]);
+    assert_eq!(search(&stranger, "engine"), []);
+    let within = |conversation| {
+        let hits = tenant.search_turns(&ada, Some(conversation), &["pumps".into()], 10).expect("it searches");
+        hits.len()
+    };
+    assert_eq!((within("c1"), within("c2")), (0, 1));
+    let one = |who: &Reader| tenant.turn(who, turns[0].id).expect("it reads");
+    assert_eq!((one(&ada), one(&eve), one(&stranger)), (Some(turns[0].clone()), None, None));
+    let all = |who: &Reader, after, limit| tenant.all_turns(who, after, limit).expect("they read");
+    assert_eq!(all(&ada, None, 2), turns[..2]);
+    assert_eq!(all(&ada, Some(turns[1].id), 2), turns[3..]);
+    assert_eq!(all(&ada, Some(turns[2].id), 2), [], "another's is as if it were not there");
+    assert_eq!(all(&stranger, None, 9), []);
+    let named = |who: &Reader| tenant.conversations(who, 9).expect("they read");
+    let c2 = Conversation { name: "c2".into(), turns: 1, began: turns[3].at, last: turns[3].at };
+    let c1 = Conversation { name: "c1".into(), turns: 2, began: turns[0].at, last: turns[1].at };
+    assert_eq!(named(&ada), [c2, c1], "the newest first");
+    assert_eq!((named(&eve).len(), named(&agent), named(&stranger)), (1, vec![], vec![]));
+    assert_eq!(tenant.conversations(&ada, 1).expect("they read").len(), 1);
+    assert_eq!(tenant.forget(&agent, None).expect("nothing is its own"), Forgotten::default());
+    assert_eq!(tenant.forget(&stranger, None).expect("nothing is theirs"), Forgotten::default());
     for wrong in [turn(9, "user:ada", "", Speaker::User, "x"), turn(9, "user:ada", "c", Speaker::User, "")] {
         assert!(matches!(tenant.remember(vec![wrong]), Err(Error::Invalid(_))));
     }
@@ -181,18 +205,19 @@ pub fn what_is_forgotten_is_gone(tenants: &dyn Tenants) {
     tenant
         .record_fact(NewFact { replaces: vec![first.id], ..fact(2, 2, "Brick", 10, 2) })
         .expect("she said it");
-    let (ada, owner) = (reader(&["user:ada"]), Subject::user("ada"));
+    let ada = reader(&["user:ada"]);
     assert_eq!(held(&*tenant, &ada, 20, 9), ["Brick"]);
     // What ended the first is forgotten: it holds again.
-    let forgotten = tenant.forget(&owner, Some("c2")).expect("it goes");
-    assert_eq!(forgotten, Forgotten { turns: 1, facts: 1 });
+    assert_eq!(tenant.all_facts(&ada, 9).expect("they read")[0].conversation, "c2");
+    let forgotten = tenant.forget(&ada, Some("c2")).expect("it goes");
+    assert_eq!(forgotten, Forgotten { turns: 1, facts: 1, answers: 0 });
     assert_eq!(held(&*tenant, &ada, 20, 9), ["Acme"]);
     assert_eq!(tenant.turns(&ada, "c2", 9).expect("they read"), []);
-    assert!(tenant.search_turns(&ada, &["moved".into()], 9).expect("it searches").is_empty());
+    assert!(tenant.search_turns(&ada, None, &["moved".into()], 9).expect("it searches").is_empty());
     // A fact goes with the document that it came from.
     assert_eq!(put(&*tenant, shared(1, &["Another."], &["user:ada"])).invalidated.facts, 1);
     assert_eq!(held(&*tenant, &ada, 20, 9), Vec::<String>::new());
-    assert_eq!(tenant.forget(&owner, None).expect("it goes"), Forgotten { turns: 1, facts: 0 });
-    assert_eq!(tenant.forget(&owner, None).expect("it went"), Forgotten::default());
+    assert_eq!(tenant.forget(&ada, None).expect("it goes"), Forgotten { turns: 1, ..Forgotten::default() });
+    assert_eq!(tenant.forget(&ada, None).expect("it went"), Forgotten::default());
     assert_eq!(tenant.turns(&reader(&["user:eve"]), "c1", 9).expect("they read").len(), 1);
 }

@@ -1,21 +1,31 @@
 //! Answers, memory and the graph, in memory.
 
-use units::{AnswerId, Micros};
+use std::collections::BTreeMap;
+
+use units::{AnswerId, Micros, TurnId};
 
 use super::{Inner, MemoryTenant, lexing, missing, take};
 use crate::Error;
 use crate::documents::{
-    Answer, AnswerVector, Answers, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory, NewAnswer, NewFact,
-    PAGE_MAX, Reader, Speaker, Subject, Turn, TurnHit, check, half,
+    Answer, AnswerVector, Answers, Conversation, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory,
+    NewAnswer, NewFact, OBSERVATIONS_MAX, PAGE_MAX, Reader, Speaker, Turn, TurnHit, check, half,
 };
 
 impl Inner {
-    /// Whether it may be given: not expired, every document as it was and readable now.
+    /// Whether it may be given: not expired, every document as it was and readable now, every turn the reader's.
     fn may_give(&self, reader: &Reader, answer: &NewAnswer, now: Micros) -> bool {
         now < answer.expires
             && answer.dependencies.iter().all(|dependency| {
                 self.readable(reader, dependency.document).is_some_and(|d| d.version == dependency.version)
             })
+            && answer.turns.iter().all(|id| self.turns.get(id).is_some_and(|(_, turn)| is_of(reader, turn)))
+    }
+    /// The reader's turns, in the order in which they were kept.
+    fn turns_of(&self, reader: &Reader) -> Vec<&(u64, Turn)> {
+        let mut found: Vec<&(u64, Turn)> =
+            self.turns.values().filter(|(_, turn)| is_of(reader, turn)).collect();
+        found.sort_by_key(|(n, _)| *n);
+        found
     }
     /// Facts that one which is gone had ended hold again.
     pub(super) fn reopen(&mut self) {
@@ -26,6 +36,10 @@ impl Inner {
     }
 }
 
+fn is_of(reader: &Reader, turn: &Turn) -> bool {
+    reader.own().any(|subject| *subject == turn.owner)
+}
+
 fn given(answer: &NewAnswer) -> Answer {
     Answer {
         id: answer.id,
@@ -34,6 +48,7 @@ fn given(answer: &NewAnswer) -> Answer {
         labels: answer.labels.clone(),
         cost_pico: answer.cost_pico,
         dependencies: answer.dependencies.clone(),
+        turns: answer.turns.clone(),
         created: answer.created,
         expires: answer.expires,
     }
@@ -51,10 +66,14 @@ impl Answers for MemoryTenant {
         let current = |d: &crate::documents::Dependency| {
             inner.documents.get(&d.document).is_some_and(|document| document.version == d.version)
         };
-        if !answer.dependencies.iter().all(current) {
+        answer.turns.sort();
+        answer.turns.dedup();
+        let kept = |id: &TurnId| inner.turns.contains_key(id);
+        if !answer.dependencies.iter().all(current) || !answer.turns.iter().all(kept) {
             return Ok(false);
         }
         inner.answers.retain(|_, old| (old.partition, old.key) != (answer.partition, answer.key));
+        inner.observed.remove(&answer.id);
         inner.answers.insert(answer.id, answer);
         Ok(true)
     }
@@ -93,6 +112,25 @@ impl Answers for MemoryTenant {
         };
         Ok(found.into_iter().map(row).collect())
     }
+    fn observe_answer(&self, id: AnswerId, similarity: f32, right: bool) -> Result<bool, Error> {
+        let mut inner = self.inner();
+        // What was noted of answers that are gone goes when something is noted next.
+        let Inner { answers, observed, .. } = &mut *inner;
+        observed.retain(|id, _| answers.contains_key(id));
+        if !answers.contains_key(&id) {
+            return Ok(false);
+        }
+        let of = observed.entry(id).or_default();
+        of.push((similarity, right));
+        let over = of.len().saturating_sub(OBSERVATIONS_MAX);
+        of.drain(..over);
+        Ok(true)
+    }
+    fn observations(&self, reader: &Reader, id: AnswerId, now: Micros) -> Result<Vec<(f32, bool)>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let may = inner.answers.get(&id).is_some_and(|answer| inner.may_give(reader, answer, now));
+        Ok(inner.observed.get(&id).filter(|_| may).cloned().unwrap_or_default())
+    }
     fn revoke_answer(&self, id: AnswerId) -> Result<bool, Error> {
         Ok(self.inner().answers.remove(&id).is_some())
     }
@@ -123,21 +161,54 @@ impl Memory for MemoryTenant {
     }
     fn turns(&self, reader: &Reader, conversation: &str, limit: usize) -> Result<Vec<Turn>, Error> {
         let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
-        let mine = |(_, turn): &&(u64, Turn)| {
-            turn.conversation == conversation && reader.own().any(|subject| *subject == turn.owner)
-        };
-        let mut found: Vec<&(u64, Turn)> = inner.turns.values().filter(mine).collect();
-        found.sort_by_key(|(n, _)| *n);
+        let mut found = inner.turns_of(reader);
+        found.retain(|(_, turn)| turn.conversation == conversation);
         let skip = found.len().saturating_sub(limit.min(PAGE_MAX));
         Ok(found.into_iter().skip(skip).map(|(_, turn)| turn.clone()).collect())
     }
-    fn search_turns(&self, reader: &Reader, terms: &[String], limit: usize) -> Result<Vec<TurnHit>, Error> {
+    fn turn(&self, reader: &Reader, id: TurnId) -> Result<Option<Turn>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(None) };
+        Ok(inner.turns.get(&id).map(|(_, turn)| turn).filter(|turn| is_of(reader, turn)).cloned())
+    }
+    fn all_turns(&self, reader: &Reader, after: Option<TurnId>, limit: usize) -> Result<Vec<Turn>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let found = inner.turns_of(reader);
+        let skip = match after {
+            None => 0,
+            Some(id) => found.iter().position(|(_, turn)| turn.id == id).map_or(found.len(), |at| at + 1),
+        };
+        let page = found.into_iter().skip(skip).take(limit.min(PAGE_MAX));
+        Ok(page.map(|(_, turn)| turn.clone()).collect())
+    }
+    fn conversations(&self, reader: &Reader, limit: usize) -> Result<Vec<Conversation>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let mut found: BTreeMap<&str, (u64, Conversation)> = BTreeMap::new();
+        for (n, turn) in inner.turns_of(reader) {
+            let name = turn.conversation.as_str();
+            let new = || Conversation { name: name.into(), turns: 0, began: turn.at, last: turn.at };
+            let (newest, of) = found.entry(name).or_insert_with(|| (*n, new()));
+            (*newest, of.last) = (*n, turn.at);
+            of.turns += 1;
+        }
+        let mut found: Vec<(u64, Conversation)> = found.into_values().collect();
+        found.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
+        Ok(found.into_iter().map(|(_, conversation)| conversation).take(limit.min(PAGE_MAX)).collect())
+    }
+    fn search_turns(
+        &self,
+        reader: &Reader,
+        conversation: Option<&str>,
+        terms: &[String],
+        limit: usize,
+    ) -> Result<Vec<TurnHit>, Error> {
         let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
         let texts = inner.turns.values().map(|(n, turn)| (*n, turn.text.clone()));
         let mut hits = lexing::search(Lexing::Stemmed, texts, terms);
         let by_number = |n: u64| inner.turns.values().find(|(of, _)| *of == n).map(|(_, turn)| turn);
         hits.retain(|(n, _)| {
-            by_number(*n).is_some_and(|turn| reader.own().any(|subject| *subject == turn.owner))
+            by_number(*n).is_some_and(|turn| {
+                is_of(reader, turn) && conversation.is_none_or(|name| name == turn.conversation)
+            })
         });
         hits.truncate(limit.min(PAGE_MAX));
         let hit = |(n, score)| Some(TurnHit { turn: by_number(n)?.clone(), score });
@@ -152,9 +223,9 @@ impl Memory for MemoryTenant {
         let said = inner.turns.get(&new.turn).filter(|(_, turn)| {
             turn.owner == new.owner && turn.speaker == Speaker::User && new.span.end <= turn.text.len() as u64
         });
-        if said.is_none() {
+        let Some(conversation) = said.map(|(_, turn)| turn.conversation.clone()) else {
             return Err(missing("turn of the user's own", new.turn));
-        }
+        };
         if let Some(document) = new.document.filter(|id| !inner.documents.contains_key(id)) {
             return Err(missing("document", document));
         }
@@ -177,6 +248,7 @@ impl Memory for MemoryTenant {
             recorded,
             ended: None,
             turn: new.turn,
+            conversation,
             span: new.span,
             document: new.document,
         });
@@ -197,12 +269,13 @@ impl Memory for MemoryTenant {
         };
         Ok(inner.facts.iter().rev().filter(mine).take(limit.min(PAGE_MAX)).cloned().collect())
     }
-    fn forget(&self, owner: &Subject, conversation: Option<&str>) -> Result<Forgotten, Error> {
-        let mut inner = self.inner();
+    fn forget(&self, reader: &Reader, conversation: Option<&str>) -> Result<Forgotten, Error> {
+        let Some(mut inner) = self.for_reader(reader) else { return Ok(Forgotten::default()) };
         let before = inner.turns.len();
         let mut gone = std::collections::HashSet::new();
         inner.turns.retain(|id, (_, turn)| {
-            let is = turn.owner == *owner && conversation.is_none_or(|name| name == turn.conversation);
+            let mine = reader.alone().any(|subject| *subject == turn.owner);
+            let is = mine && conversation.is_none_or(|name| name == turn.conversation);
             if is {
                 gone.insert(*id);
             }
@@ -211,7 +284,10 @@ impl Memory for MemoryTenant {
         let turns = (before - inner.turns.len()) as u64;
         let facts = take(&mut inner.facts, |fact| gone.contains(&fact.turn));
         inner.reopen();
-        Ok(Forgotten { turns, facts })
+        let before = inner.answers.len();
+        inner.answers.retain(|_, answer| answer.turns.iter().all(|id| !gone.contains(id)));
+        let answers = (before - inner.answers.len()) as u64;
+        Ok(Forgotten { turns, facts, answers })
     }
 }
 
