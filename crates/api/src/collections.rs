@@ -149,8 +149,25 @@ pub struct CachedAnswer {
     pub saves_usd: String,
     /// It is given to whoever may read every one of these, and goes with any of them.
     pub documents: Vec<UsedDocument>,
+    /// Turns of the caller's memory that it goes with; it is given to nobody else.
+    #[serde(default)]
+    pub turns: Vec<String>,
+    /// Where near questions may be given it too: how often it was compared, and was right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearRecord>,
     pub created: String,
     pub expires: String,
+}
+
+/// What is known of an answer for questions that say the same in other words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NearRecord {
+    /// Near questions that were answered anew to compare.
+    pub compared: u32,
+    /// Of those, how often the answer was the same.
+    pub right: u32,
+    /// With a confidence of 95 % it is right at least this share of the time.
+    pub right_at_least: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

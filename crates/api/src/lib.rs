@@ -34,7 +34,7 @@ pub use audit::{
     AuditLog, AuditOpening, AuditReceipt, AuditVerdict,
 };
 pub use collections::{
-    CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, Passage,
+    CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, NearRecord, Passage,
     ReindexCollection, Reindexed, SearchCollection, SearchExplained, SearchResult, StageCost, UsedDocument,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};

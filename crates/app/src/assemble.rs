@@ -137,7 +137,7 @@ fn feature(
         labels: route.labels.join(&declared.labels),
         // Those of its model, and its own.
         guards: route.guards.iter().chain(&declared.guards).cloned().collect(),
-        cache: route.cache || declared.cache.is_some(),
+        cache: route.cache.max(keeps(declared.cache)),
         feature: Some(Arc::new(gateway::Feature {
             name: name.into(),
             canary: None,
@@ -361,12 +361,21 @@ struct Build<'a> {
     problems: Vec<Report>,
 }
 
+/// Which answers a manifest lets be given again.
+const fn keeps(declared: Option<manifest::AnswerCache>) -> gateway::Keeps {
+    match declared {
+        None => gateway::Keeps::Nothing,
+        Some(manifest::AnswerCache::Exact) => gateway::Keeps::Exact,
+        Some(manifest::AnswerCache::Semantic) => gateway::Keeps::Near,
+    }
+}
+
 impl Build<'_> {
     fn route(&mut self, name: &str, model: &manifest::Model) -> Route {
         let mut route = Route {
             labels: model.labels.clone(),
             guards: model.guards.clone(),
-            cache: model.cache.is_some(),
+            cache: keeps(model.cache),
             ..self.empty(name)
         };
         let t = model.timeouts;
@@ -401,7 +410,7 @@ impl Build<'_> {
         let mut route = Route {
             labels: model.labels.clone(),
             guards: model.guards.clone(),
-            cache: model.cache.is_some(),
+            cache: keeps(model.cache),
             ..self.empty(&name)
         };
         for (rank, target) in (0..).zip(&model.targets) {
@@ -438,7 +447,7 @@ impl Build<'_> {
             shield: None,
             banned: None,
             detectors: Vec::new(),
-            cache: false,
+            cache: gateway::Keeps::Nothing,
             deadlines: Deadlines::default(),
             created: self.parts.now.seconds(),
             labels: Labels::default(),

@@ -226,13 +226,18 @@ fn embedder(plane: &Plane, name: &str) -> Result<Option<String>, Report> {
 }
 
 pub(crate) fn show_answer(plane: &Plane, call: &Call) -> Outcome {
-    json(&show_kept(&kept(plane, call)?))
+    let answer = kept(plane, call)?;
+    let reader = call.principal.reader();
+    let judged = plane.collections.judged(&reader, answer.id, call.now).map_err(|e| e.report())?;
+    json(&show_kept(&answer, judged))
 }
 
 pub(crate) fn revoke_answer(plane: &Plane, call: &Call) -> Outcome {
     let answer = kept(plane, call)?;
+    let reader = call.principal.reader();
+    let judged = plane.collections.judged(&reader, answer.id, call.now).map_err(|e| e.report())?;
     plane.collections.revoke_answer(call.principal.team, answer.id).map_err(|e| e.report())?;
-    json(&show_kept(&answer))
+    json(&show_kept(&answer, judged))
 }
 
 /// A cached answer that the caller might be given.
@@ -244,7 +249,7 @@ fn kept(plane: &Plane, call: &Call) -> Result<Answer, Report> {
     found.map_err(|e| e.report())?.ok_or_else(none)
 }
 
-fn show_kept(answer: &Answer) -> api::CachedAnswer {
+fn show_kept(answer: &Answer, (compared, right, right_at_least): (u32, u32, f64)) -> api::CachedAnswer {
     let used = answer.dependencies.iter();
     api::CachedAnswer {
         id: answer.id.to_string(),
@@ -254,6 +259,8 @@ fn show_kept(answer: &Answer) -> api::CachedAnswer {
         documents: used
             .map(|d| api::UsedDocument { id: d.document.to_string(), version: d.version })
             .collect(),
+        turns: answer.turns.iter().map(ToString::to_string).collect(),
+        near: (compared > 0).then_some(api::NearRecord { compared, right, right_at_least }),
         created: answer.created.to_string(),
         expires: answer.expires.to_string(),
     }

@@ -13,7 +13,7 @@ use units::RequestId;
 
 use crate::Gateway;
 use crate::account::{Account, Admitted, Arrival};
-use crate::cache::Cache;
+use crate::cache::Tier;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What Anthropic's own servers call it, and its clients read.
@@ -38,7 +38,7 @@ impl Head {
 fn common(
     id: RequestId,
     target: Option<&str>,
-    is_hit: bool,
+    hit: Option<Tier>,
     dropped: &[String],
     timing: &str,
     anthropic: bool,
@@ -53,8 +53,8 @@ fn common(
         headers.insert(TARGET, value(target));
         headers.insert(CACHE, HeaderValue::from_static("miss"));
     }
-    if is_hit {
-        headers.insert(CACHE, HeaderValue::from_static("exact"));
+    if let Some(tier) = hit {
+        headers.insert(CACHE, HeaderValue::from_static(tier.name()));
     }
     if !dropped.is_empty() {
         headers.insert(DROPPED, value(&dropped.join(", ")));
@@ -86,19 +86,19 @@ pub(crate) fn begin(account: &Account, dropped: &[String]) -> Head {
     let target = account.live.as_ref().map(|l| l.target.sku.as_ref());
     let total = runtime::clock::monotonic_us().saturating_sub(account.received_us);
     let anthropic = account.surface.dialect().is_anthropic();
-    let is_hit = matches!(account.cache, Cache::Hit);
-    let mut headers = common(account.id, target, is_hit, dropped, &timing(&account.steps, total), anthropic);
+    let hit = account.cache.hit();
+    let mut headers = common(account.id, target, hit, dropped, &timing(&account.steps, total), anthropic);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Head(headers)
 }
 
 /// A whole answer.
-pub(crate) fn whole(record: &Record, body: Bytes, dropped: &[String], is_hit: bool) -> Response {
+pub(crate) fn whole(record: &Record, body: Bytes, dropped: &[String], hit: Option<Tier>) -> Response {
     let target = record.attempts.last().map(|a| format!("{}/{}", a.provider, a.upstream_model));
     let anthropic = record.surface.starts_with("anthropic");
     let timing = timing(&record.steps, record.duration_us);
-    let mut headers = common(record.id, target.as_deref(), is_hit, dropped, &timing, anthropic);
+    let mut headers = common(record.id, target.as_deref(), hit, dropped, &timing, anthropic);
     headers.insert(COST, value(&record.cost.to_string()));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response { status: StatusCode::OK, headers, body: ResponseBody::Full(body) }

@@ -60,7 +60,7 @@ pub use identify::{presented, who};
 pub use leaf::crashed as crash_leaf;
 pub use lend::Lent;
 pub use screen::detector;
-pub use snapshot::{Detector, Place, Route, Snapshot, Target, Team, Upstream};
+pub use snapshot::{Detector, Keeps, Place, Route, Snapshot, Target, Team, Upstream};
 pub use surface::{Surface, find};
 
 /// Everything the data plane shares between its workers.

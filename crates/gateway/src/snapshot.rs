@@ -59,12 +59,23 @@ pub struct Route {
     pub banned: Option<Arc<engine::BannedTexts>>,
     /// Where their remote detectors are.
     pub detectors: Vec<Arc<Detector>>,
-    /// Whether the same question may be given the same answer again.
-    pub cache: bool,
+    /// Which questions may be given an answer again.
+    pub cache: Keeps,
     /// Unix seconds; what `/v1/models` says.
     pub created: i64,
     /// What everything that is sent to it is at least.
     pub labels: Labels,
+}
+
+/// Which kept answers a route gives again; each also what those before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Keeps {
+    #[default]
+    Nothing,
+    /// To the very same question.
+    Exact,
+    /// To a near one, as far as the answer's record bounds the error.
+    Near,
 }
 
 /// One place that can run a model.

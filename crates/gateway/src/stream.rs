@@ -206,7 +206,7 @@ pub(crate) async fn finish(
     admitted.end(AttemptOutcome::Ok);
     let body = Told::of(&admitted).map_or(body.clone(), |told| told.splice(&body));
     admitted.sent(&body);
-    let (fill, is_hit) = (admitted.fill.take(), matches!(admitted.cache, Cache::Hit));
+    let (fill, hit) = (admitted.fill.take(), admitted.cache.hit());
     let keeping = admitted.keeping.take();
     let settled = admitted.close(Outcome::Completed, 200);
     let record = settled.durable().await?;
@@ -217,7 +217,7 @@ pub(crate) async fn finish(
     if let Some(fill) = fill {
         fill.keep(record.cost).await;
     }
-    Ok(headers::whole(&record, body, dropped, is_hit))
+    Ok(headers::whole(&record, body, dropped, hit))
 }
 
 /// A stream of the client's own dialect: the target's bytes, watched.

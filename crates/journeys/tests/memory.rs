@@ -242,3 +242,116 @@ fn the_tour_of_a_memory_is_as_the_readme_has_it() {
     assert!(gone.code != 0 && !gone.stdout.contains("Oslo"), "{gone:?}");
     world.is_sound();
 }
+
+/// The question in other clothes: as many as there are numbers.
+fn politely(n: usize, question: &str) -> String {
+    const TONE: [&str; 6] = ["please", "hi", "hello", "hey", "kindly", "just"];
+    let (mut left, mut words) = (n + 1, Vec::new());
+    while left > 0 {
+        words.push(TONE[left % TONE.len()]);
+        left /= TONE.len();
+    }
+    format!("{} {question}", words.join(" "))
+}
+
+#[test]
+fn trap_r5_a_near_question_is_given_an_answer_only_within_all_bounds() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(binary);
+    let provider = Provider::start();
+    world.provider("scripted", "openai", &provider.url(), &["m"]);
+    let app = world.team("people");
+    let (ada, eve) =
+        (person(&world, "ada@acme.example", "people"), person(&world, "eve@acme.example", "people"));
+    let stranger = world.team("others");
+    world.send(&Ask::json("/api/v1/collections", &json!({"name": "handbook", "language": "en"})).key(&ada));
+    let put = |source: &str, acl: &str, text: &str| {
+        let path = format!("/api/v1/collections/handbook/documents?source={source}&acl={acl}");
+        let put = Ask::new("POST", &path).key(&ada).header("content-type", "text/markdown").body(text);
+        assert_eq!(world.send(&put).status, 200);
+    };
+    put("pump.md", "user:ada@acme.example", &format!("The cooling pump of the harbour engine is {SECRET}."));
+    world.apply(
+        "apiVersion: bedplate/v1\nkind: Feature\nmetadata: { name: plain }\nspec: { model: m, cache: semantic }\n---\n\
+         apiVersion: bedplate/v1\nkind: Feature\nmetadata: { name: helper }\n\
+         spec: { model: m, cache: semantic, retrieve: { collection: handbook, k: 2 } }\n---\n\
+         apiVersion: bedplate/v1\nkind: Feature\nmetadata: { name: exact }\nspec: { model: m, cache: exact }\n",
+    );
+    let asked = |key: &str, model: &str, text: &str, more: Value| -> (String, Answer) {
+        let mut body =
+            json!({"model": model, "max_tokens": 2000, "messages": [{"role": "user", "content": text}]});
+        let more = more.as_object().cloned().unwrap_or_default();
+        more.into_iter().for_each(|(name, value)| body[name] = value);
+        let answer = world.send(&Ask::json("/v1/chat/completions", &body).key(key));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (answer.header("bedplate-cache").unwrap_or("none").to_owned(), answer)
+    };
+    let question = "where is the cooling pump of the northern harbour engine?";
+    let (first, told) = asked(&ada, "plain", question, json!({}));
+    assert_eq!(first, "miss");
+    let kept = told.json()["choices"][0]["message"]["content"].clone();
+
+    // It is compared first, and then given as often as its record allows: marked, explained, for nothing.
+    let mut hit = None;
+    for n in 0..400 {
+        let (tier, answer) =
+            asked(if n % 2 == 0 { &ada } else { &eve }, "plain", &politely(n, question), json!({}));
+        if tier == "semantic" {
+            hit = Some(answer);
+            break;
+        }
+        let note = step(&world, &answer, "cache");
+        assert!(note.contains("is near") && step(&world, &answer, "judge").contains("the same"), "{note}");
+    }
+    let hit = hit.expect("of 400 near questions one is given an answer");
+    assert_eq!(hit.json()["choices"][0]["message"]["content"], kept, "as it was");
+    let record = world.record_of(&hit);
+    assert_eq!((&record["cost_usd"], &record["attempts"]), (&json!("0"), &json!([])), "{record:#}");
+    assert!(record["decision"].as_str().is_some_and(|d| d.contains("saved")), "{record:#}");
+    let note = step(&world, &hit, "cache");
+    assert!(note.contains("near: answer") && note.contains("right at least"), "{note}");
+    world.check_books();
+    let id = note.split_whitespace().nth(2).expect("an id").trim_end_matches(',').to_owned();
+    let why = world.run_with(&eve, &["cache", "why", &id], "").exits(0).stdout;
+    assert!(why.contains("in other words"), "{why}");
+
+    // Nothing that could mean something else is near.
+    let far = |key: &str, model: &str, text: &str, more: Value| {
+        let (tier, answer) = asked(key, model, text, more);
+        let record = world.record_of(&answer).to_string();
+        assert!(tier == "miss" && !record.contains("is near"), "{text}: {tier} {record}");
+    };
+    for other in [
+        "please where is the cooling pump of the southern harbour engine?",
+        "please where is the cooling pump of the northern harbour engine 2?",
+        "please where is not the cooling pump of the northern harbour engine?",
+        "please, I am ada@acme.example: where is the cooling pump of the northern harbour engine?",
+    ] {
+        far(&ada, "plain", other, json!({}));
+    }
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    far(&ada, "plain", &politely(900, question), json!({"tools": tools}));
+    far(&ada, "plain", &politely(901, question), json!({"temperature": 0.5}));
+    far(&ada, "plain", &politely(902, question), json!({"bedplate": {"conversation": "c"}}));
+    far(&ada, "exact", question, json!({}));
+    far(&ada, "exact", &politely(903, question), json!({}));
+    far(&stranger, "plain", &politely(904, question), json!({}));
+
+    // Of documents only to who may read them, and was given the same.
+    assert_eq!(asked(&ada, "helper", question, json!({})).0, "miss");
+    let (_, again) = asked(&ada, "helper", &politely(0, question), json!({}));
+    let note = step(&world, &again, "cache");
+    assert!(note.contains("near"), "{note}");
+    let adas = note.split_whitespace().nth(2).expect("an id").trim_end_matches(',');
+    far(&eve, "helper", &politely(10, question), json!({}));
+    // Two who are given nothing to read share what was answered from nothing.
+    let (_, shared) = asked(&app, "helper", &politely(11, question), json!({}));
+    assert!(!step(&world, &shared, "cache").contains(adas), "{shared:?}");
+    assert!(!sent(&provider).contains(SECRET) && !shared.body.contains(SECRET), "{shared:?}");
+
+    // Taken back, it is no candidate any more.
+    assert!(world.send(&Ask::new("DELETE", &format!("/api/v1/cache/{id}")).key(&stranger)).status >= 400);
+    world.run_with(&ada, &["cache", "revoke", &id], "").exits(0);
+    assert_eq!(asked(&ada, "plain", question, json!({})).0, "miss");
+    world.is_sound();
+}

@@ -82,7 +82,9 @@ impl Collections {
         for (similarity, id) in candidates.into_iter().take(CANDIDATES) {
             // Asked once more, as whatever leaves with text.
             let Some(answer) = tenant.answer_by_id(reader, id, now)? else { continue };
-            if near(question.text, &answer.question) != Near::Equal || answer.dependencies != question.documents {
+            if near(question.text, &answer.question) != Near::Equal
+                || answer.dependencies != question.documents
+            {
                 continue;
             }
             let mut bound = Bound::new();

@@ -85,8 +85,24 @@ fn answer_text(answer: &CachedAnswer) -> String {
         short_time(&answer.created),
         short_time(&answer.expires)
     );
+    if let Some(near) = &answer.near {
+        text.push_str(&format!(
+            "near      the same for {} of {} questions that say it in other words; right at least {:.2} % of the time\n",
+            near.right,
+            near.compared,
+            near.right_at_least * 100.0
+        ));
+    }
+    if !answer.turns.is_empty() {
+        text.push_str(&format!(
+            "rests on  {} turns of your memory, and is given to nobody else\n",
+            answer.turns.len()
+        ));
+    }
     if answer.documents.is_empty() {
-        text.push_str("given to   everybody of the team\n");
+        if answer.turns.is_empty() {
+            text.push_str("given to  everybody of the team\n");
+        }
         return text;
     }
     text.push_str("given to  whoever may read all of these, until one of them changes:\n");

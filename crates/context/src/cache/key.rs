@@ -18,14 +18,20 @@ pub struct Partition<'a> {
     pub system: &'a str,
     /// The tools' definitions, canonical.
     pub tools: &'a str,
+    /// Whose passages stand before the question; empty: none's.
+    pub collection: &'a str,
+    /// Everything else of a request that changes its answer, canonical.
+    pub parameters: &'a str,
     /// A digest of the policies and guards in force.
     pub policy: &'a [u8],
 }
 
 impl Partition<'_> {
     pub fn key(&self) -> [u8; 32] {
-        let mut hash = Hash::new(b"bedplate context partition 2");
-        for part in [self.owner, self.labels, self.model, self.system, self.tools] {
+        let mut hash = Hash::new(b"bedplate context partition 3");
+        for part in
+            [self.owner, self.labels, self.model, self.system, self.tools, self.collection, self.parameters]
+        {
             hash.part(part.as_bytes());
         }
         hash.part(self.policy);

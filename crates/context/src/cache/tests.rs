@@ -14,6 +14,8 @@ fn trap_r5_what_differs_in_its_partition_shares_nothing() {
         model: "small",
         system: "Be brief.",
         tools: "[]",
+        collection: "c",
+        parameters: "1",
         policy: b"p1",
     };
     let others = [
@@ -22,6 +24,8 @@ fn trap_r5_what_differs_in_its_partition_shares_nothing() {
         Partition { model: "large", ..one },
         Partition { system: "Be brief. ", ..one },
         Partition { tools: "[{}]", ..one },
+        Partition { collection: "d", ..one },
+        Partition { parameters: "2", ..one },
         Partition { policy: b"p2", ..one },
         // The same bytes, parted elsewhere.
         Partition { labels: "internals", model: "mall", ..one },

@@ -55,11 +55,13 @@ pub struct Retrieve {
 pub enum AnswerCache {
     /// To the very same question, with the very same passages.
     Exact,
+    /// Also to one that differs by its politeness, as far as the answer's record bounds the error.
+    Semantic,
 }
 
-/// `cache: exact`.
+/// `cache: exact`, or `cache: semantic`.
 pub(crate) fn cache(fields: &mut Fields) -> Option<AnswerCache> {
-    fields.choice("cache", &[("exact", AnswerCache::Exact)])
+    fields.choice("cache", &[("exact", AnswerCache::Exact), ("semantic", AnswerCache::Semantic)])
 }
 
 /// Passages that one question may be given.
