@@ -171,7 +171,8 @@ impl Collections {
                     turns.push(turn);
                 }
             }
-            turns.sort_by_key(|turn| (turn.at, turn.id));
+            // A question and its answer have one time, and ids made within a millisecond no order.
+            turns.sort_by_key(|turn| (turn.at, turn.speaker == Speaker::Assistant, turn.id));
         }
         let facts = facts_for(&*tenant, reader, wanted, now)?;
         let mut labels = turns.iter().fold(Labels::default(), |all, turn| all.join(&turn.labels));
