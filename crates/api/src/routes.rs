@@ -11,9 +11,9 @@ use crate::{
     CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document,
     DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck, List,
     Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider,
-    Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection,
-    SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact,
-    StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
+    Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey,
+    RotateKeyRing, SearchCollection, SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole,
+    ShredTenant, Shredded, StateFact, StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
