@@ -28,7 +28,8 @@ pub fn tenants(dir: &Path, keys: &KeyRing) -> Arc<SqliteTenants> {
 /// Their collections, with the snapshots of their indexes in the directory of those files.
 pub fn collections(dir: &Path, keys: &KeyRing, tenants: Arc<SqliteTenants>) -> retrieval::Collections {
     let snapshots = retrieval::Snapshots::new(&dir.join(TENANTS_DIR), keys);
-    retrieval::Collections::new(tenants).with_snapshots(snapshots)
+    let reader = formats::Reader::new(formats::Launch::me("format-process"), formats::Bounds::default());
+    retrieval::Collections::new(tenants).with_snapshots(snapshots).reading(reader)
 }
 
 /// Who keeps the master key, with what the environment says about the way there.

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Rewrap { args, json } => keys::rewrap(args, json),
         // Its server has set the environment that `with_openmp` would.
         Command::EngineProcess => engine_process::run(),
+        Command::FormatProcess => formats::run(),
         Command::AuditVerify { args, json } => log::verify(&args, json),
         Command::Doctor { args, json } => doctor::run(args, json),
         Command::Client(client) => cli::run(client),

@@ -126,6 +126,9 @@ pub enum Top {
         /// The model's file name, for whoever looks at the list of processes.
         model: Option<String>,
     },
+    /// One document, for the server at standard input.
+    #[command(hide = true)]
+    FormatProcess,
 }
 
 #[derive(Clone, Debug, Args)]

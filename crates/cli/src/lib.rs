@@ -46,6 +46,7 @@ pub enum Command {
     Serve(Serve),
     Doctor { args: Doctor, json: bool },
     EngineProcess,
+    FormatProcess,
     Bench { args: Bench, json: bool },
     Quantize { args: compress::Quantize, json: bool },
     Eval { args: compress::Eval, json: bool },
@@ -90,6 +91,7 @@ fn sort(cli: args::Cli) -> Command {
     match cli.command {
         args::Top::Serve(args) => Command::Serve(args),
         args::Top::EngineProcess { .. } => Command::EngineProcess,
+        args::Top::FormatProcess => Command::FormatProcess,
         args::Top::Doctor(args) => Command::Doctor { args, json },
         args::Top::Keys(args::Keys::Rewrap(args)) => Command::Rewrap { args, json },
         args::Top::Model(args::Model::Bench(args)) => Command::Bench { args, json },

@@ -61,7 +61,7 @@ impl Collections {
         embed: &dyn Embed,
         now: Micros,
     ) -> Result<Stored, Error> {
-        let parsed = read(content)?;
+        let parsed = self.read(content)?;
         let pieces = pieces(&parsed);
         let tenant = self.tenant(writer.team())?;
         let mut collection = collection.clone();
@@ -172,6 +172,22 @@ impl Collections {
         };
         slot.put(tenant, &collection, one, vectors)
     }
+
+
+    fn read(&self, content: &Content<'_>) -> Result<Parsed, Error> {
+        let said = (!content.media_type.is_empty()).then_some(content.media_type);
+        let declared = Declared { media_type: said, name: Some(content.source) };
+        let limits = Limits { bytes: DOCUMENT_BYTES_MAX, ..Limits::default() };
+        let read = format(declared, content.bytes).and_then(|format| {
+            match (parse(content.bytes, format, &limits), &self.reader) {
+                (Err(context::parse::Error::Unsupported(_)), Some(reader)) => {
+                    reader.read(content.bytes, format, &limits)
+                }
+                (read, _) => read,
+            }
+        });
+        read.map_err(|why| Error::Document { source_name: content.source.to_owned(), why })
+    }
 }
 
 /// A part of a document before it has a vector.
@@ -194,14 +210,6 @@ fn pieces(parsed: &Parsed) -> Vec<Piece> {
         embedded: embedded_text(parsed, piece),
     };
     pieces.iter().map(piece).collect()
-}
-
-fn read(content: &Content<'_>) -> Result<Parsed, Error> {
-    let said = (!content.media_type.is_empty()).then_some(content.media_type);
-    let declared = Declared { media_type: said, name: Some(content.source) };
-    let limits = Limits { bytes: DOCUMENT_BYTES_MAX, ..Limits::default() };
-    let read = format(declared, content.bytes).and_then(|format| parse(content.bytes, format, &limits));
-    read.map_err(|why| Error::Document { source_name: content.source.to_owned(), why })
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -26,6 +26,8 @@ pub struct Collections {
     snapshots: Option<Arc<Snapshots>>,
     indexes: Mutex<HashMap<(TeamId, CollectionId), Arc<Slot>>>,
     pub(crate) learning: Learning,
+    /// Who reads PDF and office files; `None`: nobody.
+    pub(crate) reader: Option<formats::Reader>,
 }
 
 /// Documents looked at together when one is found by its source.
@@ -63,7 +65,13 @@ pub struct Shown {
 
 impl Collections {
     pub fn new(tenants: Arc<dyn Tenants>) -> Collections {
-        Collections { tenants, snapshots: None, indexes: Mutex::default(), learning: Learning::default() }
+        Collections {
+            tenants,
+            snapshots: None,
+            indexes: Mutex::default(),
+            learning: Learning::default(),
+            reader: None,
+        }
     }
 
     /// Keeps indexes over a restart: see [`Collections::close`].
@@ -76,6 +84,11 @@ impl Collections {
     pub fn close(&self) {
         let slots: Vec<_> = self.indexes().drain().collect();
         slots.iter().for_each(|((team, _), slot)| slot.save(*team));
+    }
+
+    /// The same with PDF and office files, which `reader` reads in a process of their own.
+    pub fn reading(self, reader: formats::Reader) -> Collections {
+        Collections { reader: Some(reader), ..self }
     }
 
     pub(crate) fn tenant(&self, team: TeamId) -> Result<Arc<dyn Tenant>, Error> {

@@ -64,7 +64,11 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Diff(args) => return declared::plan(&Server::new(&global)?, &args, json, false),
         Top::Apply(args) => declared::apply(&Server::new(&global)?, &args, json)?,
         Top::Status(args) => return declared::status(&Server::new(&global)?, &args, json),
-        Top::Serve(_) | Top::Doctor(_) | Top::EngineProcess { .. } | Top::Keys(args::Keys::Rewrap(_)) => {
+        Top::Serve(_)
+        | Top::Doctor(_)
+        | Top::EngineProcess { .. }
+        | Top::FormatProcess
+        | Top::Keys(args::Keys::Rewrap(_)) => {
             unreachable!("`sort` hands these to the caller")
         }
     }

@@ -76,6 +76,15 @@ impl<'l> Builder<'l> {
         self.open.push(headings.len() as u32 - 1);
     }
 
+    /// The same for a part of which there may be as many as blocks.
+    pub fn part(&mut self, level: u8, name: String) -> Result<(), Error> {
+        if self.parsed.headings.len() >= self.limits.blocks {
+            return Err(Error::TooManyBlocks { max: self.limits.blocks });
+        }
+        self.enter(level, name);
+        Ok(())
+    }
+
     /// A block of visible text; what is not seen in it becomes evidence. One of nothing is none.
     pub fn block(&mut self, kind: Kind, text: &str, span: Range<usize>) -> Result<(), Error> {
         let cleaned = clean(text);

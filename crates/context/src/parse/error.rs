@@ -26,27 +26,42 @@ pub enum Error {
     TooMuchText { max: usize },
     #[error("line {line} is not {}: {why}", .format.name())]
     Malformed { format: Format, line: usize, why: String },
+    #[error("it is not {} as its makers write it: {why}", .format.name())]
+    Broken { format: Format, why: String },
+    #[error("it is encrypted")]
+    Encrypted,
+    #[error("it unpacks to more than {max} bytes")]
+    Unpacks { max: usize },
+    /// The process that read it ended without an answer, or had none in time.
+    #[error("its reader {0}")]
+    Reader(String),
 }
 
 impl Error {
     /// As a person is shown it; the caller adds which document, with [`Report::at`].
     pub fn report(&self) -> Report {
         let report = match self {
-            Error::Empty | Error::NotUtf8 { .. } | Error::Binary { .. } | Error::Malformed { .. } => {
-                Report::new("CX0001", "the document cannot be read")
-            }
+            Error::Empty
+            | Error::NotUtf8 { .. }
+            | Error::Binary { .. }
+            | Error::Malformed { .. }
+            | Error::Broken { .. }
+            | Error::Encrypted => Report::new("CX0001", "the document cannot be read"),
             Error::TooLarge { .. }
             | Error::TooManyBlocks { .. }
             | Error::TooDeep { .. }
-            | Error::TooMuchText { .. } => Report::new("CX0002", "the document is beyond a limit"),
+            | Error::TooMuchText { .. }
+            | Error::Unpacks { .. } => Report::new("CX0002", "the document is beyond a limit"),
             Error::Unsupported(_) => Report::new("CX0003", "documents of this format are not read"),
             Error::Disagrees { .. } => {
                 Report::new("CX0004", "the document is not of the format it is said to be")
             }
+            Error::Reader(_) => Report::new("CX0008", "the reader of the document gave up"),
         };
         let report = report.because(self.to_string());
         match self {
             Error::NotUtf8 { .. } => report.hint("convert it: `iconv -f latin1 -t utf-8`"),
+            Error::Encrypted => report.hint("take its password off, and ingest it again"),
             Error::Unsupported(Format::Pdf) => report.hint("convert it: `pdftotext -layout`"),
             Error::Unsupported(_) => report.hint("convert it: `pandoc -t markdown`"),
             _ => report,

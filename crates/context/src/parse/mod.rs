@@ -6,7 +6,8 @@
 //! that are hidden in documents are hidden there.
 //!
 //! Formats whose readers are large and often attacked (PDF, office files) are
-//! recognised and refused here: they belong into a child process with limits.
+//! recognised and refused here: `formats` reads them in a child process with limits,
+//! and hands the [`Piece`]s to an [`Assembly`].
 
 mod build;
 mod email;
@@ -14,6 +15,7 @@ mod error;
 mod format;
 mod html;
 mod markdown;
+mod pieces;
 mod plain;
 mod style;
 mod table;
@@ -22,6 +24,8 @@ use std::ops::Range;
 
 pub use error::Error;
 pub use format::{Declared, Format, format};
+pub use pieces::{Assembly, Piece};
+pub use table::Table;
 
 use build::Builder;
 

@@ -10,11 +10,39 @@ use super::{Error, Format, Kind, plain};
 /// Columns of a table at most.
 const COLUMNS_MAX: usize = 1_000;
 
+/// A table that is read row by row: its first row may name the columns.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    names: Option<Vec<String>>,
+    begun: bool,
+    rows: usize,
+}
+
+impl Table {
+    /// A row as it is read by itself, `column: value` where columns have names; `None`
+    /// for the row that names them, and for one of empty cells.
+    pub fn row(&mut self, cells: Vec<String>) -> Option<String> {
+        if !self.begun && cells.iter().all(|cell| is_name(cell)) && cells.len() > 1 {
+            (self.begun, self.names) = (true, Some(cells));
+            return None;
+        }
+        self.begun = true;
+        self.rows += 1;
+        let row = shown(&cells, self.names.as_deref());
+        (!row.is_empty()).then_some(row)
+    }
+
+    /// The row that was taken for names, when no other one came: it names nothing.
+    pub fn alone(&self) -> Option<String> {
+        self.names.as_ref().filter(|_| self.rows == 0).map(|names| names.join(" | "))
+    }
+}
+
 /// Rows as `column: value` pairs, one block each, if the first one names columns; else the
 /// values between bars. Empty cells are left out.
 pub(super) fn csv(text: &str, builder: &mut Builder<'_>) -> Result<(), Error> {
     let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).build();
-    let (mut names, mut first) = (None, true);
+    let mut table = Table::default();
     let (mut at, mut start) = (0, 0);
     // A field is never longer than the bytes that it is read from.
     let mut fields = vec![0; text.len() + 1];
@@ -34,13 +62,10 @@ pub(super) fn csv(text: &str, builder: &mut Builder<'_>) -> Result<(), Error> {
             }
             ReadRecordResult::Record => {}
         }
-        let row = row(&fields[..written], &ends[..ended]);
-        if first && row.iter().all(|field| is_name(field)) && row.len() > 1 {
-            names = Some(row);
-        } else {
-            builder.block(Kind::Row, &shown(&row, names.as_deref()), start..at)?;
+        if let Some(row) = table.row(row(&fields[..written], &ends[..ended])) {
+            builder.block(Kind::Row, &row, start..at)?;
         }
-        (first, start, written, ended) = (false, at, 0, 0);
+        (start, written, ended) = (at, 0, 0);
     }
 }
 

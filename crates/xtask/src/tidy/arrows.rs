@@ -39,6 +39,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "constrain",
             "engine",
             "engine-process",
+            "formats",
             "kms-pkcs11",
             "kms-vault",
             "kv-disk",
@@ -58,7 +59,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 15] = [
+const SIDEWAYS: [(&str, &str, &str); 16] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -69,6 +70,7 @@ const SIDEWAYS: [(&str, &str, &str); 15] = [
     ("mcp", "toolgate", "what is pinned of a tool is the gate's own type"),
     ("manifest", "toolgate", "what the owner of a tool declares is the gate's own type"),
     ("engine-process", "engine", "the same engine, elsewhere"),
+    ("retrieval", "formats", "documents of hostile formats are read in a process of their own"),
     ("retrieval", "vectors", "the index of a collection is one of vectors"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("vectors", "seal", "a snapshot of an index is sealed"),
@@ -81,12 +83,14 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("cryptoki", &["kms-pkcs11"]),
+    ("hayro-syntax", &["formats"]),
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
     ("llguidance", &["constrain"]),
     ("nvml-wrapper", &["sensors"]),
+    ("quick-xml", &["formats"]),
     ("rusqlite", &["store-sqlite"]),
     ("rustls", &["net"]),
     ("turbovec", &["vectors"]),
