@@ -262,6 +262,12 @@ pub struct SearchExplained {
     pub classes: u32,
     /// What was left out after ranking, and why: caps, near-duplicates.
     pub left_out: Vec<String>,
+    /// Sources in the order of words alone, and of vectors alone; as many as parts were asked for.
+    /// Not told to whoever searches as another.
+    #[serde(default)]
+    pub by_words: Vec<String>,
+    #[serde(default)]
+    pub by_vectors: Vec<String>,
     /// Microseconds by stage.
     pub stages: Vec<StageCost>,
 }

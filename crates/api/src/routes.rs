@@ -258,6 +258,8 @@ const EXPORT: &[Query] = &[
     query("after", false, "a turn's id: only what was kept after it"),
     query("limit", false, "turns at most; 100 unless told, 1,000 at most. With fewer, the facts follow"),
 ];
+const PARTS: &[Query] =
+    &[query("from", false, "the first part that is shown, from 0; 200 are shown at a time")];
 const COSTS: &[Query] = &[
     query("by", true, "`team`, `model`, `key` or `day`"),
     query("from", false, "first day, YYYY-MM-DD, UTC; the first of this month unless told"),
@@ -304,7 +306,8 @@ pub const ROUTES: &[Route] = &[
         ..get("put_document", "/api/v1/collections/{id}/documents", Action::WriteDocuments, "Put a document: new, or in place of what its source had before", json::<DocumentChange>()) },
     Route { method: Method::Delete,
         ..get("delete_document", "/api/v1/collections/{id}/documents/{document}", Action::WriteDocuments, "Remove a document, and every answer that used it", json::<DocumentChange>()) },
-    get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()),
+    Route { query: PARTS,
+        ..get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()) },
     Route { method: Method::Post, request: json::<ReindexCollection>(),
         ..get("reindex_collection", "/api/v1/collections/{id}/reindex", Action::WriteCollections, "Take a collection a step towards another embedder; repeat until it is live", json::<Reindexed>()) },
     Route { method: Method::Post, request: json::<SearchCollection>(),

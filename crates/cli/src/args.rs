@@ -2,10 +2,14 @@
 //! that says what the command does; `cargo xtask tidy` checks that every
 //! command in the documentation exists here.
 
+mod collection;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use collection::{CollectionEval, CollectionExport, CollectionWatch};
 
 use crate::compress::{Eval, Quantize};
 use crate::import::Import;
@@ -637,6 +641,12 @@ pub enum Collection {
         #[arg(long, value_name = "MODEL")]
         embedder: Option<String>,
     },
+    /// Keep a collection as a folder is: what is added, changed and removed there, until it is stopped.
+    Watch(CollectionWatch),
+    /// What its search is worth on judged questions: words, vectors, and both.
+    Eval(CollectionEval),
+    /// Every document that you may read with its text, a JSON object a line.
+    Export(CollectionExport),
     /// Remove a document, or a whole collection; every cached answer that used it goes too.
     Remove(CollectionRemove),
 }

@@ -7,6 +7,7 @@ use net::client::{Config, Origin, Reach, Request, Response, Timeouts};
 use net::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use policy::{Clearance, Errand};
 use report::Report;
+use runtime::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -74,6 +75,23 @@ impl Server {
     pub fn pause(&self, how_long: Duration) {
         // The timer is made inside the runtime.
         self.runtime.block_on(async { tokio::time::sleep(how_long).await });
+    }
+
+    /// Ends at the first SIGTERM or SIGINT from here on: what is under way is finished.
+    pub fn on_signals(&self) -> Result<Shutdown, Failure> {
+        let shutdown = Shutdown::new();
+        let installed = self.runtime.block_on(async { shutdown.on_signals() });
+        installed.map_err(|e| Report::new("CL0001", "signals cannot be heard").because(report::chain(&e)))?;
+        Ok(shutdown)
+    }
+    /// Waits so long, or until it ends.
+    pub fn pause_until(&self, shutdown: &Shutdown, how_long: Duration) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = shutdown.draining() => {}
+                () = tokio::time::sleep(how_long) => {}
+            }
+        });
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {

@@ -144,7 +144,14 @@ pub(crate) fn show_document_text(plane: &Plane, call: &Call) -> Outcome {
     let collection = found(plane, call)?;
     let document = document(plane, call, &collection)?;
     let reader = call.principal.reader();
-    let chunks = plane.collections.text(&reader, document.id, PREVIEW_PARTS + 1).map_err(|e| e.report())?;
+    let from = match call.query("from") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Report::new("CT0002", format!("from is \"{text:.20}\"; write a number")))?,
+    };
+    let chunks = plane.collections.text(&reader, document.id, from, PREVIEW_PARTS + 1);
+    let chunks = chunks.map_err(|e| e.report())?;
     let more = chunks.len() > PREVIEW_PARTS;
     let parts = chunks.into_iter().take(PREVIEW_PARTS).map(|chunk| api::Passage {
         heading: chunk.heading,
@@ -188,7 +195,11 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
         None => None,
         Some(_) => Some(plane.collections.readable(&own, &found.evidence).map_err(|e| e.report())?),
     };
-    json(&show_found(found, asked.explain, |n| readable.as_ref().is_none_or(|r| r[n])))
+    let mut shown = show_found(found, asked.explain, |n| readable.as_ref().is_none_or(|r| r[n]));
+    if let Some(explain) = shown.explain.as_mut().filter(|_| readable.is_some()) {
+        (explain.by_words, explain.by_vectors) = (Vec::new(), Vec::new());
+    }
+    json(&shown)
 }
 
 /// A step towards another embedder; the client repeats it until it is live.
@@ -460,6 +471,8 @@ fn show_found(found: Found, explain: bool, may_read: impl Fn(usize) -> bool) -> 
             dense_hits: e.dense_hits,
             classes: e.classes,
             left_out: e.left_out,
+            by_words: e.by_words,
+            by_vectors: e.by_vectors,
             stages: e.stages.into_iter().map(|(name, us)| api::StageCost { name: name.into(), us }).collect(),
         }),
     }

@@ -249,12 +249,18 @@ impl Collections {
         }
     }
 
-    /// The parts of a document in their order; empty when the reader may not.
+    /// The parts of a document in their order, from one on (0 is the first); empty when the reader may not.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn text(&self, reader: &Reader, id: DocumentId, limit: usize) -> Result<Vec<Chunk>, Error> {
-        Ok(self.tenant(reader.team())?.document_chunks(reader, id, 0, limit)?)
+    pub fn text(
+        &self,
+        reader: &Reader,
+        id: DocumentId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Vec<Chunk>, Error> {
+        Ok(self.tenant(reader.team())?.document_chunks(reader, id, from, limit)?)
     }
 
     /// Removes a document, and in the same transaction what was made from it.

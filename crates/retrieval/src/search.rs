@@ -71,6 +71,9 @@ pub struct Explained {
     /// Lists of readers that the reader is on.
     pub classes: u32,
     pub left_out: Vec<String>,
+    /// Sources in the order of each arm alone, at most as many as parts were asked for.
+    pub by_words: Vec<String>,
+    pub by_vectors: Vec<String>,
     /// Microseconds by stage.
     pub stages: Vec<(&'static str, u64)>,
 }
@@ -203,6 +206,8 @@ impl Collections {
                 dense_hits: arms.dense.len() as u32,
                 classes,
                 left_out: left_out(&ranked.explain),
+                by_words: arm_sources(&arms.lexical, &chunks, query.k),
+                by_vectors: arm_sources(&arms.dense, &chunks, query.k),
                 stages: watch.stages,
             },
         })
@@ -271,6 +276,24 @@ fn order(
     candidates
         .retain(|c| c.lexical.is_some() && dense_weight < 1.0 || c.dense.is_some() && dense_weight > 0.0);
     rank::rank(asked, &candidates, &gate, embedder, &settings)
+}
+
+/// The sources of an arm's candidates, the best first, each once. Of chunks that the
+/// reader may read, which is all that `chunks` has.
+fn arm_sources(arm: &BTreeMap<ChunkId, f32>, chunks: &[Chunk], k: usize) -> Vec<String> {
+    let mut order: Vec<(ChunkId, f32)> = arm.iter().map(|(id, score)| (*id, *score)).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut sources: Vec<&str> = Vec::new();
+    for (id, _) in order {
+        let Some(chunk) = chunks.iter().find(|chunk| chunk.id == id) else { continue };
+        if sources.len() == k {
+            break;
+        }
+        if !sources.contains(&chunk.source.as_str()) {
+            sources.push(&chunk.source);
+        }
+    }
+    sources.into_iter().map(str::to_owned).collect()
 }
 
 const fn lexing(lexing: Lexing) -> text::Lexing {

@@ -119,7 +119,7 @@ fn trap_x8_what_one_may_not_read_is_found_by_no_way() {
     for name in ["pay.md", &id.to_string()] {
         assert_eq!(collections.document(&eve, &shown.collection, name).expect("asked"), None, "{name}");
     }
-    assert!(collections.text(&eve, id, 10).expect("asked").is_empty());
+    assert!(collections.text(&eve, id, 0, 10).expect("asked").is_empty());
     assert!(!collections.readable(&eve, &own.evidence).expect("asked")[0]);
     // Another team has no way in, whatever it knows.
     let stranger = Reader::new(team(2), [Subject::user("ada")]);

@@ -1,5 +1,9 @@
 //! `collection`: documents in, and what bears on a question out.
 
+mod eval;
+mod export;
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,6 +59,9 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
             show(json, &preview, preview_text);
         }
         args::Collection::Reindex { name, embedder } => reindex(server, &name, embedder, json)?,
+        args::Collection::Watch(args) => return watch::run(server, &args, json),
+        args::Collection::Eval(args) => return eval::run(server, &args, json),
+        args::Collection::Export(args) => export::run(server, &args, json)?,
         args::Collection::Remove(args) => remove(server, &args, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -117,6 +124,15 @@ fn path_of(name: &str) -> String {
     format!("/api/v1/collections/{}", encode(name))
 }
 
+/// Where files are put, and how they are shared there.
+struct Target {
+    name: String,
+    acl: Vec<String>,
+    labels: Option<String>,
+    /// What sources begin with.
+    prefix: String,
+}
+
 /// A file to be put: where it lies, what it is known by, and what brings it in.
 struct Found {
     file: PathBuf,
@@ -142,7 +158,13 @@ struct Ingested {
 
 fn ingest(server: &Server, args: &args::CollectionIngest, json: bool) -> Result<ExitCode, Failure> {
     let mut done = Ingested::default();
-    let found = find(args)?;
+    let target = Target {
+        name: args.name.clone(),
+        acl: args.acl.clone(),
+        labels: args.labels.clone(),
+        prefix: args.prefix.clone(),
+    };
+    let found = find(&target, &args.paths)?;
     let known = documents(server, &args.name)?;
     let hashes: BTreeMap<&str, &str> = known.iter().map(|d| (d.source.as_str(), d.hash.as_str())).collect();
     let total = found.iter().map(|f| std::fs::metadata(&f.file).map_or(0, |m| m.len())).sum();
@@ -173,7 +195,7 @@ fn ingest(server: &Server, args: &args::CollectionIngest, json: bool) -> Result<
         if !regrades && hashes.get(item.source.as_str()).is_some_and(|hash| **hash == sha256(&content)) {
             done.unchanged += 1;
         } else {
-            match put(server, args, item, content) {
+            match put(server, &target, item, content) {
                 Ok(change) => done.note(&change, size),
                 // One bad file does not keep the others out; an error of the server's does.
                 Err(why) if refused_with(&why, &["CX0003"]) && item.in_folder => {
@@ -195,22 +217,17 @@ fn ingest(server: &Server, args: &args::CollectionIngest, json: bool) -> Result<
     Ok(code)
 }
 
-fn put(
-    server: &Server,
-    args: &args::CollectionIngest,
-    item: &Found,
-    content: Vec<u8>,
-) -> Result<DocumentChange, Failure> {
+fn put(server: &Server, target: &Target, item: &Found, content: Vec<u8>) -> Result<DocumentChange, Failure> {
     let mut path = format!(
         "{}/documents?source={}&batch={}",
-        path_of(&args.name),
+        path_of(&target.name),
         encode(&item.source),
         encode(&item.batch)
     );
-    if !args.acl.is_empty() {
-        path.push_str(&format!("&acl={}", encode(&args.acl.join(","))));
+    if !target.acl.is_empty() {
+        path.push_str(&format!("&acl={}", encode(&target.acl.join(","))));
     }
-    if let Some(labels) = &args.labels {
+    if let Some(labels) = &target.labels {
         path.push_str(&format!("&labels={}", encode(labels)));
     }
     // The server knows a format by the source's name and by the bytes.
@@ -282,10 +299,10 @@ impl Ingested {
 }
 
 /// The files of the given paths, in the order of their sources.
-fn find(args: &args::CollectionIngest) -> Result<Vec<Found>, Failure> {
+fn find(target: &Target, paths: &[PathBuf]) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
-    for path in &args.paths {
-        let batch = path.file_name().map_or_else(|| ".".into(), |n| n.to_string_lossy().into_owned());
+    for path in paths {
+        let batch = batch_of(path);
         let mut files = Vec::new();
         walk(path, 0, &mut files)?;
         for file in files {
@@ -293,7 +310,7 @@ fn find(args: &args::CollectionIngest) -> Result<Vec<Found>, Failure> {
                 if path.is_dir() { file.strip_prefix(path).unwrap_or(&file) } else { Path::new(&batch) };
             let parts: Vec<_> =
                 inside.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
-            let source = format!("{}{}", args.prefix, parts.join("/"));
+            let source = format!("{}{}", target.prefix, parts.join("/"));
             let in_folder = path.is_dir();
             let batch = if in_folder { batch.clone() } else { source.clone() };
             found.push(Found { file, source, batch, in_folder });
@@ -307,6 +324,11 @@ fn find(args: &args::CollectionIngest) -> Result<Vec<Found>, Failure> {
             .into());
     }
     Ok(found)
+}
+
+/// What a folder's documents are known to come from.
+fn batch_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| ".".into(), |n| n.to_string_lossy().into_owned())
 }
 
 /// Files below a path, hidden ones left out. Links are not followed: they lead out of the folder.
@@ -461,13 +483,16 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     }
     let c = &collection;
     println!(
-        "{} of team {}: {} documents in {} parts that you may read, {} in quarantine\n\
+        "{} of team {}: {} documents in {} parts that you may read, {} of text, {} in quarantine\n\
+         last ingest {}\n\
          language {}, {}; embedder {}; labels {}; read by {}",
         c.name,
         c.team,
         grouped(c.documents),
         grouped(c.chunks),
+        bytes(documents.iter().map(|d| d.bytes).sum()),
         grouped(c.quarantined),
+        documents.iter().map(|d| d.updated.as_str()).max().map_or_else(|| "never".into(), short_time),
         c.language,
         c.lexing,
         embedder_text(c),
@@ -574,15 +599,9 @@ mod tests {
             std::fs::write(path, text).expect("written");
         }
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("e.txt")).expect("a link");
-        let args = args::CollectionIngest {
-            name: "c".into(),
-            paths: vec![folder.path().to_owned()],
-            acl: Vec::new(),
-            labels: None,
-            prefix: "p/".into(),
-            prune: false,
-        };
-        let sources: Vec<String> = find(&args).expect("a folder").into_iter().map(|f| f.source).collect();
+        let target = Target { name: "c".into(), acl: Vec::new(), labels: None, prefix: "p/".into() };
+        let found = find(&target, &[folder.path().to_owned()]).expect("a folder");
+        let sources: Vec<String> = found.into_iter().map(|f| f.source).collect();
         assert_eq!(sources, ["p/a.md", "p/d.exe", "p/sub/b.txt"]);
     }
 }
