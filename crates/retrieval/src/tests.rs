@@ -13,7 +13,7 @@ use units::{Labels, Micros, Sensitivity, TeamId, Uuid7};
 use crate::{Collections, Content, Embed, Embedded, Error, Found, Query, Rank, Reranker, Shown, Wish};
 
 /// A role that has no model.
-struct NoModel;
+pub(crate) struct NoModel;
 
 impl Embed for NoModel {
     fn embed(&self, model: &str, _: &Labels, _: &[String]) -> Result<Embedded, Report> {

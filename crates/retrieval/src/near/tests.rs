@@ -5,6 +5,7 @@ use store::documents::{Acl, MemoryTenants, NewAnswer, Subject};
 use units::{Labels, TurnId, Uuid7};
 
 use super::*;
+use crate::tests::NoModel;
 use crate::{Content, Wish};
 
 const NOW: Micros = Micros(1_795_449_600_000_000);
@@ -162,6 +163,7 @@ fn nobody_finds_an_answer_of_what_they_may_not_read() {
         lexing: None,
         acl: Acl::team(),
         labels: Labels::default(),
+        embedder: None,
     };
     collections.create(team(), &wish, NOW).expect("created");
     let names = ["ada", "eve", "max"];
@@ -178,7 +180,7 @@ fn nobody_finds_an_answer_of_what_they_may_not_read() {
             batch: "b",
             modified: None,
         };
-        let stored = collections.put(&reader(&names), &collection, &content, NOW).expect("put");
+        let stored = collections.put(&reader(&names), &collection, &content, &NoModel, NOW).expect("put");
         Dependency { document: stored.put.document, version: stored.put.version }
     };
     let mut random = Random(0x00c0_ffee);
