@@ -24,6 +24,9 @@ pub struct Collection {
     pub acl: Vec<String>,
     /// What every document has at least.
     pub labels: String,
+    /// Whether it keeps a graph: what its documents say relates names.
+    #[serde(default)]
+    pub graph: bool,
     pub documents: u64,
     pub chunks: u64,
     /// Documents that are kept and not searched, because their source is not trusted.
@@ -73,6 +76,9 @@ pub struct Reindexed {
     pub left: u64,
     /// Whether searches use it.
     pub live: bool,
+    /// Keep a graph: read documents that are put for what they say relates names.
+    #[serde(default)]
+    pub graph: bool,
 }
 
 /// A document without its text.
@@ -186,6 +192,9 @@ pub struct SearchCollection {
     /// Only documents whose source begins so.
     #[serde(default)]
     pub source: Option<String>,
+    /// Also walk the collection's graph, for questions whose answer takes several documents.
+    #[serde(default)]
+    pub graph: bool,
     /// Also how the answer came about.
     #[serde(default)]
     pub explain: bool,
@@ -248,6 +257,11 @@ pub struct Evidence {
     pub fused_rank: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank_score: Option<f64>,
+    /// Its place by the walk over the graph alone, and the names by which the walk came to it.
+    #[serde(default)]
+    pub graph_rank: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
 }
 
 /// How an answer came about.
@@ -260,6 +274,9 @@ pub struct SearchExplained {
     pub dense_hits: u32,
     /// Lists of readers that the caller is on, by which the scan was masked.
     pub classes: u32,
+    /// The walk over the graph, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphWalk>,
     /// What was left out after ranking, and why: caps, near-duplicates.
     pub left_out: Vec<String>,
     /// Sources in the order of words alone, and of vectors alone; as many as parts were asked for.
@@ -270,6 +287,40 @@ pub struct SearchExplained {
     pub by_vectors: Vec<String>,
     /// Microseconds by stage.
     pub stages: Vec<StageCost>,
+}
+
+/// A walk over what the caller may see of a collection's graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GraphWalk {
+    /// Names in the question that the graph knows.
+    pub entities: Vec<String>,
+    /// Names and edges that were walked over.
+    pub names: u32,
+    pub edges: u32,
+}
+
+/// What a collection's documents say of a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CollectionGraph {
+    pub entity: String,
+    /// In the order in which they came; empty also where the caller may read none of them.
+    pub edges: Vec<GraphEdge>,
+}
+
+/// `from` stands in `relation` to `to`, as a part of a document says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GraphEdge {
+    pub from: String,
+    pub relation: String,
+    pub to: String,
+    /// The document that says so, and where in its extracted text, in bytes.
+    pub document: String,
+    pub version: u32,
+    pub source: String,
+    pub heading: String,
+    pub start: u64,
+    pub end: u64,
+    pub labels: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -34,9 +34,9 @@ pub use audit::{
     AuditLog, AuditOpening, AuditReceipt, AuditVerdict,
 };
 pub use collections::{
-    CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence,
-    NearRecord, Passage, ReindexCollection, Reindexed, SearchCollection, SearchExplained, SearchResult,
-    StageCost, UsedDocument,
+    CachedAnswer, Collection, CollectionGraph, CreateCollection, Document, DocumentChange, DocumentPreview,
+    Evidence, GraphEdge, GraphWalk, NearRecord, Passage, ReindexCollection, Reindexed, SearchCollection,
+    SearchExplained, SearchResult, StageCost, UsedDocument,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};

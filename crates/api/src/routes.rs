@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, Conversation,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGraph, Conversation,
     CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document,
     DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck, List,
     Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider,
@@ -236,6 +236,10 @@ const DOCUMENTS: &[Query] = &[
     query("after", false, "a source: only documents whose sources come after it"),
     query("limit", false, "at most this many; 100 unless told, 1,000 at most"),
 ];
+const ENTITY: &[Query] = &[
+    query("entity", true, "a name, in any case, or a document's source"),
+    query("limit", false, "at most this many edges; 100 unless told, 1,000 at most"),
+];
 const DOCUMENT: &[Query] = &[
     query("source", true, "where it comes from: what it is known by in its collection"),
     query("title", false, "the document's own unless told"),
@@ -308,6 +312,8 @@ pub const ROUTES: &[Route] = &[
         ..get("delete_document", "/api/v1/collections/{id}/documents/{document}", Action::WriteDocuments, "Remove a document, and every answer that used it", json::<DocumentChange>()) },
     Route { query: PARTS,
         ..get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()) },
+    Route { query: ENTITY,
+        ..get("show_graph", "/api/v1/collections/{id}/graph", Action::SearchCollections, "What documents that the caller may read say of a name", json::<CollectionGraph>()) },
     Route { method: Method::Post, request: json::<ReindexCollection>(),
         ..get("reindex_collection", "/api/v1/collections/{id}/reindex", Action::WriteCollections, "Take a collection a step towards another embedder; repeat until it is live", json::<Reindexed>()) },
     Route { method: Method::Post, request: json::<SearchCollection>(),

@@ -142,10 +142,11 @@ fn feature(
             name: name.into(),
             canary: None,
             prompt: declared.prompt.as_deref().map(Arc::from),
-            retrieve: declared
-                .retrieve
-                .as_ref()
-                .map(|r| dialects::Retrieve { collection: r.collection.clone(), k: r.k }),
+            retrieve: declared.retrieve.as_ref().map(|r| dialects::Retrieve {
+                collection: r.collection.clone(),
+                k: r.k,
+                graph: r.graph,
+            }),
             teams: declared.teams.as_ref().map(|names| {
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));
                 offered.map(|team| team.id).collect()

@@ -14,6 +14,8 @@ pub use collection::{CollectionEval, CollectionExport, CollectionWatch};
 use crate::compress::{Eval, Quantize};
 use crate::import::Import;
 
+pub mod graph;
+
 /// The inference-first AI platform in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
@@ -647,6 +649,8 @@ pub enum Collection {
     Eval(CollectionEval),
     /// Every document that you may read with its text, a JSON object a line.
     Export(CollectionExport),
+    /// What documents that you may read say of a name, and which one says it.
+    Graph(graph::CollectionGraph),
     /// Remove a document, or a whole collection; every cached answer that used it goes too.
     Remove(CollectionRemove),
 }
@@ -669,6 +673,9 @@ pub struct CollectionCreate {
     /// The model that makes its vectors; `lexical-hash`, which is built in, unless told.
     #[arg(long, value_name = "MODEL")]
     pub embedder: Option<String>,
+    /// Keep a graph: read documents for what they say relates names.
+    #[arg(long)]
+    pub graph: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -709,6 +716,9 @@ pub struct CollectionIngest {
     /// Also remove documents of the same folders whose files are gone.
     #[arg(long)]
     pub prune: bool,
+    /// Also send what has not changed: a collection that has begun to keep a graph reads it anew.
+    #[arg(long)]
+    pub again: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -722,6 +732,9 @@ pub struct CollectionSearch {
     /// Only documents whose source begins so.
     #[arg(long, value_name = "PREFIX")]
     pub source: Option<String>,
+    /// Also walk the collection's graph: for questions whose answer takes several documents.
+    #[arg(long)]
+    pub graph: bool,
     /// Also show how the answer came about.
     #[arg(long)]
     pub explain: bool,

@@ -7,7 +7,8 @@
 //!
 //! The way of a document: [`parse::parse`] → [`chunk::chunks`] → [`embed`]. The way
 //! of a question: [`text::Query::read`] → [`plan::plan`] → both arms, outside →
-//! [`rank::rank`]. Before and after them stand [`cache`] and [`memory`];
+//! [`rank::rank`]. Where a collection keeps a graph, [`graph`] makes its edges and walks them.
+//! Before and after them stand [`cache`] and [`memory`];
 //! [`eval`] says how good it was.
 //!
 //! Invariants: text that a person would not see is never indexed, and what was left
@@ -19,6 +20,7 @@ pub mod cache;
 pub mod chunk;
 pub mod embed;
 pub mod eval;
+pub mod graph;
 pub mod memory;
 pub mod parse;
 pub mod plan;

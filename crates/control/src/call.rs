@@ -258,6 +258,7 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "delete_document" => collections::delete_document(plane, call),
         "show_document" => collections::show_document_text(plane, call),
         "reindex_collection" => collections::reindex(plane, call),
+        "show_graph" => collections::show_graph(plane, call),
         "search_collection" => collections::search(plane, call),
         "report_costs" => money::report_costs(plane, call),
         "list_elevations" => elevate::list(plane, call),

@@ -44,6 +44,7 @@ pub(crate) fn create(plane: &Plane, call: &Call) -> Outcome {
         acl: wanted.acl.as_deref().map_or(Ok(Acl::team()), acl)?,
         labels: wanted.labels.as_deref().map_or(Ok(Labels::default()), labels)?,
         embedder: wanted.embedder.as_deref().map_or(Ok(None), |name| embedder(plane, name))?,
+        graph: wanted.graph,
     };
     let who = &call.principal;
     plane.collections.create(who.team, &wish, call.now).map_err(|e| e.report())?;
@@ -80,12 +81,7 @@ fn declared(state: &State, team: &str, name: &str) -> Option<String> {
 
 pub(crate) fn list_documents(plane: &Plane, call: &Call) -> Outcome {
     let collection = found(plane, call)?;
-    let limit = match call.query("limit") {
-        None => PAGE,
-        Some(text) => text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).ok_or_else(|| {
-            Report::new("CT0002", format!("limit is \"{text:.20}\"; write 1 to {PAGE_MAX}"))
-        })?,
-    };
+    let limit = page(call)?;
     let reader = call.principal.reader();
     let page = plane.collections.documents(&reader, &collection, call.query("after"), limit);
     let page: Vec<api::Document> = page.map_err(|e| e.report())?.iter().map(show_document).collect();
@@ -176,7 +172,13 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
     };
     // What somebody asks is nobody's document; their team's labels are joined where the model is asked.
     let labels = Labels::default();
-    let query = Query { text: &asked.query, k: k as usize, source: asked.source.as_deref(), labels: &labels };
+    let query = Query {
+        text: &asked.query,
+        k: k as usize,
+        source: asked.source.as_deref(),
+        graph: asked.graph,
+        labels: &labels,
+    };
     // Whoever asks pays, not the one as whom they ask.
     let lent = plane.host.lend(&call.principal, format!("a question to collection {}", collection.name));
     let deadline_ms = asked.rerank_deadline_ms.unwrap_or(RERANK_MS);
@@ -195,11 +197,36 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
         None => None,
         Some(_) => Some(plane.collections.readable(&own, &found.evidence).map_err(|e| e.report())?),
     };
-    let mut shown = show_found(found, asked.explain, |n| readable.as_ref().is_none_or(|r| r[n]));
+    let mut shown = show_found(found, asked.explain, readable.as_deref());
     if let Some(explain) = shown.explain.as_mut().filter(|_| readable.is_some()) {
         (explain.by_words, explain.by_vectors) = (Vec::new(), Vec::new());
     }
     json(&shown)
+}
+
+pub(crate) fn show_graph(plane: &Plane, call: &Call) -> Outcome {
+    let collection = found(plane, call)?;
+    let entity = call.query("entity").filter(|name| !name.trim().is_empty()).ok_or_else(|| {
+        Report::new("CT0002", "the parameter \"entity\" is missing")
+            .because("a graph is looked at from one of its names")
+            .hint("add `?entity=payment%20gateway`")
+    })?;
+    let limit = page(call)?;
+    let reader = call.principal.reader();
+    let around = plane.collections.neighbours(&reader, &collection, entity, limit);
+    let edges = around.map_err(|e| e.report())?.into_iter().map(|edge| api::GraphEdge {
+        from: edge.from,
+        relation: edge.relation,
+        to: edge.to,
+        document: edge.chunk.document.to_string(),
+        version: edge.chunk.version,
+        source: edge.chunk.source,
+        heading: edge.chunk.heading,
+        start: edge.chunk.span.start,
+        end: edge.chunk.span.end,
+        labels: edge.chunk.labels.join(&collection.labels).to_string(),
+    });
+    json(&api::CollectionGraph { entity: entity.into(), edges: edges.collect() })
 }
 
 /// A step towards another embedder; the client repeats it until it is live.
@@ -339,6 +366,18 @@ fn document(plane: &Plane, call: &Call, collection: &Collection) -> Result<Docum
     })
 }
 
+/// How many of a list are wanted.
+fn page(call: &Call) -> Result<usize, Report> {
+    match call.query("limit") {
+        None => Ok(PAGE),
+        Some(text) => {
+            text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n)).ok_or_else(|| {
+                Report::new("CT0002", format!("limit is \"{text:.20}\"; write 1 to {PAGE_MAX}"))
+            })
+        }
+    }
+}
+
 fn split(text: &str) -> Vec<String> {
     text.split(',').map(|s| s.trim().to_owned()).collect()
 }
@@ -395,6 +434,7 @@ fn show(shown: &Shown, who: &Principal) -> api::Collection {
         embedder_wanted: shown.wanted.clone(),
         acl: subjects(&shown.acl),
         labels: c.labels.to_string(),
+        graph: shown.graph,
         documents: shown.counts.documents,
         chunks: shown.counts.chunks,
         quarantined: shown.counts.quarantined,
@@ -434,9 +474,11 @@ const fn change_name(change: Change) -> &'static str {
     }
 }
 
-fn show_found(found: Found, explain: bool, may_read: impl Fn(usize) -> bool) -> api::SearchResult {
+/// `readable`: which of them the caller may read, if it searched as another. What a walk came
+/// by is named by passages that are not among them, so then it is not shown at all.
+fn show_found(found: Found, explain: bool, readable: Option<&[bool]>) -> api::SearchResult {
     let evidence = found.evidence.into_iter().enumerate().map(|(n, e)| {
-        let may = may_read(n);
+        let may = readable.is_none_or(|r| r[n]);
         let or_nothing = |text: String| if may { text } else { String::new() };
         api::Evidence {
             rank: n as u32 + 1,
@@ -456,6 +498,8 @@ fn show_found(found: Found, explain: bool, may_read: impl Fn(usize) -> bool) -> 
             dense_rank: e.dense_rank,
             fused_rank: e.fused_rank,
             rerank_score: e.rerank,
+            graph_rank: e.graph_rank,
+            path: if readable.is_none() { e.path } else { Vec::new() },
         }
     });
     let e = found.explained;
@@ -470,6 +514,11 @@ fn show_found(found: Found, explain: bool, may_read: impl Fn(usize) -> bool) -> 
             lexical_hits: e.lexical_hits,
             dense_hits: e.dense_hits,
             classes: e.classes,
+            graph: e.walk.map(|walk| api::GraphWalk {
+                entities: if readable.is_none() { walk.named } else { Vec::new() },
+                names: walk.names,
+                edges: walk.edges,
+            }),
             left_out: e.left_out,
             by_words: e.by_words,
             by_vectors: e.by_vectors,

@@ -129,6 +129,7 @@ fn collections(plane: &Plane, state: &State, desired: &[Document], now: Micros) 
             acl: declared.acl.clone(),
             labels: declared.labels.clone(),
             embedder: Some(declared.embedder.clone()).filter(|name| name != manifest::BUILTIN_EMBEDDER),
+            graph: declared.graph,
         };
         plane.collections.declare(team.id, &wish, now).map_err(|e| e.report())?;
     }

@@ -50,6 +50,8 @@ pub struct Retrieve {
     pub collection: String,
     /// Passages at most, 1 to [`PASSAGES_MAX`].
     pub k: Option<u32>,
+    /// Also walk the collection's graph.
+    pub graph: bool,
 }
 
 /// Reads the field and takes it out: what it says, and the body without it. `None`
@@ -140,21 +142,28 @@ fn retrieve(text: &str) -> Result<Option<Retrieve>, Error> {
     if !text.starts_with('{') {
         return Err(Error::field("bedplate.retrieve", text, "an object"));
     }
-    let (mut collection, mut k) = (None, None);
+    let (mut collection, mut k, mut graph) = (None, None, false);
     walk_part(text, true, |key, span| {
         let value = &text[span];
         match &*key {
             "collection" => collection = Some(string("bedplate.retrieve.collection", value)?.into_owned()),
             "k" => k = whole("bedplate.retrieve.k", value, 1, PASSAGES_MAX)?,
+            "graph" => {
+                graph = match value {
+                    "true" => true,
+                    "false" | "null" => false,
+                    _ => return Err(Error::field("bedplate.retrieve.graph", value, "true or false")),
+                }
+            }
             other => {
                 let path = format!("bedplate.retrieve.{}", crate::error::quote(other));
-                return Err(Error::field(path, value, "one of: collection, k"));
+                return Err(Error::field(path, value, "one of: collection, graph, k"));
             }
         }
         Ok(())
     })?;
     let collection = collection.ok_or_else(|| Error::missing("bedplate.retrieve.collection"))?;
-    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()) }))
+    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()), graph }))
 }
 
 /// The body without the field whose value lies at `value`: its key, and one comma.
@@ -191,9 +200,9 @@ mod tests {
 
     #[test]
     fn the_field_is_taken_out_wherever_it_stands_and_nothing_else_changes() {
-        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3) });
+        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3), graph: true });
         let wanted = Extension { retrieve, ..Extension::default() };
-        let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3}}"#;
+        let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3,"graph":true}}"#;
         for (body, rest) in [
             (format!(r#"{{{field},"model":"m"}}"#), r#"{"model":"m"}"#),
             (format!(r#"{{"model":"m" , {field}}}"#), r#"{"model":"m" }"#),

@@ -83,7 +83,7 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
     let reader = reader(account);
     let (collections, snapshot) = (Arc::clone(&account.gateway.collections), Arc::clone(&account.snapshot));
     let (principal, on_behalf_of) = (account.principal.clone(), account.judged.on_behalf_of.clone());
-    let (name, k) = (wanted.collection.clone(), wanted.k.unwrap_or(K) as usize);
+    let (name, k, graph) = (wanted.collection.clone(), wanted.k.unwrap_or(K) as usize, wanted.graph);
     let labels = account.labels.clone();
     let lent = Lent {
         gateway: Arc::clone(&account.gateway),
@@ -95,7 +95,7 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
     let found = tokio::task::spawn_blocking(move || {
         let collection = collections.find(&reader, &name).map_err(|e| e.report())?;
         judge::may_retrieve(&snapshot, &principal, on_behalf_of.as_deref(), &collection)?;
-        let query = Query { text: &question, k, source: None, labels: &labels };
+        let query = Query { text: &question, k, source: None, graph, labels: &labels };
         collections.search(&reader, &collection, &query, &lent).map_err(|e| e.report())
     });
     found.await.unwrap_or_else(|_| Err(Report::new("CT0005", "the search failed unexpectedly")))

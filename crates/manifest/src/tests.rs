@@ -515,6 +515,7 @@ fn a_collection_says_whose_it_is_and_who_reads_it() {
         read("  team: shop\n  language: de-CH\n  lexing: trigrams\n  acl: [ \"user:Ada@acme.eu\", team ]\n");
     let full = full.expect("it is sound");
     assert_eq!(full.lexing, Some(store::documents::Lexing::Trigrams));
+    assert!(!full.graph && read("  team: shop\n  graph: true\n").expect("it is sound").graph);
     assert_eq!(
         full.acl.subjects().map(ToString::to_string).collect::<Vec<_>>(),
         ["team", "user:ada@acme.eu"]

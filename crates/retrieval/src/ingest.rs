@@ -9,6 +9,7 @@ use units::{DocumentId, Labels, Micros};
 
 use crate::embed::{self, Embed};
 use crate::settings::Settings;
+use crate::graph::{new_edges, relate_kept};
 use crate::{Collections, Error};
 
 /// How often a document is embedded again because the collection's embedder, or the
@@ -66,20 +67,23 @@ impl Collections {
         let tenant = self.tenant(writer.team())?;
         let mut collection = collection.clone();
         for _ in 0..TRIES {
+            let kept = Settings::read(&collection.settings)?;
+            let title = content.title.map(str::to_owned).or_else(|| parsed.title.clone());
+            let title = title.unwrap_or_else(|| content.source.to_owned());
+            let edges = match kept.graph {
+                true => new_edges(&parsed, content.source, &title, &collection.language),
+                false => Vec::new(),
+            };
             let new = NewDocument {
                 id: DocumentId(runtime::new_id()),
                 collection: collection.id,
                 source: content.source.to_owned(),
                 hash: sha256(content.bytes),
-                title: content
-                    .title
-                    .map(str::to_owned)
-                    .or_else(|| parsed.title.clone())
-                    .unwrap_or_else(|| content.source.to_owned()),
+                title,
                 format: parsed.format.media_type().to_owned(),
                 acl: match &content.acl {
                     Some(acl) => acl.clone(),
-                    None => Settings::read(&collection.settings)?.acl,
+                    None => kept.acl,
                 },
                 labels: collection.labels.join(&content.labels),
                 // Somebody with the right to write put it: an authenticated source. Nobody signed it.
@@ -89,6 +93,7 @@ impl Collections {
                 at: now,
                 generation: 0,
                 chunks: Vec::new(),
+                edges,
             };
             let whole = content.acl.is_none();
             let tried = self.put_once(writer, &collection, new, whole, &pieces, embed);
@@ -116,7 +121,7 @@ impl Collections {
     ) -> Result<Put, Error> {
         let tenant = self.tenant(writer.team())?;
         let tenant = &*tenant;
-        let (source, hash) = (new.source.clone(), new.hash);
+        let (source, hash, edges) = (new.source.clone(), new.hash, new.edges.clone());
         let is_current = || -> Result<bool, Error> {
             let same = tenant.are_current(collection.id, &[(source.clone(), hash)])?;
             Ok(same.first() == Some(&true))
@@ -170,7 +175,9 @@ impl Collections {
             let put = tenant.put(vec![new])?.into_iter().next();
             put.ok_or_else(|| store::Error::Io("the store put nothing".into()).into())
         };
-        slot.put(tenant, &collection, one, vectors)
+        let put = slot.put(tenant, &collection, one, vectors)?;
+        relate_kept(tenant, &put.kept, edges)?;
+        Ok(put)
     }
 
 

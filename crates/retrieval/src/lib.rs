@@ -16,6 +16,7 @@
 mod answers;
 mod embed;
 mod error;
+mod graph;
 mod index;
 mod ingest;
 mod memory;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use embed::{Embed, Embedded};
 pub use error::Error;
+pub use graph::{Neighbour, Walked};
 pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
 pub use memory::{Heard, Recall, Recalled, Stated, Statement, owner};
 pub use near::{Kept, Nearest, Question};

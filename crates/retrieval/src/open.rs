@@ -50,6 +50,8 @@ pub struct Wish {
     pub labels: Labels,
     /// The model that makes its vectors; `None`: the built-in embedder.
     pub embedder: Option<String>,
+    /// Whether documents that are put are read for what they relate.
+    pub graph: bool,
 }
 
 /// A collection, and what a reader may read of it.
@@ -58,6 +60,8 @@ pub struct Shown {
     pub collection: Collection,
     /// Who reads a document that names nobody.
     pub acl: Acl,
+    /// Whether it keeps a graph.
+    pub graph: bool,
     pub counts: Counts,
     /// The embedder that it is to have, where its vectors are another's still.
     pub wanted: Option<String>,
@@ -319,7 +323,7 @@ fn shown(tenant: &dyn Tenant, reader: &Reader, collection: Collection) -> Result
     let settings = Settings::read(&collection.settings)?;
     let wanted = (settings.embedder.as_deref() != embed::model_of(&collection.live))
         .then(|| settings.embedder.unwrap_or_else(|| EMBEDDER.into()));
-    Ok(Shown { acl: settings.acl, counts, wanted, collection })
+    Ok(Shown { acl: settings.acl, graph: settings.graph, counts, wanted, collection })
 }
 
 fn made(wish: &Wish, now: Micros) -> Collection {
@@ -337,7 +341,7 @@ fn made(wish: &Wish, now: Micros) -> Collection {
             dimensions: context::embed::DIMENSIONS as u32,
         },
         beside: Vec::new(),
-        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone() }.to_text(),
+        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone(), graph: wish.graph }.to_text(),
         created: now,
     }
 }

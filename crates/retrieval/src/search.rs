@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use context::embed::Embedder;
+use context::graph::Reached;
 use context::rank::{self, Candidate, Gate, Reason, Settings};
 use context::text;
 use store::documents::{Chunk, ChunkId, Collection, Hit, Lexing, PAGE_MAX, Reader, Tenant, TextQuery, Trust};
@@ -11,6 +12,7 @@ use units::Labels;
 use crate::embed::{self, Embed};
 use crate::index::Near;
 use crate::rerank::{self, READ_MAX, Reranker};
+use crate::graph::{Walked, walk};
 use crate::{Collections, Error};
 
 /// Candidates of each arm: ten times what is asked for, within these.
@@ -27,6 +29,8 @@ pub struct Query<'a> {
     pub source: Option<&'a str>,
     /// Of the question, for the model that embeds it.
     pub labels: &'a Labels,
+    /// Also walk the collection's graph, if it keeps one.
+    pub graph: bool,
 }
 
 /// What was found, the best first: never fewer than asked for, unless nothing more that
@@ -59,6 +63,10 @@ pub struct Evidence {
     pub fused_rank: Option<u32>,
     /// What the reranker says of it, 0 to 1.
     pub rerank: Option<f64>,
+    /// Its place by the walk over the graph alone, from 1.
+    pub graph_rank: Option<u32>,
+    /// The names by which the walk came to it.
+    pub path: Vec<String>,
 }
 
 /// How the answer came about.
@@ -70,6 +78,8 @@ pub struct Explained {
     pub dense_hits: u32,
     /// Lists of readers that the reader is on.
     pub classes: u32,
+    /// The walk over the graph, if there was one.
+    pub walk: Option<Walked>,
     pub left_out: Vec<String>,
     /// Sources in the order of each arm alone, at most as many as parts were asked for.
     pub by_words: Vec<String>,
@@ -148,12 +158,20 @@ impl Collections {
             };
             watch.lap("vectors");
             let whole = lexical.len() < fetch && near.hits.len() < fetch;
-            let arms = Arms {
+            let mut arms = Arms {
                 lexical: scores(&lexical),
                 dense: scores(&near.hits),
+                reached: BTreeMap::new(),
+                walk: None,
                 readable: near.readable,
                 exact: near.exact,
             };
+            if query.graph {
+                let walk = walk(&*tenant, reader, collection, &asked.text, &lexical)?;
+                arms.reached = walk.reached;
+                arms.walk = walk.walked;
+                watch.lap("graph");
+            }
             let chunks = fetch_chunks(&*tenant, reader, &arms, query.source)?;
             watch.lap("fetch");
             if whole || query.source.is_none() || chunks.len() >= query.k * 2 || fetch >= PAGE_MAX {
@@ -180,6 +198,7 @@ impl Collections {
             }
             watch.lap("rerank");
         }
+        let no_graph = query.graph && !crate::settings::Settings::read(&collection.settings)?.graph;
         let evidence = ranked.hits.iter().filter_map(|hit| {
             let mut chunk = chunks.iter().find(|chunk| chunk.id.0 == hit.chunk)?.clone();
             // What the collection is labelled now holds for what was put before, too.
@@ -192,19 +211,22 @@ impl Collections {
                 dense_rank: hit.dense.map(|place| place.rank as u32),
                 fused_rank: fused.get(&hit.chunk).copied(),
                 rerank: told.get(&ChunkId(hit.chunk)).map(|score| f64::from(*score)),
+                graph_rank: hit.graph.map(|place| place.rank as u32),
+                path: arms.reached.get(&ChunkId(hit.chunk)).map_or_else(Vec::new, |r| r.path.clone()),
             })
         });
         Ok(Found {
             evidence: evidence.collect(),
             exact: arms.exact,
             readable: arms.readable,
-            notes: notes(&asked, vector.err(), unheard),
+            notes: notes(&asked, vector.err(), unheard, no_graph),
             explained: Explained {
                 embedder: collection.live.embedder.clone(),
                 gate: gate_text(&ranked.explain),
                 lexical_hits: arms.lexical.len() as u32,
                 dense_hits: arms.dense.len() as u32,
                 classes,
+                walk: arms.walk,
                 left_out: left_out(&ranked.explain),
                 by_words: arm_sources(&arms.lexical, &chunks, query.k),
                 by_vectors: arm_sources(&arms.dense, &chunks, query.k),
@@ -218,6 +240,8 @@ impl Collections {
 struct Arms {
     lexical: BTreeMap<ChunkId, f32>,
     dense: BTreeMap<ChunkId, f32>,
+    reached: BTreeMap<ChunkId, Reached>,
+    walk: Option<Walked>,
     readable: u64,
     exact: bool,
 }
@@ -233,7 +257,8 @@ fn fetch_chunks(
     arms: &Arms,
     source: Option<&str>,
 ) -> Result<Vec<Chunk>, Error> {
-    let mut ids: Vec<ChunkId> = arms.lexical.keys().chain(arms.dense.keys()).copied().collect();
+    let found = arms.lexical.keys().chain(arms.dense.keys()).chain(arms.reached.keys());
+    let mut ids: Vec<ChunkId> = found.copied().collect();
     ids.sort_unstable();
     ids.dedup();
     let mut chunks = tenant.chunks(reader, &ids)?;
@@ -257,6 +282,7 @@ fn order(
             chunk: chunk.id.0,
             lexical: arms.lexical.get(&chunk.id).copied(),
             dense: arms.dense.get(&chunk.id).copied(),
+            graph: arms.reached.get(&chunk.id).map(|reached| reached.score),
             text: &chunk.text,
             vector: None,
             source: &chunk.source,
@@ -273,8 +299,11 @@ fn order(
     let (gate, settings) = (Gate::untrained(), Settings { k, ..Settings::default() });
     // What only an arm without a say has found has nothing to do with the question.
     let (dense_weight, _) = gate.dense_weight(asked, &candidates, embedder);
-    candidates
-        .retain(|c| c.lexical.is_some() && dense_weight < 1.0 || c.dense.is_some() && dense_weight > 0.0);
+    candidates.retain(|c| {
+        c.lexical.is_some() && dense_weight < 1.0
+            || c.dense.is_some() && dense_weight > 0.0
+            || c.graph.is_some()
+    });
     rank::rank(asked, &candidates, &gate, embedder, &settings)
 }
 
@@ -324,8 +353,11 @@ fn question_vector(
     }
 }
 
-fn notes(asked: &text::Query, without_vector: Option<String>, unheard: Option<String>) -> Vec<String> {
+fn notes(asked: &text::Query, without_vector: Option<String>, unheard: Option<String>, no_graph: bool) -> Vec<String> {
     let mut notes = Vec::new();
+    if no_graph {
+        notes.push("the collection keeps no graph: declare `graph: true` and ingest again".into());
+    }
     if let Some(why) = unheard {
         notes.push(format!("in the order of both arms, because the reranker was not heard: {why}"));
     }

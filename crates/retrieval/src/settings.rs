@@ -12,6 +12,9 @@ pub(crate) struct Settings {
     /// The model that is to make its vectors; `None`: the built-in embedder. Which one does
     /// now, the live generation says.
     pub embedder: Option<String>,
+    /// Whether documents that are put are read for what they relate. Collections that were made
+    /// before there was a graph keep none.
+    pub graph: bool,
 }
 
 impl Settings {
@@ -20,6 +23,9 @@ impl Settings {
         let mut value = json!({ "acl": words });
         if let Some(model) = &self.embedder {
             value["embedder"] = Value::from(model.as_str());
+        }
+        if self.graph {
+            value["graph"] = Value::Bool(true);
         }
         value.to_string()
     }
@@ -34,6 +40,7 @@ impl Settings {
             words.iter().map(|w| w.as_str().unwrap_or_default().parse()).collect();
         let subjects = subjects.map_err(|e: AccessError| broken(e.to_string()))?;
         let acl = Acl::new(subjects).map_err(|e| broken(e.to_string()))?;
-        Ok(Settings { acl, embedder: value["embedder"].as_str().map(str::to_owned) })
+        let embedder = value["embedder"].as_str().map(str::to_owned);
+        Ok(Settings { acl, embedder, graph: value["graph"] == true })
     }
 }

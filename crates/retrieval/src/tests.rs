@@ -21,6 +21,8 @@ impl Embed for NoModel {
     }
 }
 
+mod hops;
+
 const NOW: Micros = Micros(1_795_449_600_000_000);
 
 fn team(n: u8) -> TeamId {
@@ -40,6 +42,7 @@ fn world() -> (Collections, Shown) {
         acl: Acl::team(),
         labels: Labels { sensitivity: Sensitivity::Internal, ..Labels::default() },
         embedder: None,
+        graph: true,
     };
     collections.create(team(1), &wish, NOW).expect("created");
     let shown = collections.show(&reader(&[]), "handbook").expect("it is there");
@@ -68,7 +71,7 @@ fn put(collections: &Collections, shown: &Shown, writer: &Reader, content: &Cont
 }
 
 fn search(collections: &Collections, shown: &Shown, reader: &Reader, text: &str) -> Found {
-    let query = Query { text, k: 5, source: None, labels: &Labels::default() };
+    let query = Query { text, k: 5, source: None, labels: &Labels::default(), graph: false };
     collections.search(reader, &shown.collection, &query, &NoModel).expect("searched")
 }
 
@@ -126,7 +129,7 @@ fn trap_x8_what_one_may_not_read_is_found_by_no_way() {
     for name in ["handbook", &shown.collection.id.to_string()] {
         assert_eq!(collections.show(&stranger, name), Err(Error::NoCollection(name.into())));
     }
-    let query = Query { text: "grade 7", k: 5, source: None, labels: &Labels::default() };
+    let query = Query { text: "grade 7", k: 5, source: None, labels: &Labels::default(), graph: false };
     let found = collections.search(&stranger, &shown.collection, &query, &NoModel);
     assert!(found.is_err(), "the other team has no such collection: {found:?}");
 }
@@ -194,6 +197,7 @@ fn an_index_that_the_store_has_overtaken_is_built_again() {
         acl: Acl::team(),
         labels: Labels::default(),
         embedder: None,
+        graph: false,
     };
     one.create(team(1), &wish, NOW).expect("created");
     let ada = reader(&["ada"]);
@@ -244,7 +248,7 @@ fn a_filter_by_source_reaches_as_far_as_it_must() {
         &ada,
         &content("few/z.txt", "a pump, once, among other words that say nothing of it"),
     );
-    let query = Query { text: "cooling water pump", k: 1, source: Some("few/"), labels: &Labels::default() };
+    let query = Query { text: "cooling water pump", k: 1, source: Some("few/"), labels: &Labels::default(), graph: false };
     let found = collections.search(&ada, &shown.collection, &query, &NoModel).expect("searched");
     assert_eq!(sources(&found), ["few/z.txt"]);
 }
@@ -259,6 +263,7 @@ fn collections_are_declared_again_and_never_forgotten_with_documents_in_them() {
         acl: only("ada"),
         labels: Labels::default(),
         embedder: None,
+        graph: false,
     };
     collections.declare(team(1), &wish("en", None), NOW).expect("changed");
     let again = collections.show(&reader(&[]), "handbook").expect("it is there");

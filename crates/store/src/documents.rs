@@ -37,7 +37,7 @@ pub use answers::{
     ANSWER_BYTES_MAX, Answer, AnswerVector, Answers, DEPENDENCIES_MAX, Dependency, NewAnswer,
     OBSERVATIONS_MAX,
 };
-pub use graph::{Edge, Graph, NAME_BYTES_MAX};
+pub use graph::{Edge, Graph, NAME_BYTES_MAX, NewEdge};
 pub use memory::MemoryTenants;
 pub use remember::{
     Conversation, Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit,
@@ -51,6 +51,8 @@ pub use rows::{
 pub const COLLECTIONS_MAX: usize = 1_000;
 /// Chunks of one document at most: what one transaction writes is bounded by it.
 pub const CHUNKS_MAX: usize = 100_000;
+/// Edges of one document at most, for the same reason.
+pub const EDGES_MAX: usize = 1_000_000;
 /// Bytes of one chunk's text, and of its heading, at most.
 pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Dimensions of a vector at most.

@@ -105,6 +105,7 @@ impl Corpus {
             at: sample::later(n),
             generation: 1,
             chunks: (0..CHUNKS).map(chunk).collect(),
+            edges: Vec::new(),
         }
     }
 }

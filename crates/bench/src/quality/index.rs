@@ -147,6 +147,7 @@ impl Index {
             lexical: row.lexical,
             dense: row.dense,
             rerank: None,
+            graph: None,
             text: &entry.text,
             vector: Some(&self.vectors[row.entry]),
             source: &entry.source,
@@ -183,6 +184,7 @@ fn document(collection: CollectionId, at: usize, entry: &Entry, vector: &[f32]) 
             span: Span { start: 0, end: entry.text.len() as u64 },
             vector: vector.to_vec(),
         }],
+        edges: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! store's own: an encrypted file of a tenant, searched by its port.
 
 mod embedding;
+mod graph;
 mod index;
 mod judged;
 mod poison;
@@ -51,7 +52,7 @@ struct Setting<'a> {
 type Part = fn(&Setting<'_>, &mut Vec<Row>) -> Result<()>;
 
 /// One line per part, in alphabetic order.
-const PARTS: [(&str, Part); 2] = [("judged", judged::run), ("poison", poison::run)];
+const PARTS: [(&str, Part); 3] = [("graph", graph::run), ("judged", judged::run), ("poison", poison::run)];
 
 pub fn run(options: &Options, output: &Output) -> Result<()> {
     for name in &options.parts {

@@ -35,6 +35,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
                 acl: (!args.acl.is_empty()).then_some(args.acl),
                 labels: args.labels,
                 embedder: args.embedder,
+                graph: args.graph,
             };
             let made: Collection = server.post("/api/v1/collections", &create)?;
             show(json, &made, |c| {
@@ -62,6 +63,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
         args::Collection::Watch(args) => return watch::run(server, &args, json),
         args::Collection::Eval(args) => return eval::run(server, &args, json),
         args::Collection::Export(args) => export::run(server, &args, json)?,
+        args::Collection::Graph(args) => super::graph::collection(server, &args, json)?,
         args::Collection::Remove(args) => remove(server, &args, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -192,7 +194,10 @@ fn ingest(server: &Server, args: &args::CollectionIngest, json: bool) -> Result<
             done.skipped.push(format!("{}: {why}", item.source));
             continue;
         }
-        if !regrades && hashes.get(item.source.as_str()).is_some_and(|hash| **hash == sha256(&content)) {
+        if !regrades
+            && !args.again
+            && hashes.get(item.source.as_str()).is_some_and(|hash| **hash == sha256(&content))
+        {
             done.unchanged += 1;
         } else {
             match put(server, &target, item, content) {
@@ -405,6 +410,7 @@ fn search(server: &Server, args: args::CollectionSearch, json: bool) -> Result<(
         query: args.query,
         k: Some(args.limit),
         source: args.source,
+        graph: args.graph,
         explain: args.explain,
         as_user: args.as_user,
         rerank: args.rerank,
@@ -435,6 +441,11 @@ pub(crate) fn result_text(result: &SearchResult) -> String {
         "\ngate      {}\narms      {} by words, {} by vectors ({})\nmask      {} lists of readers\n",
         explain.gate, explain.lexical_hits, explain.dense_hits, explain.embedder, explain.classes
     ));
+    if let Some(walk) = &explain.graph {
+        let from =
+            if walk.entities.is_empty() { "the best passages".into() } else { walk.entities.join(", ") };
+        text.push_str(&format!("graph     {} names and {} edges around {from}\n", walk.names, walk.edges));
+    }
     explain.left_out.iter().for_each(|why| text.push_str(&format!("left out  {why}\n")));
     let stages: Vec<String> =
         explain.stages.iter().map(|s| format!("{} {} us", s.name, grouped(s.us))).collect();
@@ -456,15 +467,19 @@ fn evidence_text(evidence: &Evidence, arms: bool) -> String {
     );
     if arms {
         text.push_str(&format!(
-            "    relevance {:.2}, by words {}, by vectors {}, {}, {}\n",
+            "    relevance {:.2}, by words {}, by vectors {}{}, {}, {}\n",
             evidence.relevance,
             or_dash(&evidence.lexical_rank),
             or_dash(&evidence.dense_rank),
+            evidence.graph_rank.map_or_else(String::new, |rank| format!(", by the graph {rank}")),
             evidence.labels,
             evidence.trust
         ));
         if let (Some(before), Some(score)) = (evidence.fused_rank, evidence.rerank_score) {
             text.push_str(&format!("    reranked {score:.2}, place {before} before\n"));
+        }
+        if !evidence.path.is_empty() {
+            text.push_str(&format!("    by way of {}\n", evidence.path.join(" > ")));
         }
     }
     match &evidence.text {

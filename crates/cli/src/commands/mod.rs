@@ -5,6 +5,7 @@ pub(crate) mod audit;
 mod chat;
 mod collections;
 mod declared;
+mod graph;
 mod keys;
 mod login;
 mod memory;

@@ -2,19 +2,24 @@
 
 use std::ops::Range;
 
-use super::{Block, Error, Format, Heading, Hidden, Kind, Limits, Parsed, Why};
+use super::{Block, Error, Format, Heading, Hidden, Kind, Limits, Link, Parsed, Why};
 use crate::text::{Unseen, clean};
 
 /// Characters of a title or a heading in a path.
 const HEADING_CHARS: usize = 200;
 /// Pieces of evidence kept of one document.
 const HIDDEN_MAX: usize = 1_000;
+/// Links kept of one document, and bytes of one.
+const LINKS_MAX: usize = 10_000;
+const LINK_BYTES_MAX: usize = 500;
 
 pub(super) struct Builder<'l> {
     pub limits: &'l Limits,
     parsed: Parsed,
     /// Headings that are open, from the outermost.
     open: Vec<u32>,
+    /// Links of the block at hand.
+    links: Vec<String>,
     hidden_bytes: usize,
     /// Where the text begins in the document, if its positions are the document's.
     start: Option<usize>,
@@ -28,10 +33,11 @@ impl<'l> Builder<'l> {
             text: String::new(),
             headings: Vec::new(),
             blocks: Vec::new(),
+            links: Vec::new(),
             hidden: Vec::new(),
             hidden_dropped: 0,
         };
-        Builder { limits, parsed, open: Vec::new(), hidden_bytes: 0, start: None }
+        Builder { limits, parsed, open: Vec::new(), links: Vec::new(), hidden_bytes: 0, start: None }
     }
 
     /// Positions from here on are those of the document, so many bytes further on; or
@@ -118,8 +124,21 @@ impl<'l> Builder<'l> {
         parsed.text.push_str(text);
         let block = start..parsed.text.len();
         let (heading, source) = (self.open.last().copied(), self.source(&span));
+        let at = self.parsed.blocks.len() as u32;
+        self.parsed.links.extend(self.links.drain(..).map(|to| Link { block: at, to }));
         self.parsed.blocks.push(Block { kind, heading, span: block, source });
         Ok(())
+    }
+
+    /// A link in the block at hand, if it leads to another document of the same place:
+    /// what has a scheme or a host leads elsewhere.
+    pub fn link(&mut self, to: &str) {
+        let to = to.trim();
+        let elsewhere = to.starts_with(['#', '?']) || to.starts_with("//") || has_scheme(to);
+        let room = self.parsed.links.len() + self.links.len() < LINKS_MAX;
+        if !to.is_empty() && !elsewhere && to.len() <= LINK_BYTES_MAX && room {
+            self.links.push(clean(to).text);
+        }
     }
 
     /// Evidence of what is not seen. Nothing said is no evidence.
@@ -148,6 +167,11 @@ impl<'l> Builder<'l> {
     pub fn finish(self) -> Result<Parsed, Error> {
         if self.parsed.blocks.is_empty() { Err(Error::Empty) } else { Ok(self.parsed) }
     }
+}
+
+/// `https:`, `mailto:`; a colon behind a slash is a part of a name.
+fn has_scheme(link: &str) -> bool {
+    link.split_once(':').is_some_and(|(before, _)| !before.contains('/'))
 }
 
 /// A text on one line, as a title.

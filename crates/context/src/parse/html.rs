@@ -174,6 +174,12 @@ impl<'b, 'l> Page<'b, 'l> {
             self.make_room(&name, own);
         }
         let seen = self.seen().within(own);
+        if name == "a"
+            && seen.hidden.is_none()
+            && let Some(to) = value(tag, "href")
+        {
+            self.builder.link(&to);
+        }
         self.open.push(Open { name: name.into_owned(), own, seen });
         Ok(())
     }

@@ -119,9 +119,13 @@ impl Page<'_, '_> {
             | Tag::TableRow => {
                 self.flush(self.kind())?;
             }
-            Tag::Link { title, .. } | Tag::Image { title, .. } => {
+            Tag::Link { title, dest_url, .. } => {
+                if self.around.hidden().is_none() && self.raw.iter().all(|(_, why)| why.is_none()) {
+                    self.builder.link(dest_url);
+                }
                 self.builder.hide(Why::Metadata, title, span)
             }
+            Tag::Image { title, .. } => self.builder.hide(Why::Metadata, title, span),
             _ => {}
         }
         Ok(())

@@ -64,6 +64,8 @@ pub struct Parsed {
     pub headings: Vec<Heading>,
     /// In the order of the text; none is empty.
     pub blocks: Vec<Block>,
+    /// Where its visible links lead within the same place; in the order of the text.
+    pub links: Vec<Link>,
     pub hidden: Vec<Hidden>,
     /// Bytes of evidence beyond the limit, not kept.
     pub hidden_dropped: usize,
@@ -104,6 +106,15 @@ pub struct Block {
     pub span: Range<usize>,
     /// Bytes of the document as it came, where they are known.
     pub source: Option<Range<usize>>,
+}
+
+/// A link to another document of the same place: `../pay/grades.md#seven`, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The block that it stands in, in [`Parsed::blocks`].
+    pub block: u32,
+    /// At most 500 bytes.
+    pub to: String,
 }
 
 /// Something that is in the document and that nobody sees.
@@ -201,6 +212,13 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(!parsed.text[chunk.span.clone()].trim().is_empty());
             crate::embed::lexical_hash(&crate::chunk::embedded_text(&parsed, &chunk));
         }
+        let chunks = crate::chunk::chunks(&parsed, &size);
+        let about = crate::graph::About { source: "a/b.md", title: "B", language: "und" };
+        let related = crate::graph::relations(&parsed, &chunks, &about);
+        assert_eq!(related.len(), chunks.len());
+        for relation in related.iter().flatten() {
+            relation.check();
+        }
     }
 }
 
@@ -227,6 +245,10 @@ impl Parsed {
                 "headings stand under earlier ones"
             );
         }
+        assert!(
+            self.links.iter().all(|link| (link.block as usize) < self.blocks.len()),
+            "links stand in blocks"
+        );
         assert_eq!(crate::text::clean(&self.text).removed_chars, 0, "what is visible is visible");
     }
 }

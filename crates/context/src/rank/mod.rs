@@ -32,6 +32,9 @@ pub struct Candidate<'a> {
     pub lexical: Option<f32>,
     /// The cosine of its original vector and the question's.
     pub dense: Option<f32>,
+    /// Its weight in a walk over the collection's graph ([`crate::graph`]), if there was one
+    /// and it came by.
+    pub graph: Option<f32>,
     /// A cross-encoder's opinion, 0 to 1, if it was asked about this one.
     pub rerank: Option<f32>,
     pub text: &'a str,
@@ -108,6 +111,7 @@ pub struct Ranking {
     pub relevance: f32,
     pub lexical: Option<Place>,
     pub dense: Option<Place>,
+    pub graph: Option<Place>,
     pub demoted: Vec<Demoted>,
     /// Near copies of it that were found, too.
     pub copies: Vec<u64>,

@@ -23,6 +23,8 @@ pub struct Collection {
     pub acl: Acl,
     /// What every document has at least.
     pub labels: Labels,
+    /// Whether documents are read for what they say relates names.
+    pub graph: bool,
 }
 
 /// The embedder that is built in.
@@ -56,7 +58,16 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
     let embedder = embedder(fields);
     let acl = acl(fields);
     let labels = labels::of_data(fields);
-    Some(Collection { team: team?, language: language?, lexing, embedder: embedder?, acl: acl?, labels })
+    let graph = fields.boolean("graph").unwrap_or(false);
+    Some(Collection {
+        team: team?,
+        language: language?,
+        lexing,
+        embedder: embedder?,
+        acl: acl?,
+        labels,
+        graph,
+    })
 }
 
 /// Letters, digits and `-`, as BCP 47 has them; what a tag means is not checked.

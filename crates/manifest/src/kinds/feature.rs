@@ -48,6 +48,8 @@ pub struct Retrieve {
     pub collection: String,
     /// Passages at most.
     pub k: Option<u32>,
+    /// Also walk the collection's graph.
+    pub graph: bool,
 }
 
 /// Which answers are given again.
@@ -114,6 +116,7 @@ fn retrieve(fields: &mut Fields) -> Option<Retrieve> {
     }
     let collection = inner.text("collection");
     let k = inner.number("k", 1, PASSAGES_MAX).and_then(|k| u32::try_from(k).ok());
+    let graph = inner.boolean("graph").unwrap_or(false);
     inner.finish();
-    Some(Retrieve { collection: collection?, k })
+    Some(Retrieve { collection: collection?, k, graph })
 }

@@ -52,7 +52,8 @@ impl Collections for TenantFile {
 /// What a document holds in memory while it waits, about.
 fn bytes(document: &NewDocument) -> usize {
     let chunks = document.chunks.iter().map(|c| c.text.len() + c.heading.len() + 4 * c.vector.len() + 100);
-    1_000 + chunks.sum::<usize>()
+    let edges = document.edges.iter().map(|e| e.from.len() + e.relation.len() + e.to.len() + 50);
+    1_000 + chunks.sum::<usize>() + edges.sum::<usize>()
 }
 
 impl Documents for TenantFile {
@@ -301,9 +302,25 @@ impl Graph for TenantFile {
         edges.iter().try_for_each(check::edge)?;
         self.write(200 * edges.len(), move |connection| graph::relate(connection, &edges))
     }
-    fn edges(&self, reader: &Reader, entities: &[String], limit: usize) -> Result<Vec<Edge>, Error> {
+    fn edges(
+        &self,
+        reader: &Reader,
+        collection: CollectionId,
+        entities: &[String],
+        per_entity: usize,
+    ) -> Result<Vec<Edge>, Error> {
         self.read_for(reader, Vec::new(), |connection, reading| {
-            graph::edges(connection, reading, entities, limit)
+            graph::edges(connection, reading, collection, entities, per_entity)
+        })
+    }
+    fn edges_of_chunks(
+        &self,
+        reader: &Reader,
+        chunks: &[ChunkId],
+        per_chunk: usize,
+    ) -> Result<Vec<Edge>, Error> {
+        self.read_for(reader, Vec::new(), |connection, reading| {
+            graph::edges_of_chunks(connection, reading, chunks, per_chunk)
         })
     }
 }

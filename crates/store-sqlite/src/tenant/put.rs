@@ -12,7 +12,7 @@ use units::{CollectionId, DocumentId};
 
 use super::classes::intern;
 use super::collections::{self, Numbered};
-use super::{schema, values};
+use super::{graph, schema, values};
 use crate::error::Sqlite;
 
 /// What is compared of a document that there is.
@@ -177,7 +177,7 @@ fn update(connection: &Connection, n: i64, new: &NewDocument, put: &Put, anew: b
     connection.prepare_cached(sql).sql()?.execute(values).map(|_| ()).sql()
 }
 
-/// Numbers, texts, terms, vectors and, unless it is quarantined, the right to be found.
+/// Numbers, texts, terms, vectors, edges and, unless it is quarantined, the right to be found.
 fn add_chunks(
     connection: &Connection,
     collection: &Numbered,
@@ -204,6 +204,7 @@ fn add_chunks(
         terms.execute((values::int(id.0), &new.heading, &new.text)).sql()?;
         vector.execute((values::int(id.0), half::encode(&new.vector))).sql()?;
     }
+    graph::add(connection, &new.edges, &ids)?;
     collections::fill(connection, collection.n, live, count as i64)?;
     allow(connection, collection.n, &ids, (new.trust != Trust::Quarantined).then_some(class))?;
     Ok(ids)

@@ -88,6 +88,16 @@ pub(crate) const STEPS: &[&str] = &[
          n INTEGER PRIMARY KEY, answer INTEGER NOT NULL, similarity REAL NOT NULL, good INTEGER NOT NULL
      ) STRICT;
      CREATE INDEX observations_by_answer ON observations (answer, n);",
+    // Nothing wrote edges before. An index of one end holds its edges in the order of their
+    // numbers; what was unique by source did not, and a name in many chunks was read whole.
+    "DROP TABLE edges;
+     CREATE TABLE edges (
+         n INTEGER PRIMARY KEY, source TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL,
+         chunk INTEGER NOT NULL, valid_from INTEGER, valid_to INTEGER,
+         UNIQUE (chunk, source, relation, target)
+     ) STRICT;
+     CREATE INDEX edges_by_source ON edges (source);
+     CREATE INDEX edges_by_target ON edges (target);",
 ];
 
 /// The name of a collection's full-text table.

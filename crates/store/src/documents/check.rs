@@ -2,7 +2,7 @@
 
 use super::{
     ANSWER_BYTES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, COLLECTIONS_MAX, Collection, DEPENDENCIES_MAX,
-    DIMENSIONS_MAX, Edge, Generation, NAME_BYTES_MAX, NewAnswer, NewDocument, NewFact, Subject,
+    DIMENSIONS_MAX, EDGES_MAX, Edge, Generation, NAME_BYTES_MAX, NewAnswer, NewDocument, NewFact, Subject,
     TURN_BYTES_MAX, Turn, half,
 };
 use crate::Error;
@@ -112,6 +112,19 @@ pub fn document(document: &NewDocument, live: &Generation) -> Result<(), Error> 
         }
         vector(&chunk.vector, live)?;
     }
+    if document.edges.len() > EDGES_MAX {
+        return invalid(format!("a document of {} edges; at most {EDGES_MAX} fit", document.edges.len()));
+    }
+    for edge in &document.edges {
+        if edge.chunk as usize >= document.chunks.len() {
+            return invalid(format!(
+                "an edge of chunk {} in a document of {}",
+                edge.chunk,
+                document.chunks.len()
+            ));
+        }
+        names(&edge.from, &edge.relation, &edge.to)?;
+    }
     Ok(())
 }
 
@@ -164,7 +177,11 @@ fn owner(owner: &Subject) -> Result<(), Error> {
 }
 
 pub fn edge(edge: &Edge) -> Result<(), Error> {
-    text("an entity", &edge.from, 1, NAME_BYTES_MAX)?;
-    text("a relation", &edge.relation, 1, NAME_BYTES_MAX)?;
-    text("an entity", &edge.to, 1, NAME_BYTES_MAX)
+    names(&edge.from, &edge.relation, &edge.to)
+}
+
+fn names(from: &str, relation: &str, to: &str) -> Result<(), Error> {
+    text("an entity", from, 1, NAME_BYTES_MAX)?;
+    text("a relation", relation, 1, NAME_BYTES_MAX)?;
+    text("an entity", to, 1, NAME_BYTES_MAX)
 }

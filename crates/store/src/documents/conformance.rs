@@ -57,6 +57,7 @@ const CASES: &[Case<dyn Tenants>] = &[
     ("a clock that goes back reorders nothing", remember::a_clock_that_goes_back_reorders_nothing),
     ("what is forgotten is gone with its facts", remember::what_is_forgotten_is_gone),
     ("an edge goes with its chunk and its rights", graph::an_edge_goes_with_its_chunk),
+    ("edges are put with their document", graph::edges_are_put_with_their_document),
 ];
 
 /// Runs every case on tenants that `make` opens empty.

@@ -12,7 +12,7 @@ use units::{AnswerId, CollectionId, DocumentId, Labels, TeamId, TurnId};
 
 use super::{
     Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents,
-    Edge, Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument,
+    Edge, Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument, NewEdge,
     PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, Unembedded, check, half,
 };
 use crate::Error;
@@ -196,7 +196,10 @@ impl Inner {
         let (collection, generation) = (new.collection, new.generation);
         self.documents.insert(id, document);
         match put.change {
-            Change::Replaced => put.added = self.add_chunks(id, collection, generation, new.chunks),
+            Change::Replaced => {
+                put.added = self.add_chunks(id, collection, generation, new.chunks);
+                self.add_edges(new.edges, &put.added);
+            }
             _ => put.kept = self.of_document[&id].clone(),
         }
         self.touch(collection);
@@ -226,6 +229,7 @@ impl Inner {
         self.documents.insert(id, document);
         self.by_source.insert((collection, new.source), id);
         let added = self.add_chunks(id, collection, new.generation, new.chunks);
+        self.add_edges(new.edges, &added);
         self.touch(collection);
         Put {
             document: id,
@@ -259,6 +263,23 @@ impl Inner {
         }
         self.of_document.insert(document, ids.clone());
         ids
+    }
+    fn add_edges(&mut self, edges: Vec<NewEdge>, chunks: &[ChunkId]) {
+        for NewEdge { chunk, from, relation, to } in edges {
+            let chunk = chunks[chunk as usize];
+            self.add_edge(Edge { from, relation, to, chunk, valid_from: None, valid_to: None });
+        }
+    }
+    /// `false`: it is there.
+    fn add_edge(&mut self, edge: Edge) -> bool {
+        let same = |e: &Edge| {
+            (&e.from, &e.relation, &e.to, e.chunk) == (&edge.from, &edge.relation, &edge.to, edge.chunk)
+        };
+        let new = !self.edges.iter().any(same);
+        if new {
+            self.edges.push(edge);
+        }
+        new
     }
     /// Everything that could be refused, before anything is changed.
     fn check_put(&self, documents: &[NewDocument]) -> Result<(), Error> {

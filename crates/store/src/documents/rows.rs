@@ -2,7 +2,7 @@
 
 use units::{CollectionId, DocumentId, Labels, Micros};
 
-use super::{Acl, AclClass};
+use super::{Acl, AclClass, NewEdge};
 
 /// Documents that are searched together, with one embedder.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +86,8 @@ pub struct NewDocument {
     /// The generation that the chunks' vectors are of: the live one.
     pub generation: u32,
     pub chunks: Vec<NewChunk>,
+    /// What the chunks relate. As with them, another list takes another hash.
+    pub edges: Vec<NewEdge>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

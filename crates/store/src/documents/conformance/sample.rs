@@ -74,6 +74,7 @@ pub fn document(n: u64, texts: &[&str]) -> NewDocument {
         at: at(10_000 + n),
         generation: 1,
         chunks: (0..).zip(texts).map(chunk).collect(),
+        edges: Vec::new(),
     }
 }
 

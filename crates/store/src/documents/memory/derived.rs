@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use units::{AnswerId, Micros, TurnId};
+use units::{AnswerId, CollectionId, Micros, TurnId};
 
 use super::{Inner, MemoryTenant, lexing, missing, take};
 use crate::Error;
 use crate::documents::{
-    Answer, AnswerVector, Answers, Conversation, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory,
+    Answer, AnswerVector, Answers, ChunkId, Conversation, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory,
     NewAnswer, NewFact, OBSERVATIONS_MAX, PAGE_MAX, Reader, Speaker, Turn, TurnHit, check, half,
 };
 
@@ -26,6 +26,15 @@ impl Inner {
             self.turns.values().filter(|(_, turn)| is_of(reader, turn)).collect();
         found.sort_by_key(|(n, _)| *n);
         found
+    }
+    /// Of each key the first edges that are its own, all in their order and none twice.
+    fn first_edges<K>(&self, keys: &[K], each: usize, own: impl Fn(&K, &Edge) -> bool) -> Vec<Edge> {
+        let mut at = std::collections::BTreeSet::new();
+        for key in keys {
+            let of = self.edges.iter().enumerate().filter(|(_, edge)| own(key, edge));
+            at.extend(of.map(|(n, _)| n).take(each.min(PAGE_MAX)));
+        }
+        at.into_iter().take(PAGE_MAX).map(|n| self.edges[n].clone()).collect()
     }
     /// Facts that one which is gone had ended hold again.
     pub(super) fn reopen(&mut self) {
@@ -297,22 +306,32 @@ impl Graph for MemoryTenant {
         let mut inner = self.inner();
         let mut added = 0;
         for edge in edges {
-            let same = |e: &Edge| {
-                (&e.from, &e.relation, &e.to, e.chunk) == (&edge.from, &edge.relation, &edge.to, edge.chunk)
-            };
-            if inner.chunks.contains_key(&edge.chunk) && !inner.edges.iter().any(same) {
-                inner.edges.push(edge);
-                added += 1;
-            }
+            added += u64::from(inner.chunks.contains_key(&edge.chunk) && inner.add_edge(edge));
         }
         Ok(added)
     }
-    fn edges(&self, reader: &Reader, entities: &[String], limit: usize) -> Result<Vec<Edge>, Error> {
+    fn edges(
+        &self,
+        reader: &Reader,
+        collection: CollectionId,
+        entities: &[String],
+        per_entity: usize,
+    ) -> Result<Vec<Edge>, Error> {
         let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
-        let at = |edge: &&Edge| {
-            (entities.contains(&edge.from) || entities.contains(&edge.to))
-                && inner.found(reader, edge.chunk).is_some()
+        let may = |edge: &Edge| {
+            inner.found(reader, edge.chunk).is_some_and(|(document, ..)| document.collection == collection)
         };
-        Ok(inner.edges.iter().filter(at).take(limit.min(PAGE_MAX)).cloned().collect())
+        let at = |entity: &str, edge: &Edge| (edge.from == entity || edge.to == entity) && may(edge);
+        Ok(inner.first_edges(entities, per_entity, |entity, edge| at(entity, edge)))
+    }
+    fn edges_of_chunks(
+        &self,
+        reader: &Reader,
+        chunks: &[ChunkId],
+        per_chunk: usize,
+    ) -> Result<Vec<Edge>, Error> {
+        let Some(inner) = self.for_reader(reader) else { return Ok(Vec::new()) };
+        let of = |chunk: &ChunkId, edge: &Edge| edge.chunk == *chunk && inner.found(reader, *chunk).is_some();
+        Ok(inner.first_edges(chunks, per_chunk, of))
     }
 }
