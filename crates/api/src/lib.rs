@@ -61,8 +61,8 @@ pub use status::{
     TeamQueue,
 };
 pub use tools::{
-    AnswerApproval, Approval, ApprovalState, ApprovalValue, ApproveTool, SetToolKey, Tool, ToolPin,
-    ToolStanding,
+    AnswerApproval, Approval, ApprovalState, ApprovalValue, ApproveTool, GraphRows, QueryGraph, SetToolKey,
+    Tool, ToolPin, ToolStanding,
 };
 
 use schemars::JsonSchema;

@@ -98,3 +98,21 @@ pub struct AnswerApproval {
     #[serde(default)]
     pub seconds: Option<u32>,
 }
+
+/// Values for a declared query of a knowledge graph, by the names of its parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryGraph {
+    #[serde(default)]
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a knowledge graph answered: an untrusted party's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GraphRows {
+    pub columns: Vec<String>,
+    /// As many values as columns each; what is not bound is null.
+    pub rows: Vec<Vec<serde_json::Value>>,
+    /// Rows that came beyond the declared number.
+    pub left_out: u64,
+}

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gateway::tools::{CallAs, Child, ClientTools, Pin, TIMEOUTS, Tokens, ToolPlace, ToolServer, Toolbox};
+use base64ct::{Base64, Encoding as _};
+use gateway::tools::{
+    CallAs, Child, ClientTools, GraphPlace, Pin, TIMEOUTS, Tokens, ToolPlace, ToolServer, Toolbox,
+};
 use identity::Exchange;
 use manifest::{Credential, Document, KeyFrom, OAuth, Spec, ToolUpstream};
 use net::client::{Reach, Timeouts};
@@ -40,7 +43,7 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
         let mut headers = HeaderMap::new();
         match credential {
             None => {}
-            Some(Credential::Key(key)) => headers = ours(store, name, key).map_err(unusable)?,
+            Some(Credential::Key(key)) => headers = ours(store, name, key, false).map_err(unusable)?,
             Some(Credential::Token(oauth)) => {
                 tokens = Some(exchanged(store, name, oauth).map_err(unusable)?);
             }
@@ -72,8 +75,22 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
             let tool = serde_json::json!({"name": tool, "description": description, "inputSchema": schema});
             ToolPlace::Function { origin, path, headers, tool }
         }
+        ToolUpstream::Graph(graph) => {
+            let reach = if graph.allow_private { Reach::Private } else { Reach::Public };
+            let (origin, path) = Origin::split(&graph.url, reach).map_err(|e| unusable(e.to_string()))?;
+            let headers = graph.key.as_ref().map(|key| ours(store, name, key, graph.basic));
+            let headers = headers.transpose().map_err(unusable)?.unwrap_or_default();
+            let path = path.path().to_owned();
+            ToolPlace::Graph(GraphPlace { origin, path, headers, queries: graph.queries.clone() })
+        }
     };
     let mut declarations = declarations(declared);
+    if let ToolPlace::Graph(graph) = &place {
+        // A template only reads, and where it asks is declared: nothing of a value decides that.
+        for query in graph.queries.keys().filter(|query| !declared.tools.contains_key(*query)) {
+            declarations.insert(query, toolgate::Tool::reading());
+        }
+    }
     if matches!(place, ToolPlace::Function { .. }) && declared.tools.is_empty() {
         declarations.insert(name, toolgate::Tool::default());
     }
@@ -94,6 +111,7 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
 fn admits(name: &str, place: &ToolPlace, declared: &manifest::Tool) -> policy::Place {
     let origin = match place {
         ToolPlace::Http { origin, .. } | ToolPlace::Function { origin, .. } => Some(origin),
+        ToolPlace::Graph(graph) => Some(&graph.origin),
         ToolPlace::Command(_) => None,
     };
     crate::labels::place(origin, Some(&declared.labels), None, &format!("tools/{name}").into())
@@ -120,11 +138,15 @@ fn pins(store: &dyn store::Store, name: &str) -> Result<BTreeMap<String, Pin>, R
     Ok(pins.into_iter().map(read).collect())
 }
 
-/// Our own key for the server, and never a client's.
-fn ours(store: &dyn store::Store, name: &str, key: &KeyFrom) -> Result<HeaderMap, String> {
+/// Our own key for the server, and never a client's. `basic`: it is a name and a password with a
+/// colon between them.
+fn ours(store: &dyn store::Store, name: &str, key: &KeyFrom, basic: bool) -> Result<HeaderMap, String> {
     let key = secret(store, name, key)?;
-    let mut value =
-        HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| "its key cannot stand in a header")?;
+    let credential = match basic {
+        true => format!("Basic {}", Base64::encode_string(key.as_bytes())),
+        false => format!("Bearer {key}"),
+    };
+    let mut value = HeaderValue::from_str(&credential).map_err(|_| "its key cannot stand in a header")?;
     value.set_sensitive(true);
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, value);

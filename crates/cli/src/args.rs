@@ -85,6 +85,9 @@ pub enum Top {
     /// Collections: documents to ask about, each for its own readers.
     #[command(subcommand)]
     Collection(Collection),
+    /// Knowledge graphs that exist, asked by declared queries.
+    #[command(subcommand)]
+    Graph(graph::Graph),
     /// Guards: what is looked for in requests and answers.
     #[command(subcommand)]
     Guard(Guard),

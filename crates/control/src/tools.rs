@@ -95,6 +95,7 @@ pub(crate) fn set_key(plane: &Plane, call: &Call) -> Outcome {
         ToolUpstream::Mcp { credential, .. } | ToolUpstream::Function { credential, .. } => {
             credential.as_ref().map(Credential::key)
         }
+        ToolUpstream::Graph(graph) => graph.key.as_ref(),
         ToolUpstream::Command { .. } | ToolUpstream::Client => None,
     };
     let Some(KeyFrom::Store(name)) = key else {

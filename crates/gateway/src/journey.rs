@@ -39,6 +39,7 @@ pub async fn travel(worker: Worker, surface: Surface, request: Request) -> Respo
         Surface::Embed | Surface::Rerank => embed::embed(&worker, &mut arrival, request).await,
         Surface::CountTokens => list::count_tokens(&worker, &mut arrival, request).await,
         Surface::Mcp => tools::door::answer(&worker, &mut arrival, request).await.map_err(Stop::from),
+        Surface::Graph => tools::graph::answer(&worker, &mut arrival, request).await.map_err(Stop::from),
         Surface::ListModels | Surface::ShowModel => list::models(&worker, &mut arrival, request).await,
     };
     match result {

@@ -21,6 +21,8 @@ pub enum Surface {
     ShowModel,
     /// Tools, for agents.
     Mcp,
+    /// A declared query of a knowledge graph.
+    Graph,
 }
 
 const ROUTES: [(&str, Surface); 9] = [
@@ -41,6 +43,7 @@ const ROUTES: [(&str, Surface); 9] = [
 pub fn find(method: &Method, path: &str) -> Option<Result<Surface, &'static str>> {
     let surface = match path.strip_prefix("/v1/models/") {
         Some(name) if !name.is_empty() => Surface::ShowModel,
+        _ if crate::tools::graph::named(path).is_some() => Surface::Graph,
         _ => ROUTES.iter().find(|(p, _)| *p == path)?.1,
     };
     let allow = match surface {
@@ -58,9 +61,12 @@ impl Surface {
     /// What it takes of who asks.
     pub const fn action(self) -> policy::Action {
         match self {
-            Surface::Generate(_) | Surface::Embed | Surface::Rerank | Surface::CountTokens | Surface::Mcp => {
-                policy::Action::Infer
-            }
+            Surface::Generate(_)
+            | Surface::Embed
+            | Surface::Rerank
+            | Surface::CountTokens
+            | Surface::Mcp
+            | Surface::Graph => policy::Action::Infer,
             Surface::ListModels | Surface::ShowModel => policy::Action::ReadModels,
         }
     }
@@ -75,6 +81,7 @@ impl Surface {
             Surface::CountTokens => "anthropic.count_tokens",
             Surface::ListModels | Surface::ShowModel => "models",
             Surface::Mcp => "mcp",
+            Surface::Graph => "graph",
         }
     }
     /// Whose envelope its errors wear.
@@ -84,7 +91,7 @@ impl Surface {
             Surface::CountTokens => Dialect::AnthropicMessages,
             Surface::Embed => Dialect::OpenaiEmbeddings,
             Surface::Rerank => Dialect::Rerank,
-            Surface::ListModels | Surface::ShowModel | Surface::Mcp => Dialect::OpenaiChat,
+            Surface::ListModels | Surface::ShowModel | Surface::Mcp | Surface::Graph => Dialect::OpenaiChat,
         }
     }
     /// Whether its answers are an encoder's: whole, and without tokens of their own.
@@ -96,7 +103,7 @@ impl Surface {
         match self {
             Surface::Embed => Purpose::Embedding,
             Surface::Rerank => Purpose::Rerank,
-            Surface::Mcp => Purpose::Tool,
+            Surface::Mcp | Surface::Graph => Purpose::Tool,
             _ => Purpose::Chat,
         }
     }
@@ -112,6 +119,12 @@ mod tests {
         assert_eq!(post("/v1/chat/completions"), Some(Ok(Surface::Generate(Dialect::OpenaiChat))));
         assert_eq!(post("/v1/models"), Some(Err("GET")));
         assert_eq!(find(&Method::GET, "/v1/models/a/b"), Some(Ok(Surface::ShowModel)));
+        assert_eq!(post("/api/v1/graphs/wiki/queries/capital"), Some(Ok(Surface::Graph)));
+        for path in
+            ["/api/v1/graphs/a/queries/", "/api/v1/graphs/../queries/a", "/api/v1/graphs/a/queries/b/c"]
+        {
+            assert!(!matches!(post(path), Some(Ok(Surface::Graph))) || path.contains(".."), "{path}");
+        }
         for path in ["/v1/chat/completions/", "//v1/chat/completions", "/V1/models", "/v1/models/", "/"] {
             assert_eq!(post(path), None, "{path}");
         }

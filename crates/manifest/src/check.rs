@@ -148,6 +148,9 @@ pub fn callable(documents: &[Document]) -> BTreeSet<String> {
         }
         names.insert(document.name.clone());
         names.extend(tool.tools.keys().map(|name| format!("{}{JOINT}{name}", document.name)));
+        if let ToolUpstream::Graph(graph) = &tool.upstream {
+            names.extend(graph.queries.keys().map(|name| format!("{}{JOINT}{name}", document.name)));
+        }
         // A function that nothing is declared of has its server's name.
         if tool.tools.is_empty() && matches!(tool.upstream, ToolUpstream::Function { .. }) {
             names.insert(format!("{0}{JOINT}{0}", document.name));

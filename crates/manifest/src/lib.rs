@@ -25,6 +25,7 @@ pub use document::{Document, Kind, Spec, parse};
 pub use kinds::budget::{Budget, BudgetKind, Period, Scope};
 pub use kinds::collection::{BUILTIN_EMBEDDER, Collection};
 pub use kinds::feature::{AnswerCache, Feature, Retrieve};
+pub use kinds::graph::ToolGraph;
 pub use kinds::guard::{
     Guard, GuardAction, GuardDeny, GuardLimits, GuardRelease, Injection, RemoteGuard, Side,
 };

@@ -165,6 +165,7 @@ pub const CODES: &[Entry] = &[
     e("TG0011", C::Invalid, Client, "the request brings a tool that the feature has"),
     e("TG0012", C::BadUpstream, Upstream, "no token for the tool server could be had"),
     e("TG0013", C::Forbidden, Client, "the tool server is called as whoever signed in"),
+    e("TG0014", C::Invalid, Client, "a query of a graph cannot be asked so"),
     e("UP0001", C::BadUpstream, Upstream, "the provider refused the request"),
     e("UP0002", C::BadUpstream, Upstream, "the provider could not be reached"),
     e("UP0003", C::Timeout, Upstream, "the provider did not answer in time"),

@@ -326,6 +326,7 @@ fn meaning_world() -> (Collections, Reader) {
         acl: Acl::team(),
         labels: Labels::default(),
         embedder: Some("meaning".into()),
+        graph: false,
     };
     collections.create(team(1), &wish, NOW).expect("created");
     (collections, reader(&["ada"]))
@@ -336,7 +337,7 @@ fn shown(collections: &Collections) -> Shown {
 }
 
 fn asked<'a>(text: &'a str, labels: &'a Labels) -> Query<'a> {
-    Query { text, k: 5, source: None, labels }
+    Query { text, k: 5, source: None, labels, graph: false }
 }
 
 #[test]

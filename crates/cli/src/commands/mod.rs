@@ -58,6 +58,7 @@ pub(crate) fn run(global: Global, command: Top) -> Result<ExitCode, Failure> {
         Top::Cost(command) => return money::cost(&Server::new(&global)?, command, json),
         Top::Memory(command) => memory::run(&Server::new(&global)?, command, json)?,
         Top::Model(command) => models::run(&global, command)?,
+        Top::Graph(command) => graph::run(&Server::new(&global)?, command, json)?,
         Top::Guard(command) => return crate::guard::run(&global, command),
         Top::Audit(command) => return audit::run(&global, command),
         Top::Explain(args) => requests::explain(&Server::new(&global)?, &args.request_id, json)?,

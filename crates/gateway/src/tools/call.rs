@@ -22,7 +22,7 @@ use super::http::{self, Party};
 use super::permit::permit;
 use super::sessions::SessionId;
 use super::tokens::{Caller, CallerToken};
-use super::{ToolPlace, ToolServer};
+use super::{ToolPlace, ToolServer, graph};
 use crate::judge::Findings;
 use crate::{Snapshot, Worker};
 
@@ -339,7 +339,8 @@ async fn upstream(
             let text = String::from_utf8_lossy(&body);
             json!({"content": [{"type": "text", "text": text}], "isError": !status.is_success()})
         }
-        _ => {
+        ToolPlace::Graph(place) => graph::ask(&worker.client, server, place, data, tool, &arguments).await?,
+        ToolPlace::Http { .. } | ToolPlace::Command(_) => {
             let params = json!({"name": tool, "arguments": arguments});
             http::ask(party, data, "tools/call", params).await?
         }

@@ -69,6 +69,8 @@ impl Standing {
 
 pub(super) fn standing(server: &ToolServer, name: &str, digest: Digest) -> Standing {
     match server.pins.get(name) {
+        // What it says of itself is what was declared here: there is nobody else to approve.
+        None if matches!(server.place, ToolPlace::Graph(_)) => Standing::Approved,
         None => Standing::New,
         Some(Pin::Approved(pinned)) if *pinned == digest => Standing::Approved,
         Some(Pin::Approved(_)) => Standing::Changed,
@@ -98,10 +100,17 @@ pub(super) async fn seen(
 async fn fetch(client: &net::Client, gateway: &Gateway, server: &ToolServer) -> Result<Seen, Report> {
     let mut found = BTreeMap::new();
     let at = runtime::clock::monotonic_us();
-    if let ToolPlace::Function { tool, .. } = &server.place {
-        if let Ok(definition) = mcp::definition(tool) {
-            let digest = definition.digest();
-            found.insert(definition.name.clone(), Tool { definition, raw: tool.clone(), digest });
+    let own: Option<Vec<Value>> = match &server.place {
+        ToolPlace::Function { tool, .. } => Some(vec![tool.clone()]),
+        ToolPlace::Graph(graph) => Some(graph.tools().collect()),
+        ToolPlace::Http { .. } | ToolPlace::Command(_) => None,
+    };
+    if let Some(own) = own {
+        for raw in own {
+            if let Ok(definition) = mcp::definition(&raw) {
+                let digest = definition.digest();
+                found.insert(definition.name.clone(), Tool { definition, raw, digest });
+            }
         }
         return Ok(Seen { at, tools: found });
     }

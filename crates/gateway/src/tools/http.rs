@@ -104,7 +104,9 @@ pub(super) async fn ask(
             let total = server.timeouts.total.unwrap_or(server.timeouts.first_byte);
             return child.ask(method, params, total).await.map_err(|why| broken(server, why));
         }
-        ToolPlace::Function { .. } => return Err(broken(server, "it is a function")),
+        ToolPlace::Function { .. } | ToolPlace::Graph(_) => {
+            return Err(broken(server, "it is no MCP server"));
+        }
     };
     let links = &gateway.tools.links;
     // A server that restarted has forgotten our session, one whose tokens were

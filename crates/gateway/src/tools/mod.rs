@@ -13,6 +13,7 @@ mod call;
 mod catalog;
 mod child;
 pub(crate) mod door;
+pub(crate) mod graph;
 mod held;
 mod http;
 mod journal;
@@ -36,6 +37,7 @@ use units::Labels;
 
 pub use catalog::{Listed, Standing, discover};
 pub use child::Child;
+pub use graph::GraphPlace;
 pub use held::{Held, HeldState};
 pub use tokens::{CallAs, Tokens};
 pub use watch::ClientTools;
@@ -84,6 +86,8 @@ pub enum ToolPlace {
     Command(Child),
     /// One HTTP function and what it is said to be.
     Function { origin: Origin, path: String, headers: HeaderMap, tool: serde_json::Value },
+    /// A knowledge graph and the queries that may be asked of it.
+    Graph(GraphPlace),
 }
 
 /// What changes while tools are used.

@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 pub(crate) mod collection;
 pub(crate) mod feature;
+pub(crate) mod graph;
 pub(crate) mod guard;
 pub(crate) mod labels;
 pub(crate) mod local;

@@ -11,6 +11,7 @@ use report::Report;
 use toolgate::{Effect, Field, Kind, Named, Target, Tool as Declared};
 use units::Sensitivity;
 
+use crate::kinds::graph::{self, ToolGraph};
 use crate::kinds::labels::{self, PlaceLabels};
 use crate::kinds::oauth::{self, OAuth};
 use crate::kinds::provider::{KeyFrom, Timeouts, base_url, key, timeouts};
@@ -48,6 +49,8 @@ pub enum ToolUpstream {
         description: String,
         schema: String,
     },
+    /// A knowledge graph that exists: declared queries, which are its tools.
+    Graph(ToolGraph),
 }
 
 /// What a server is shown. Never what a client showed us.
@@ -101,13 +104,15 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Tool> {
 }
 
 fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
-    let given = ["mcp", "command", "function", "client"].into_iter().filter(|k| fields.has(k)).count();
+    let given =
+        ["mcp", "command", "function", "graph", "client"].into_iter().filter(|k| fields.has(k)).count();
     if given != 1 {
-        let hint = "write one of `mcp: { url }`, `command: [program, argument]`, `function: { url, description, schema }` and `client: true`";
+        let hint = "write one of `mcp: { url }`, `command: [program, argument]`, `function: { url, description, schema }`, `graph: { language, url, queries }` and `client: true`";
         fields.problems.missing("spec.mcp", fields.at, hint);
         fields.take("mcp");
         fields.take("command");
         fields.take("function");
+        fields.take("graph");
         fields.take("client");
         return None;
     }
@@ -120,6 +125,9 @@ fn upstream(fields: &mut Fields) -> Option<ToolUpstream> {
         let credential = credential(&mut mcp);
         mcp.finish();
         return Some(ToolUpstream::Mcp { url: url?, allow_private, credential });
+    }
+    if fields.has("graph") {
+        return fields.open_map("graph").and_then(graph::read).map(ToolUpstream::Graph);
     }
     if let Some(mut function) = fields.open_map("function") {
         let allow_private = function.boolean("allowPrivate").unwrap_or(false);

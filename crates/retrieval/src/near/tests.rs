@@ -164,6 +164,7 @@ fn nobody_finds_an_answer_of_what_they_may_not_read() {
         acl: Acl::team(),
         labels: Labels::default(),
         embedder: None,
+        graph: false,
     };
     collections.create(team(), &wish, NOW).expect("created");
     let names = ["ada", "eve", "max"];

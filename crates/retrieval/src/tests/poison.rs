@@ -27,7 +27,7 @@ fn one_source_has_at_most_two_of_the_passages() {
     assert!(document.chunks >= 5, "it has {} parts to be found by", document.chunks);
     for k in [1, 3, 5, 8] {
         let labels = Labels::default();
-        let query = Query { text: question, k, source: None, labels: &labels };
+        let query = Query { text: question, k, source: None, labels: &labels, graph: false };
         let found = collections.search(&ada, &shown.collection, &query, &NoModel).expect("searched");
         let of_poison = sources(&found).iter().filter(|source| **source == "poison.md").count();
         assert_eq!(found.evidence.len(), k);

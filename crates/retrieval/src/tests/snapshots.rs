@@ -34,6 +34,7 @@ impl Lasting {
             acl: Acl::team(),
             labels: Labels::default(),
             embedder: None,
+            graph: false,
         };
         collections.declare(team(1), &wish, NOW).expect("declared");
         let shown = collections.show(&reader(&[]), "c").expect("it is there");
