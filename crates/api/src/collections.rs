@@ -53,6 +53,9 @@ pub struct CreateCollection {
     /// The model that makes its vectors; `lexical-hash`, which is built in, unless told.
     #[serde(default)]
     pub embedder: Option<String>,
+    /// Keep a graph: read documents that are put for what they say relates names.
+    #[serde(default)]
+    pub graph: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,9 +79,6 @@ pub struct Reindexed {
     pub left: u64,
     /// Whether searches use it.
     pub live: bool,
-    /// Keep a graph: read documents that are put for what they say relates names.
-    #[serde(default)]
-    pub graph: bool,
 }
 
 /// A document without its text.

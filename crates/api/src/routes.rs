@@ -7,11 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGraph, Conversation,
-    CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey, Document,
-    DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck, List,
-    Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider,
-    Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGraph,
+    Conversation, CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey,
+    Document, DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck,
+    List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport,
+    Provider, Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey,
     RotateKeyRing, SearchCollection, SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole,
     ShredTenant, Shredded, StateFact, StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
 };

@@ -41,12 +41,7 @@ pub(crate) struct Outcome {
 }
 
 /// What a document's parts relate, by their places in it.
-pub(crate) fn new_edges(
-    parsed: &Parsed,
-    source: &str,
-    title: &str,
-    language: &str,
-) -> Vec<NewEdge> {
+pub(crate) fn new_edges(parsed: &Parsed, source: &str, title: &str, language: &str) -> Vec<NewEdge> {
     let pieces = chunks(parsed, &Size::default());
     let all = relations(parsed, &pieces, &About { source, title, language });
     let of_chunk = |(n, relations): (u32, Vec<context::graph::Relation>)| {

@@ -8,8 +8,8 @@ use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Read
 use units::{DocumentId, Labels, Micros};
 
 use crate::embed::{self, Embed};
-use crate::settings::Settings;
 use crate::graph::{new_edges, relate_kept};
+use crate::settings::Settings;
 use crate::{Collections, Error};
 
 /// How often a document is embedded again because the collection's embedder, or the

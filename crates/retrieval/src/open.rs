@@ -341,7 +341,8 @@ fn made(wish: &Wish, now: Micros) -> Collection {
             dimensions: context::embed::DIMENSIONS as u32,
         },
         beside: Vec::new(),
-        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone(), graph: wish.graph }.to_text(),
+        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone(), graph: wish.graph }
+            .to_text(),
         created: now,
     }
 }

@@ -10,9 +10,9 @@ use store::documents::{Chunk, ChunkId, Collection, Hit, Lexing, PAGE_MAX, Reader
 use units::Labels;
 
 use crate::embed::{self, Embed};
+use crate::graph::{Walked, walk};
 use crate::index::Near;
 use crate::rerank::{self, READ_MAX, Reranker};
-use crate::graph::{Walked, walk};
 use crate::{Collections, Error};
 
 /// Candidates of each arm: ten times what is asked for, within these.
@@ -353,7 +353,12 @@ fn question_vector(
     }
 }
 
-fn notes(asked: &text::Query, without_vector: Option<String>, unheard: Option<String>, no_graph: bool) -> Vec<String> {
+fn notes(
+    asked: &text::Query,
+    without_vector: Option<String>,
+    unheard: Option<String>,
+    no_graph: bool,
+) -> Vec<String> {
     let mut notes = Vec::new();
     if no_graph {
         notes.push("the collection keeps no graph: declare `graph: true` and ingest again".into());

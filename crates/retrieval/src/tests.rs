@@ -248,7 +248,13 @@ fn a_filter_by_source_reaches_as_far_as_it_must() {
         &ada,
         &content("few/z.txt", "a pump, once, among other words that say nothing of it"),
     );
-    let query = Query { text: "cooling water pump", k: 1, source: Some("few/"), labels: &Labels::default(), graph: false };
+    let query = Query {
+        text: "cooling water pump",
+        k: 1,
+        source: Some("few/"),
+        labels: &Labels::default(),
+        graph: false,
+    };
     let found = collections.search(&ada, &shown.collection, &query, &NoModel).expect("searched");
     assert_eq!(sources(&found), ["few/z.txt"]);
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ::context::eval::{self, Judged};
 use anyhow::{Context, Result};
-use retrieval::{Collections, Content, Query, Wish};
+use report::Report;
+use retrieval::{Collections, Content, Embed, Embedded, Query, Wish};
 use store::documents::{Acl, Reader};
 use store_sqlite::{SqliteTenants, TenantsConfig};
 use units::{Labels, Micros, TeamId, Uuid7};
@@ -16,6 +17,15 @@ use super::{Setting, row};
 use crate::record::{Row, Target};
 
 const DEPTH: usize = 10;
+
+/// The built-in embedder is asked of nobody.
+struct NoModel;
+
+impl Embed for NoModel {
+    fn embed(&self, model: &str, _: &Labels, _: &[String]) -> Result<Embedded, Report> {
+        Err(Report::new("GW0005", format!("no model is named \"{model}\"")))
+    }
+}
 
 pub fn run(setting: &Setting<'_>, rows: &mut Vec<Row>) -> Result<()> {
     for (name, language) in [("msmarco", "en"), ("arcd", "ar")] {
@@ -71,13 +81,14 @@ fn both(set: &Set, language: &str) -> Result<[eval::Summary; 2]> {
             batch: &text.id,
             modified: None,
         };
-        collections.put(&reader, &collection, &content, Micros(0)).context("put a text")?;
+        collections.put(&reader, &collection, &content, &NoModel, Micros(0)).context("put a text")?;
     }
     let scores = |graph: bool| -> Result<eval::Summary> {
         let mut all = Vec::new();
         for question in &set.questions {
-            let query = Query { text: &question.text, k: DEPTH, source: None, graph };
-            let found = collections.search(&reader, &collection, &query).context("search")?;
+            let labels = Labels::default();
+            let query = Query { text: &question.text, k: DEPTH, source: None, graph, labels: &labels };
+            let found = collections.search(&reader, &collection, &query, &NoModel).context("search")?;
             let ranked: Vec<&str> = found.evidence.iter().map(|e| e.chunk.source.as_str()).collect();
             let grades = question.grades.iter().map(|(id, grade)| (id.as_str(), *grade)).collect();
             let judged = Judged { ranked: &ranked, grades: &grades, poison: &Default::default() };

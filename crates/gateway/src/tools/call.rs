@@ -339,7 +339,7 @@ async fn upstream(
             let text = String::from_utf8_lossy(&body);
             json!({"content": [{"type": "text", "text": text}], "isError": !status.is_success()})
         }
-        ToolPlace::Graph(place) => graph::ask(&worker.client, server, place, data, tool, &arguments).await?,
+        ToolPlace::Graph(place) => graph::ask(party.client, server, place, data, tool, &arguments).await?,
         ToolPlace::Http { .. } | ToolPlace::Command(_) => {
             let params = json!({"name": tool, "arguments": arguments});
             http::ask(party, data, "tools/call", params).await?

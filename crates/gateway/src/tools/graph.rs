@@ -112,6 +112,7 @@ pub(crate) async fn answer(
         arguments: Some(arguments),
         ground: Ground::Session { said: &said },
         on_behalf_of: arrival.on_behalf_of.as_deref(),
+        token: arrival.token.as_ref(),
         findings: Findings::default(),
         surface: Surface::Graph.name(),
     };

@@ -7,8 +7,8 @@ use units::{AnswerId, CollectionId, Micros, TurnId};
 use super::{Inner, MemoryTenant, lexing, missing, take};
 use crate::Error;
 use crate::documents::{
-    Answer, AnswerVector, Answers, ChunkId, Conversation, Edge, Ended, Fact, Forgotten, Graph, Lexing, Memory,
-    NewAnswer, NewFact, OBSERVATIONS_MAX, PAGE_MAX, Reader, Speaker, Turn, TurnHit, check, half,
+    Answer, AnswerVector, Answers, ChunkId, Conversation, Edge, Ended, Fact, Forgotten, Graph, Lexing,
+    Memory, NewAnswer, NewFact, OBSERVATIONS_MAX, PAGE_MAX, Reader, Speaker, Turn, TurnHit, check, half,
 };
 
 impl Inner {
