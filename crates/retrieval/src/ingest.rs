@@ -180,7 +180,6 @@ impl Collections {
         Ok(put)
     }
 
-
     fn read(&self, content: &Content<'_>) -> Result<Parsed, Error> {
         let said = (!content.media_type.is_empty()).then_some(content.media_type);
         let declared = Declared { media_type: said, name: Some(content.source) };

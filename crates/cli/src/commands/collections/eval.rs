@@ -95,6 +95,7 @@ fn ask<'q>(
         query: question.query.clone(),
         k: Some(PARTS),
         source: None,
+        graph: false,
         explain: true,
         as_user: None,
         rerank: None,
