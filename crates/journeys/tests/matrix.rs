@@ -11,9 +11,17 @@ use journeys::{World, binary};
 use serde_json::json;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
-/// What a key for inference alone may see of the control API.
-const INFERENCE_MAY: [&str; 5] =
-    ["collections:read", "collections:search", "documents:read", "models:read", "self:read"];
+/// What a key for inference alone may see of the control API; of memory its own, which
+/// `memory` proves.
+const INFERENCE_MAY: [&str; 7] = [
+    "collections:read",
+    "collections:search",
+    "documents:read",
+    "memory:read",
+    "memory:write",
+    "models:read",
+    "self:read",
+];
 
 /// How a path and a host can be written otherwise: the request line's target and the host.
 fn spellings(path: &str) -> Vec<(String, String)> {
