@@ -88,8 +88,8 @@ pub(crate) async fn walk(
 fn made_by(account: &Account) -> String {
     match (&account.live, &account.evidence.model) {
         (Some(live), Some(weights)) if matches!(live.target.place, Place::Engine { .. }) => {
-            let digits = weights.to_string();
-            format!("local:{}", digits.get(..16).unwrap_or(&digits))
+            let digits: String = weights.0[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("local:{digits}")
         }
         (Some(live), _) => live.target.sku.to_string(),
         (None, _) => String::new(),
