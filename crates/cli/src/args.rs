@@ -3,13 +3,15 @@
 //! command in the documentation exists here.
 
 mod collection;
+mod memory;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use collection::{CollectionEval, CollectionExport, CollectionWatch};
+pub use collection::*;
+pub use memory::*;
 
 use crate::compress::{Eval, Quantize};
 use crate::import::Import;
@@ -574,193 +576,6 @@ pub enum Cache {
         /// The answer's id.
         id: String,
     },
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum Memory {
-    /// Your conversations that are remembered, the newest first.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-        limit: u32,
-    },
-    /// Turns that have these words, in any form; with an empty query the newest of a conversation.
-    Search {
-        query: String,
-        /// Only in this conversation.
-        #[arg(long, value_name = "NAME")]
-        conversation: Option<String>,
-        /// How many at most.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-        limit: u32,
-    },
-    /// What is known of you, or was at a time.
-    Facts {
-        /// What held at this time: a day, or 2026-11-28T07:00:00Z.
-        #[arg(long, value_name = "TIME")]
-        valid: Option<String>,
-        /// By what was known at this time.
-        #[arg(long, value_name = "TIME")]
-        known: Option<String>,
-    },
-    /// Every fact, replaced ones too, with the words in which you said so.
-    Audit,
-    /// Forget a conversation or everything: turns, facts, and cached answers that rest on them.
-    Forget(MemoryForget),
-    /// All of it as JSON, a value a line: turns in their order, then facts.
-    Export,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct MemoryForget {
-    /// The conversation.
-    #[arg(conflicts_with = "everything")]
-    pub conversation: Option<String>,
-    /// All that is remembered of you.
-    #[arg(long)]
-    pub everything: bool,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum Collection {
-    /// Create a collection of your key's team.
-    Create(CollectionCreate),
-    /// Put files into a collection: what has not changed is not sent again, so it can be cut short and repeated.
-    Ingest(CollectionIngest),
-    /// What bears on a question, of what you may read.
-    Search(CollectionSearch),
-    /// List the collections of your key's team.
-    List,
-    /// One collection, and its documents that you may read.
-    Status { name: String },
-    /// Show a document's text, if you may read it.
-    Show {
-        name: String,
-        /// Where it came from, or its id.
-        source: String,
-    },
-    /// Give a collection another embedder: beside what is searched, until all of it is there. Can be cut short and repeated.
-    Reindex {
-        name: String,
-        /// A model, or `lexical-hash`, which is built in; what its manifest says unless told.
-        #[arg(long, value_name = "MODEL")]
-        embedder: Option<String>,
-    },
-    /// Keep a collection as a folder is: what is added, changed and removed there, until it is stopped.
-    Watch(CollectionWatch),
-    /// What its search is worth on judged questions: words, vectors, and both.
-    Eval(CollectionEval),
-    /// Every document that you may read with its text, a JSON object a line.
-    Export(CollectionExport),
-    /// What documents that you may read say of a name, and which one says it.
-    Graph(graph::CollectionGraph),
-    /// Remove a document, or a whole collection; every cached answer that used it goes too.
-    Remove(CollectionRemove),
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct CollectionCreate {
-    pub name: String,
-    /// The documents' language, as a BCP 47 tag: en, de, zh-Hant.
-    #[arg(long, value_name = "TAG")]
-    pub language: Option<String>,
-    /// How text becomes terms; by the language unless told.
-    #[arg(long, value_enum)]
-    pub lexing: Option<Lexing>,
-    /// Who reads a document that names nobody: team, user:EMAIL, key:ID, group:NAME; repeat for more. The team unless told.
-    #[arg(long = "acl", value_name = "WHO")]
-    pub acl: Vec<String>,
-    /// What every document has at least: "internal", "confidential eu".
-    #[arg(long)]
-    pub labels: Option<String>,
-    /// The model that makes its vectors; `lexical-hash`, which is built in, unless told.
-    #[arg(long, value_name = "MODEL")]
-    pub embedder: Option<String>,
-    /// Keep a graph: read documents for what they say relates names.
-    #[arg(long)]
-    pub graph: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Lexing {
-    /// Words without their endings: English.
-    Stemmed,
-    /// Words as they are: other languages that put spaces between them.
-    Words,
-    /// Every three characters: Chinese, Japanese, Korean, code.
-    Trigrams,
-}
-
-impl Lexing {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Lexing::Stemmed => "stemmed",
-            Lexing::Words => "words",
-            Lexing::Trigrams => "trigrams",
-        }
-    }
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct CollectionIngest {
-    pub name: String,
-    /// Files and folders. A file of a folder is known by its path inside it.
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Who may read them: team, user:EMAIL, key:ID, group:NAME; repeat for more. As the collection says unless told.
-    #[arg(long = "acl", value_name = "WHO")]
-    pub acl: Vec<String>,
-    /// What they are labelled, beside the collection's own: "confidential eu".
-    #[arg(long)]
-    pub labels: Option<String>,
-    /// What their sources begin with: handbook/.
-    #[arg(long, default_value = "", value_name = "TEXT")]
-    pub prefix: String,
-    /// Also remove documents of the same folders whose files are gone.
-    #[arg(long)]
-    pub prune: bool,
-    /// Also send what has not changed: a collection that has begun to keep a graph reads it anew.
-    #[arg(long)]
-    pub again: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct CollectionSearch {
-    pub name: String,
-    /// What to look for.
-    pub query: String,
-    /// How many parts at most.
-    #[arg(short = 'k', long = "limit", default_value_t = 8, value_name = "N")]
-    pub limit: u32,
-    /// Only documents whose source begins so.
-    #[arg(long, value_name = "PREFIX")]
-    pub source: Option<String>,
-    /// Also walk the collection's graph: for questions whose answer takes several documents.
-    #[arg(long)]
-    pub graph: bool,
-    /// Also show how the answer came about.
-    #[arg(long)]
-    pub explain: bool,
-    /// As this user of the team would search. Takes the right to manage access; texts that you may not read are withheld.
-    #[arg(long = "as", value_name = "USER")]
-    pub as_user: Option<String>,
-    /// A model that reads the best 32 with the question and orders them.
-    #[arg(long, value_name = "MODEL")]
-    pub rerank: Option<String>,
-    /// How long it may take; later, the order of both arms is given and that is told.
-    #[arg(long, value_name = "MS", requires = "rerank")]
-    pub rerank_deadline_ms: Option<u32>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct CollectionRemove {
-    pub name: String,
-    /// One document: where it came from, or its id. Without it the whole collection goes.
-    #[arg(required_unless_present = "confirm", conflicts_with = "confirm")]
-    pub source: Option<String>,
-    /// The collection's name again, to remove all of it.
-    #[arg(long, value_name = "NAME")]
-    pub confirm: Option<String>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

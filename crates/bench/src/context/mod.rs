@@ -240,7 +240,7 @@ mod tests {
         let keys = KeyRing::ephemeral();
         let index = indexed(&*tenant, &keys, folder.path(), 400, &output, &mut rows).unwrap();
         let world = World { tenant: &*tenant, index: &index, corpus: &corpus };
-        dense::measure(&world, &mut [], Rounds::new(1, true), &output, &mut rows).unwrap();
+        dense::measure(&world, &mut [], Rounds::new(1, true), &output, &mut rows).expect("it is measured");
         text::measure(&*tenant, &corpus, 1, &output, &mut rows).unwrap();
         let recalls: Vec<f64> =
             rows.iter().filter(|r| r.row.starts_with("recall")).map(|r| r.ours.unwrap().median).collect();
