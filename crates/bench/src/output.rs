@@ -34,6 +34,13 @@ impl Output {
         }
     }
 
+    /// The end of a long step, for the log of a run that takes minutes: a line, on a terminal
+    /// and in a pipe.
+    pub fn passed(&self, text: &str) {
+        self.step_done();
+        self.say(text);
+    }
+
     pub fn step_done(&self) {
         if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[2K");

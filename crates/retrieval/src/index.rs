@@ -6,6 +6,7 @@
 //!
 //! It is made from its snapshot ([`crate::restart`]), or else from every row.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -123,8 +124,10 @@ impl Slot {
             kept.unsaved = kept.unsaved.map(|count| count + changed);
             let count = kept.unsaved.unwrap_or(usize::MAX);
             let many = count >= UNSAVED && count >= kept.index.len() / 4;
+            let index = Arc::clone(&kept.index);
             *live = Some(kept);
             drop(live);
+            index.settle();
             if many {
                 self.save_now(tenant.team());
             }
@@ -155,8 +158,8 @@ impl Slot {
     }
 
     /// The nearest `limit` of what the reader may read, as `context::plan` has it. Four bits
-    /// choose the candidates under the reader's mask; their originals, asked of the store for
-    /// the same reader, rank them.
+    /// choose the candidates under the reader's mask; their originals, of what the mask lets through
+    /// or asked of the store for the same reader, rank them.
     pub fn nearest(
         &self,
         tenant: &dyn Tenant,
@@ -173,7 +176,15 @@ impl Slot {
         let plan = plan::plan(limit, allowed as u64, plan::Index { quantised: true });
         let found = index.search(query, &classes, plan.scan.candidates(allowed))?;
         pause::at("scanned");
-        let read = |ids: &[ChunkId]| tenant.vectors(reader, collection.id, collection.live.number, ids);
+        let read = |ids: &[ChunkId]| {
+            let mut originals = index.originals(&classes, ids);
+            let known: BTreeSet<ChunkId> = originals.iter().map(|(chunk, _)| *chunk).collect();
+            let rest: Vec<ChunkId> = ids.iter().copied().filter(|id| !known.contains(id)).collect();
+            if !rest.is_empty() {
+                originals.extend(tenant.vectors(reader, collection.id, collection.live.number, &rest)?);
+            }
+            Ok::<_, Error>(originals)
+        };
         let mut hits = ranked(query, &found, plan.k, read)?;
         pause::at("ranked");
         // What shares nothing with the question is no find.

@@ -43,7 +43,7 @@ pub(crate) fn make(
             return Ok(Made { index, unsaved: Some(changed) });
         }
     }
-    Ok(Made { index: built(tenant, collection)?, unsaved: None })
+    Ok(Made { index: built(tenant, collection, snapshots)?, unsaved: None })
 }
 
 /// Brings an older index up to the store's rows; how many vectors that changed. `None` when
@@ -87,12 +87,20 @@ fn catch_up(tenant: &dyn Tenant, collection: &Collection, index: &FlatIndex) -> 
         index.add(&wanted.map(entry).collect::<Vec<_>>())?;
         missing = missing.split_off(&ChunkId(last.0 + 1));
     }
+    index.settle();
     Ok((index.len() == count).then_some(changed))
 }
 
-/// From every row.
-fn built(tenant: &dyn Tenant, collection: &Collection) -> Result<FlatIndex, Error> {
-    let index = FlatIndex::new(collection.live.dimensions as usize);
+/// From every row. Its originals are kept where its snapshot will be; where they cannot be,
+/// searches read the tenant's file.
+fn built(
+    tenant: &dyn Tenant,
+    collection: &Collection,
+    snapshots: Option<&Snapshots>,
+) -> Result<FlatIndex, Error> {
+    let dimensions = collection.live.dimensions as usize;
+    let keeping = snapshots.and_then(|s| s.begin(tenant.team(), place(collection), dimensions).ok());
+    let index = keeping.unwrap_or_else(|| FlatIndex::new(dimensions));
     let mut after = None;
     loop {
         let rows = tenant.index_rows(collection.id, collection.live.number, after, PAGE_MAX)?;
@@ -100,6 +108,7 @@ fn built(tenant: &dyn Tenant, collection: &Collection) -> Result<FlatIndex, Erro
         after = rows.last().map(|row| row.chunk);
         index.add(&rows.into_iter().map(entry).collect::<Vec<_>>())?;
         if !full {
+            index.settle();
             return Ok(index);
         }
     }

@@ -76,6 +76,6 @@ pub(crate) fn unwrap(key: &SecretKey, aad: &[u8], wrapped: &[u8]) -> Option<Secr
     <[u8; 32]>::try_from(plain.as_slice()).ok().map(SecretKey::from_bytes)
 }
 
-fn cipher(key: &SecretKey) -> LessSafeKey {
+pub(crate) fn cipher(key: &SecretKey) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).expect("the key has 32 bytes"))
 }

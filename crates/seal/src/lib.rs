@@ -19,6 +19,7 @@ mod error;
 mod file;
 mod keyring;
 pub mod kms;
+mod parts;
 mod secret;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use keyring::{
     Copies, KeyRing, Purpose, RING_FILE, RingShown, Source, TenantKeys, TenantShown, inspect_ring,
 };
 pub use kms::{KeyFile, Kms, MASTER_FILE, inspect};
+pub use parts::PartsKey;
 pub use secret::{SecretKey, random};
 
 /// Whether a text has the shape of a key ring, without opening it: for fuzzing.

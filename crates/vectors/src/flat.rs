@@ -1,75 +1,53 @@
 //! A flat scan over four bits a dimension: turbovec's kernel, and beside it the
 //! ids and classes by position.
 //!
-//! Ids are found by binary search in a list of (id, position) that is sorted
-//! because ids only grow: 12 bytes a vector, where a hash map takes up to 37.
+//! Most vectors are in segments ([`crate::settled`]), and no code of those ever moves:
+//! what is removed is in no class from then on. New ones are in `fresh`, which is scanned after them,
+//! until [`FlatIndex::settle`] makes segments of all. So they are held once in memory: turbovec
+//! keeps a second copy of whatever is changed in place.
 
 use std::collections::BTreeMap;
-use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use seal::TenantKeys;
 use store::documents::{AclClass, ChunkId, Classes, Hit};
 use turbovec::TurboQuantIndex;
 
+use crate::kept::{Kept, NO_SLOT};
 use crate::members::Members;
-use crate::{CANDIDATES_MAX, DenseIndex, Entry, Error, Found};
+use crate::places::Places;
+use crate::settled::{KeptIn, OWN, Packed, Segment, Settled, Unsettled};
+use crate::{CANDIDATES_MAX, DenseIndex, Entry, Error, Found, Place};
 
 /// Bits of a dimension: with two the first forty no longer hold the nearest ten
 /// of real vectors (recall .9998), with four they do.
-const BITS: usize = 4;
-/// A position that stands for none: the id's vector was removed.
-const NOWHERE: u32 = u32::MAX;
+pub(crate) const BITS: usize = 4;
+/// Fresh or removed vectors that are not worth settling.
+const UNSETTLED: usize = 4_096;
 
 /// See the module.
 pub struct FlatIndex {
     dimensions: usize,
     inner: RwLock<Inner>,
+    /// Held over a change: settling copies beside the searches, and nothing may come between.
+    changing: Mutex<()>,
 }
 
-pub(crate) struct Inner {
-    codes: TurboQuantIndex,
-    /// By position.
+struct Inner {
+    segments: Vec<Segment>,
+    fresh: TurboQuantIndex,
+    /// By position: first those of the segments, then those of `fresh`.
     ids: Vec<u64>,
+    /// By position: where its original is kept.
+    slots: Vec<u32>,
     members: Members,
     places: Places,
-}
-
-/// Where each id is: sorted by id.
-#[derive(Default)]
-struct Places {
-    ids: Vec<u64>,
-    positions: Vec<u32>,
-    /// How many of them are nowhere.
+    /// Positions of segments that stand for nothing.
     gone: usize,
-}
-
-impl Places {
-    fn get(&self, id: u64) -> Option<u32> {
-        let at = self.ids.binary_search(&id).ok()?;
-        Some(self.positions[at]).filter(|position| *position != NOWHERE)
-    }
-    fn set(&mut self, id: u64, position: u32) {
-        match self.ids.binary_search(&id) {
-            Ok(at) => {
-                self.gone -= usize::from(self.positions[at] == NOWHERE);
-                self.gone += usize::from(position == NOWHERE);
-                self.positions[at] = position;
-            }
-            // At the end, unless a chunk is released from quarantine.
-            Err(at) => {
-                self.ids.insert(at, id);
-                self.positions.insert(at, position);
-            }
-        }
-    }
-    /// Forgets the ids that are nowhere, once they are many.
-    fn tidy(&mut self) {
-        if self.gone < 1_024 || self.gone < self.ids.len() / 4 {
-            return;
-        }
-        let kept = self.ids.iter().zip(&self.positions).filter(|(_, position)| **position != NOWHERE);
-        let (ids, positions) = kept.map(|(id, position)| (*id, *position)).unzip();
-        *self = Places { ids, positions, gone: 0 };
-    }
+    /// Vectors of segments that were given another class.
+    moved: usize,
+    kept: Option<Kept>,
 }
 
 impl FlatIndex {
@@ -79,42 +57,93 @@ impl FlatIndex {
     /// For no dimensions, or more than [`store::documents::DIMENSIONS_MAX`].
     pub fn new(dimensions: usize) -> FlatIndex {
         on_one_thread();
-        let codes =
-            TurboQuantIndex::new(padded(dimensions), BITS).expect("dimensions are within the store's bound");
-        let inner = Inner { codes, ids: Vec::new(), members: Members::default(), places: Places::default() };
-        FlatIndex { dimensions, inner: RwLock::new(inner) }
+        let inner = Inner {
+            segments: Vec::new(),
+            fresh: no_codes(dimensions),
+            ids: Vec::new(),
+            slots: Vec::new(),
+            members: Members::default(),
+            places: Places::default(),
+            gone: 0,
+            moved: 0,
+            kept: None,
+        };
+        FlatIndex { dimensions, inner: RwLock::new(inner), changing: Mutex::default() }
+    }
+    /// The same, which keeps its originals in a file of its own, beside `snapshot`; an older
+    /// file there is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    ///
+    /// # Panics
+    /// As [`FlatIndex::new`].
+    pub fn keeping(
+        dimensions: usize,
+        snapshot: &Path,
+        keys: &TenantKeys,
+        place: Place,
+    ) -> Result<FlatIndex, Error> {
+        let index = FlatIndex::new(dimensions);
+        index.write().kept = Some(Kept::create(&crate::kept::path_of(snapshot), keys, place, dimensions)?);
+        Ok(index)
     }
     /// From a snapshot's parts; `None` when they do not fit together.
-    pub(crate) fn from_parts(
-        dimensions: usize,
-        ids: Vec<u64>,
-        classes: Vec<u32>,
-        codes: &[u8],
-    ) -> Option<FlatIndex> {
+    pub(crate) fn from_settled(dimensions: usize, settled: Settled, kept: Option<Kept>) -> Option<FlatIndex> {
         on_one_thread();
-        let codes = TurboQuantIndex::from_bytes(codes).ok()?;
-        let sound = codes.dim_opt() == Some(padded(dimensions))
-            && codes.bit_width() == BITS
-            && codes.len() == ids.len()
-            && classes.len() == ids.len();
-        if !sound {
-            return None;
-        }
-        let mut order: Vec<u32> = (0..u32::try_from(ids.len()).ok()?).collect();
-        order.sort_unstable_by_key(|position| ids[*position as usize]);
-        let sorted: Vec<u64> = order.iter().map(|position| ids[*position as usize]).collect();
-        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return None;
-        }
-        codes.prepare();
-        let places = Places { ids: sorted, positions: order, gone: 0 };
-        let members = Members::from_classes(classes);
-        Some(FlatIndex { dimensions, inner: RwLock::new(Inner { codes, ids, members, places }) })
+        let inner = Inner::of(dimensions, settled, kept)?;
+        Some(FlatIndex { dimensions, inner: RwLock::new(inner), changing: Mutex::default() })
     }
-    /// Reads ids, classes and codes at one moment.
-    pub(crate) fn with_parts<T>(&self, read: impl FnOnce(&[u64], &[u32], Vec<u8>) -> T) -> T {
+    /// All in order, at one moment, and which file its originals are in; they are durable.
+    pub(crate) fn settled(&self) -> Result<(Settled, Option<KeptIn>), Error> {
         let inner = self.read();
-        read(&inner.ids, inner.members.classes(), inner.codes.to_bytes())
+        inner.kept.as_ref().map_or(Ok(()), Kept::sync)?;
+        Ok((
+            inner.unsettled(self.dimensions).settle(OWN),
+            inner.kept.as_ref().map(|kept| (kept.instance, kept.count())),
+        ))
+    }
+    /// Puts all codes in order and takes what was removed out, when enough came or went for it
+    /// to pay: a copy beside the searches, then its place. Takes about 2 µs a vector.
+    pub fn settle(&self) {
+        self.settle_beyond(UNSETTLED, OWN);
+    }
+    /// With other bounds than [`UNSETTLED`] and [`OWN`].
+    pub(crate) fn settle_beyond(&self, few: usize, own: usize) {
+        let _one = self.changing();
+        let inner = self.read();
+        let unsettled = inner.fresh.len() + inner.gone + inner.moved;
+        if unsettled < few || unsettled < inner.ids.len() / 8 {
+            return;
+        }
+        let mut settled = inner.unsettled(self.dimensions).settle(own);
+        let dead = |kept: &&Kept| kept.count() as usize > 2 * settled.ids.len() + few;
+        let renewed = inner.kept.as_ref().filter(dead).map(|k| k.renewed(&settled.slots, &settled.ids));
+        if renewed.is_some() {
+            settled.slots = (0..settled.ids.len() as u32).collect();
+        }
+        drop(inner);
+        let mut new = Inner::of(self.dimensions, settled, None).expect("it was made of a sound index");
+        let mut inner = self.write();
+        new.kept = match renewed {
+            Some(kept) => kept.ok(),
+            None => inner.kept.take(),
+        };
+        *inner = new;
+    }
+    /// The originals of these chunks as far as they are kept here and `allowed` lets them
+    /// through; whoever asks finds the others in the tenant's file.
+    pub fn originals(&self, allowed: &Classes, chunks: &[ChunkId]) -> Vec<(ChunkId, Vec<f32>)> {
+        let inner = self.read();
+        let Some(kept) = &inner.kept else { return Vec::new() };
+        let mut part = Vec::new();
+        let read = |chunk: &ChunkId| {
+            let at = inner.places.get(chunk.0)? as usize;
+            let may = allowed.has(AclClass(inner.members.classes()[at]));
+            let vector = may.then(|| kept.read(inner.slots[at], chunk.0, &mut part))?;
+            Some((*chunk, vector?))
+        };
+        chunks.iter().filter_map(read).collect()
     }
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         // Every change below is checked before the first step of it.
@@ -122,6 +151,9 @@ impl FlatIndex {
     }
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// A unit vector of the kernel's dimensions.
     fn prepared(&self, vector: &[f32]) -> Result<Vec<f32>, Error> {
@@ -156,18 +188,115 @@ fn padded(dimensions: usize) -> usize {
     dimensions.next_multiple_of(8)
 }
 
+fn no_codes(dimensions: usize) -> TurboQuantIndex {
+    TurboQuantIndex::new(padded(dimensions), BITS).expect("dimensions are within the store's bound")
+}
+
 impl Inner {
-    /// Takes a vector out; the last one takes its position.
+    fn of(dimensions: usize, settled: Settled, kept: Option<Kept>) -> Option<Inner> {
+        let Settled { ids, classes, slots, segments: packed } = settled;
+        let mut segments = Vec::with_capacity(packed.len());
+        let mut first = 0_usize;
+        for Packed { class, count, codes } in packed {
+            let codes = TurboQuantIndex::from_bytes(&codes).ok()?;
+            let of_class = classes.get(first..first.checked_add(count)?)?;
+            let sound = codes.dim_opt() == Some(padded(dimensions))
+                && codes.bit_width() == BITS
+                && codes.len() == count
+                && class.is_none_or(|class| of_class.iter().all(|c| *c == class));
+            if !sound {
+                return None;
+            }
+            codes.prepare();
+            segments.push(Segment { codes, first, class, stirred: false });
+            first += count;
+        }
+        if first != ids.len() || classes.len() != first || slots.len() != first {
+            return None;
+        }
+        let (places, members) = (Places::of(&ids)?, Members::from_classes(classes));
+        let fresh = no_codes(dimensions);
+        Some(Inner { segments, fresh, ids, slots, members, places, gone: 0, moved: 0, kept })
+    }
+    fn unsettled(&self, dimensions: usize) -> Unsettled<'_> {
+        let segments = self.segments.iter().map(|s| &s.codes).chain([&self.fresh]).collect();
+        let Inner { ids, slots, members, .. } = self;
+        Unsettled { dimensions: padded(dimensions), segments, ids, classes: members.classes(), slots }
+    }
+    /// Positions before the fresh ones.
+    fn settled(&self) -> usize {
+        self.ids.len() - self.fresh.len()
+    }
+    /// Notes that something changed at a position of a segment; whether it is of one.
+    fn stir(&mut self, at: usize, removed: bool) -> bool {
+        let next = self.segments.partition_point(|segment| segment.first <= at);
+        let Some(segment) = next.checked_sub(1).map(|n| &mut self.segments[n]) else { return false };
+        let within = segment.range().contains(&at);
+        segment.stirred |= within && !(removed && segment.class.is_none());
+        within
+    }
+    /// By position of a segment, what may be found in it; `None`: all of it, if its class may be.
+    fn mask(&self, segment: &Segment, allowed: &Classes) -> Option<Vec<bool>> {
+        let range = segment.range();
+        match segment.class {
+            Some(_) if !segment.stirred => None,
+            None if !segment.stirred => {
+                // What has a segment of its own is here only once something was stirred.
+                let own = |class| self.segments.iter().any(|segment| segment.class == Some(class));
+                Some(self.members.mask(allowed, range, own))
+            }
+            _ => {
+                let classes = &self.members.classes()[range];
+                Some(classes.iter().map(|class| allowed.has(AclClass(*class))).collect())
+            }
+        }
+    }
+    /// The nearest of some codes, `first` being the position of the first.
+    fn scan(
+        &self,
+        codes: &TurboQuantIndex,
+        first: usize,
+        query: &[f32],
+        wanted: usize,
+        mask: Option<&[bool]>,
+        hits: &mut Vec<Hit>,
+    ) {
+        let found = codes.try_search_with_mask(query, wanted, mask);
+        let found = found.expect("query and mask were checked");
+        // What the kernel could not fill is infinitely far.
+        let scored = found.indices.iter().zip(&found.scores).filter(|(_, score)| score.is_finite());
+        hits.extend(scored.map(|(position, score)| {
+            let at = first + usize::try_from(*position).expect("a position of the index");
+            Hit { chunk: ChunkId(self.ids[at]), score: *score }
+        }));
+    }
+    /// Takes a vector out. Of the fresh ones the last takes its position.
     fn take(&mut self, id: u64) {
         let Some(position) = self.places.get(id) else { return };
         let at = position as usize;
-        self.codes.swap_remove(at);
+        if let (Some(kept), slot) = (&self.kept, self.slots[at])
+            && slot != NO_SLOT
+        {
+            kept.erase(slot);
+        }
+        self.places.forget(id);
+        if self.stir(at, true) {
+            self.members.remove(position);
+            self.gone += 1;
+            return;
+        }
+        self.fresh.swap_remove(at - self.settled());
         self.ids.swap_remove(at);
+        self.slots.swap_remove(at);
         self.members.swap_remove(position);
-        self.places.set(id, NOWHERE);
         if let Some(moved) = self.ids.get(at) {
             self.places.set(*moved, position);
         }
+    }
+    /// Where the originals of these are kept from now on, one slot after the other.
+    fn keep(&mut self, entries: &[&Entry]) -> impl Iterator<Item = u32> + use<> {
+        let first = self.kept.as_mut().and_then(|kept| kept.push(entries.iter().copied()).ok());
+        (0..entries.len() as u32).map(move |n| first.map_or(NO_SLOT, |first| first + n))
     }
 }
 
@@ -176,12 +305,15 @@ impl DenseIndex for FlatIndex {
         self.dimensions
     }
     fn len(&self) -> usize {
-        self.read().ids.len()
+        let inner = self.read();
+        inner.ids.len() - inner.gone
     }
     fn bytes(&self) -> usize {
         let inner = self.read();
-        // Codes, a scale, the id and class by position, the position by class, the place by id.
-        inner.ids.len() * (padded(self.dimensions) * BITS / 8 + 4 + 8 + 4 + 8) + inner.places.ids.len() * 12
+        let code = padded(self.dimensions) * BITS / 8;
+        // A code and a scale, the second copy of what is fresh, and by position the id, the class,
+        // its place in the class, and the slot.
+        inner.ids.len() * (code + 4 + 8 + 4 + 8 + 4) + inner.fresh.len() * code + inner.places.len() * 12
     }
     fn add(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut units = Vec::with_capacity(entries.len());
@@ -190,37 +322,46 @@ impl DenseIndex for FlatIndex {
         }
         // Of a chunk that comes twice the last counts. In the order of their ids they
         // go to the end of the places.
-        let last: BTreeMap<u64, (u32, &Vec<f32>)> =
-            entries.iter().zip(&units).map(|(entry, unit)| (entry.chunk.0, (entry.class.0, unit))).collect();
+        let last: BTreeMap<u64, (&Entry, &Vec<f32>)> =
+            entries.iter().zip(&units).map(|(entry, unit)| (entry.chunk.0, (entry, unit))).collect();
         if last.is_empty() {
             return Ok(());
         }
         let flat: Vec<f32> = last.values().flat_map(|(_, unit)| unit.iter().copied()).collect();
+        let entries: Vec<&Entry> = last.values().map(|(entry, _)| *entry).collect();
+        let _one = self.changing();
         let mut inner = self.write();
         let inner = &mut *inner;
         last.keys().for_each(|id| inner.take(*id));
-        inner.codes.add_2d(&flat, padded(self.dimensions)).expect("they were checked");
-        for (id, (class, _)) in last {
-            inner.places.set(id, inner.ids.len() as u32);
-            inner.ids.push(id);
-            inner.members.push(class);
+        inner.fresh.add_2d(&flat, padded(self.dimensions)).expect("they were checked");
+        let slots = inner.keep(&entries);
+        for (entry, slot) in entries.into_iter().zip(slots) {
+            inner.places.set(entry.chunk.0, inner.ids.len() as u32);
+            inner.ids.push(entry.chunk.0);
+            inner.slots.push(slot);
+            inner.members.push(entry.class.0);
         }
-        inner.codes.prepare();
+        inner.fresh.prepare();
         inner.places.tidy();
         Ok(())
     }
     fn classify(&self, chunks: &[ChunkId], class: AclClass) {
+        let _one = self.changing();
         let mut inner = self.write();
         for chunk in chunks {
-            if let Some(position) = inner.places.get(chunk.0) {
+            let Some(position) = inner.places.get(chunk.0) else { continue };
+            let at = position as usize;
+            if inner.members.classes()[at] != class.0 {
+                inner.moved += usize::from(inner.stir(at, false));
                 inner.members.set(position, class.0);
             }
         }
     }
     fn remove(&self, chunks: &[ChunkId]) {
+        let _one = self.changing();
         let mut inner = self.write();
         chunks.iter().for_each(|chunk| inner.take(chunk.0));
-        inner.codes.prepare();
+        inner.fresh.prepare();
         inner.places.tidy();
     }
     fn allowed(&self, allowed: &Classes) -> usize {
@@ -241,22 +382,27 @@ impl DenseIndex for FlatIndex {
         if wanted == 0 {
             return Ok(Found { candidates: Vec::new(), allowed: count });
         }
-        let mask = (count < inner.ids.len()).then(|| inner.members.mask(allowed));
-        let found = inner.codes.try_search_with_mask(&query, wanted, mask.as_deref());
-        let found = found.expect("query and mask were checked");
-        let hit = |(position, score): (&i64, &f32)| {
-            let chunk = inner.ids[usize::try_from(*position).expect("a position of the index")];
-            Hit { chunk: ChunkId(chunk), score: *score }
-        };
-        // What the kernel could not fill is infinitely far.
-        let scored = found.indices.iter().zip(&found.scores).filter(|(_, score)| score.is_finite());
-        let mut hits: Vec<Hit> = scored.map(hit).collect();
+        let mut hits = Vec::with_capacity(2 * wanted);
+        for segment in &inner.segments {
+            if segment.class.is_some_and(|class| !segment.stirred && !allowed.has(AclClass(class))) {
+                continue;
+            }
+            let mask = inner.mask(segment, allowed);
+            inner.scan(&segment.codes, segment.first, &query, wanted, mask.as_deref(), &mut hits);
+        }
+        if !inner.fresh.is_empty() {
+            let first = inner.settled();
+            let classes = &inner.members.classes()[first..];
+            let mask: Vec<bool> = classes.iter().map(|class| allowed.has(AclClass(*class))).collect();
+            inner.scan(&inner.fresh, first, &query, wanted, Some(&mask), &mut hits);
+        }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
+        hits.truncate(wanted);
         Ok(Found { candidates: hits, allowed: count })
     }
     fn entries(&self) -> Vec<(ChunkId, AclClass)> {
         let inner = self.read();
-        let there = inner.places.ids.iter().zip(&inner.places.positions).filter(|(_, at)| **at != NOWHERE);
-        there.map(|(id, at)| (ChunkId(*id), AclClass(inner.members.classes()[*at as usize]))).collect()
+        let class = |at: u32| AclClass(inner.members.classes()[at as usize]);
+        inner.places.iter().map(|(id, at)| (ChunkId(id), class(at))).collect()
     }
 }

@@ -17,8 +17,11 @@
 
 mod error;
 mod flat;
+mod kept;
 mod members;
 mod originals;
+mod places;
+mod settled;
 mod snapshot;
 
 #[cfg(test)]

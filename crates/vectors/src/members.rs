@@ -3,8 +3,12 @@
 //! vector, where a pass over the classes of a million took a millisecond a search.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use store::documents::{AclClass, Classes};
+
+/// The class of a position whose vector was removed: it is in no list.
+pub(crate) const GONE: u32 = u32::MAX;
 
 /// The class of each position, and the positions of each class.
 #[derive(Default)]
@@ -21,6 +25,10 @@ impl Members {
         let mut lists: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut places = Vec::with_capacity(classes.len());
         for (position, class) in (0u32..).zip(&classes) {
+            if *class == GONE {
+                places.push(0);
+                continue;
+            }
             let list = lists.entry(*class).or_default();
             places.push(list.len() as u32);
             list.push(position);
@@ -42,6 +50,11 @@ impl Members {
         self.classes[position as usize] = class;
         self.enter(position, class);
     }
+    /// Takes a position out of its class; it stands for nothing from now on.
+    pub fn remove(&mut self, position: u32) {
+        self.leave(position);
+        self.classes[position as usize] = GONE;
+    }
     /// Takes a position out; the last one takes its place.
     pub fn swap_remove(&mut self, position: u32) {
         self.leave(position);
@@ -60,10 +73,15 @@ impl Members {
     pub fn positions(&self, allowed: &Classes) -> Vec<u32> {
         self.lists_of(allowed).flatten().copied().collect()
     }
-    /// By position, whether it is allowed.
-    pub fn mask(&self, allowed: &Classes) -> Vec<bool> {
-        let mut mask = vec![false; self.classes.len()];
-        self.lists_of(allowed).flatten().for_each(|position| mask[*position as usize] = true);
+    /// By position of a range, whether it is allowed; classes without a position in it are `left` out.
+    pub fn mask(&self, allowed: &Classes, range: Range<usize>, left: impl Fn(u32) -> bool) -> Vec<bool> {
+        let mut mask = vec![false; range.len()];
+        let lists = self.lists.iter().filter(|(class, _)| allowed.has(AclClass(**class)) && !left(**class));
+        for position in lists.flat_map(|(_, list)| list).map(|position| *position as usize) {
+            if range.contains(&position) {
+                mask[position - range.start] = true;
+            }
+        }
         mask
     }
 

@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 use seal::{Binding, KeyRing, Purpose, TenantKeys};
 use units::{CollectionId, TeamId};
 
-use crate::{Error, FlatIndex};
+use crate::kept::{self, Kept};
+use crate::members::GONE as SHARED;
+use crate::settled::{KeptIn, Packed, Settled};
+use crate::{DenseIndex, Error, FlatIndex};
 
 /// Bytes of an index in one frame.
 pub const FRAME_BYTES: usize = 1 << 20;
@@ -28,7 +31,7 @@ pub const FRAME_BYTES: usize = 1 << 20;
 const SEALED_MORE: usize = 28;
 const MAGIC: &[u8; 4] = b"BPVI";
 /// Raised when the content's layout or turbovec's changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEAD_BYTES: usize = 20;
 /// The largest snapshot that is read: 16 million vectors of 1,024 dimensions.
 const FRAMES_MAX: u32 = 8_192;
@@ -78,6 +81,14 @@ impl Snapshots {
         let keys = self.keys.tenant(team);
         load(&self.dir.join(place.file_name(&keys)), &keys, place)
     }
+    /// An empty index whose originals are kept beside where its snapshot will be.
+    ///
+    /// # Errors
+    /// As [`FlatIndex::keeping`].
+    pub fn begin(&self, team: TeamId, place: Place, dimensions: usize) -> Result<FlatIndex, Error> {
+        let keys = self.keys.tenant(team);
+        FlatIndex::keeping(dimensions, &self.dir.join(place.file_name(&keys)), &keys, place)
+    }
     /// Removes those of a collection but of one generation; what cannot be removed is of no use
     /// to anybody.
     pub fn remove(&self, team: TeamId, collection: CollectionId, but: Option<u32>) {
@@ -93,7 +104,7 @@ impl Snapshots {
     }
 }
 
-fn io(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn io(path: &Path, error: std::io::Error) -> Error {
     Error::Io(format!("{}: {error}", path.display()))
 }
 
@@ -109,7 +120,8 @@ pub fn save(
     index: &FlatIndex,
     revision: u64,
 ) -> Result<(), Error> {
-    let content = index.with_parts(|ids, classes, codes| encode(index, ids, classes, &codes));
+    let (settled, kept) = index.settled()?;
+    let content = encode(index.dimensions(), &settled, kept);
     let beside = beside(path);
     let written = write(&beside, keys, place, revision, &content).and_then(|()| {
         fs::rename(&beside, path).map_err(|e| io(path, e))?;
@@ -122,7 +134,7 @@ pub fn save(
     written
 }
 
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     // Begins with the tenant's name too: removing the tenant finds what a crash left.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
@@ -158,7 +170,11 @@ fn write(path: &Path, keys: &TenantKeys, place: Place, revision: u64, content: &
 /// [`Error::Doubt`], also when there is none: it is to be built again.
 pub fn load(path: &Path, keys: &TenantKeys, place: Place) -> Result<(FlatIndex, u64), Error> {
     let (content, revision) = read(path, keys, place)?;
-    let index = decode(&content).ok_or_else(|| Error::Doubt("its parts do not fit together".into()))?;
+    let doubt = || Error::Doubt("its parts do not fit together".into());
+    let Content { dimensions, settled, kept } = decode(&content).ok_or_else(doubt)?;
+    let kept = kept
+        .map(|(instance, count)| Kept::open(&kept::path_of(path), keys, place, dimensions, instance, count));
+    let index = FlatIndex::from_settled(dimensions, settled, kept.transpose()?).ok_or_else(doubt)?;
     Ok((index, revision))
 }
 
@@ -198,29 +214,68 @@ fn read(path: &Path, keys: &TenantKeys, place: Place) -> Result<(Vec<u8>, u64), 
     }
 }
 
-/// Dimensions, count, ids, classes, codes.
-fn encode(index: &FlatIndex, ids: &[u64], classes: &[u32], codes: &[u8]) -> Vec<u8> {
-    let dimensions = crate::DenseIndex::dimensions(index) as u32;
-    let mut content = Vec::with_capacity(12 + 12 * ids.len() + codes.len());
-    content.extend_from_slice(&dimensions.to_le_bytes());
+/// What a snapshot says.
+struct Content {
+    dimensions: usize,
+    settled: Settled,
+    kept: Option<KeptIn>,
+}
+
+/// Dimensions, count, the originals' file, ids, classes, slots, and of each segment its class or
+/// [`SHARED`], its count, the length of its codes, and those.
+fn encode(dimensions: usize, settled: &Settled, kept: Option<KeptIn>) -> Vec<u8> {
+    let Settled { ids, classes, slots, segments } = settled;
+    let codes: usize = segments.iter().map(|segment| 20 + segment.codes.len()).sum();
+    let mut content = Vec::with_capacity(33 + 16 * ids.len() + codes);
+    content.extend_from_slice(&(dimensions as u32).to_le_bytes());
     content.extend_from_slice(&(ids.len() as u64).to_le_bytes());
+    let (instance, count) = kept.unwrap_or_default();
+    content.push(u8::from(kept.is_some()));
+    content.extend_from_slice(&instance);
+    content.extend_from_slice(&count.to_le_bytes());
     content.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
     content.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
-    content.extend_from_slice(codes);
+    content.extend(slots.iter().flat_map(|slot| slot.to_le_bytes()));
+    for Packed { class, count, codes } in segments {
+        content.extend_from_slice(&class.unwrap_or(SHARED).to_le_bytes());
+        content.extend_from_slice(&(*count as u64).to_le_bytes());
+        content.extend_from_slice(&(codes.len() as u64).to_le_bytes());
+        content.extend_from_slice(codes);
+    }
     content
 }
 
-fn decode(content: &[u8]) -> Option<FlatIndex> {
+fn decode(content: &[u8]) -> Option<Content> {
     let (dimensions, rest) = content.split_first_chunk::<4>()?;
     let (count, rest) = rest.split_first_chunk::<8>()?;
+    let (keeps, rest) = rest.split_first_chunk::<1>()?;
+    let (instance, rest) = rest.split_first_chunk::<16>()?;
+    let (parts, rest) = rest.split_first_chunk::<4>()?;
     let dimensions = u32::from_le_bytes(*dimensions);
     if !(1..=store::documents::DIMENSIONS_MAX).contains(&dimensions) {
         return None;
     }
     let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
     let (ids, rest) = rest.split_at_checked(count.checked_mul(8)?)?;
-    let (classes, codes) = rest.split_at_checked(count.checked_mul(4)?)?;
-    let ids = ids.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-    let classes = classes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-    FlatIndex::from_parts(dimensions as usize, ids, classes, codes)
+    let (classes, rest) = rest.split_at_checked(count.checked_mul(4)?)?;
+    let (slots, mut rest) = rest.split_at_checked(count.checked_mul(4)?)?;
+    let numbers = |bytes: &[u8]| bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    let mut settled = Settled {
+        ids: ids.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect(),
+        classes: numbers(classes),
+        slots: numbers(slots),
+        segments: Vec::new(),
+    };
+    while !rest.is_empty() {
+        let (class, more) = rest.split_first_chunk::<4>()?;
+        let (count, more) = more.split_first_chunk::<8>()?;
+        let (length, more) = more.split_first_chunk::<8>()?;
+        let (codes, more) = more.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let class = Some(u32::from_le_bytes(*class)).filter(|class| *class != SHARED);
+        let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+        settled.segments.push(Packed { class, count, codes: codes.to_vec() });
+        rest = more;
+    }
+    let kept = (keeps[0] == 1).then(|| (*instance, u32::from_le_bytes(*parts)));
+    Some(Content { dimensions: dimensions as usize, settled, kept })
 }

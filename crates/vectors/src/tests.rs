@@ -1,12 +1,13 @@
 //! Against brute force, and snapshots that are not what they were.
 
+mod kept;
 mod recall;
 mod snapshots;
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use store::documents::{AclClass, ChunkId, Classes};
+use store::documents::{AclClass, ChunkId, Classes, half};
 
 use super::*;
 
@@ -182,6 +183,7 @@ enum Step {
     Add(Vec<(u64, u32)>),
     Classify(Vec<u64>, u32),
     Remove(Vec<u64>),
+    Settle,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -190,6 +192,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => proptest::collection::vec((0u64..60, 0u32..6), 0..20).prop_map(Step::Add),
         1 => (ids(), 0u32..6).prop_map(|(ids, class)| Step::Classify(ids, class)),
         2 => ids().prop_map(Step::Remove),
+        1 => Just(Step::Settle),
     ];
     proptest::collection::vec(step, 1..25)
 }
@@ -202,7 +205,8 @@ proptest! {
     #[test]
     fn an_index_is_what_was_put_into_it(steps in steps(), mask in 0u32..64) {
         let dimensions = 24;
-        let index = FlatIndex::new(dimensions);
+        let beside = kept::Beside::new();
+        let index = beside.index(dimensions);
         let mut model: BTreeMap<u64, (u32, Vec<f32>)> = BTreeMap::new();
         let mut seed = 1;
         for step in steps {
@@ -227,6 +231,7 @@ proptest! {
                     index.remove(&ids.iter().copied().map(ChunkId).collect::<Vec<_>>());
                     model.retain(|id, _| !ids.contains(id));
                 }
+                Step::Settle => index.settle_beyond(1, 6),
             }
         }
         let held: Vec<(u64, u32)> = index.entries().iter().map(|(id, class)| (id.0, class.0)).collect();
@@ -234,6 +239,12 @@ proptest! {
         prop_assert_eq!(index.len(), model.len());
         let classes: Vec<u32> = (0..6).filter(|class| mask >> class & 1 == 1).collect();
         let may: Vec<u64> = model.iter().filter(|(_, row)| classes.contains(&row.0)).map(|(id, _)| *id).collect();
+        let ids: Vec<ChunkId> = (0..60).map(ChunkId).collect();
+        let originals = index.originals(&allow(&classes), &ids);
+        let halves = |vector: &[f32]| half::decode(&half::encode(vector)).expect("it wrote them itself");
+        let kept = model.iter().filter(|(_, row)| classes.contains(&row.0));
+        let kept: Vec<_> = kept.map(|(id, row)| (ChunkId(*id), halves(&row.1))).collect();
+        prop_assert_eq!(originals, kept);
         for (id, (class, vector)) in &model {
             let found = index.search(vector, &allow(&classes), 15).expect("it is sound");
             prop_assert_eq!(found.allowed, may.len());

@@ -41,6 +41,9 @@ pub struct Options {
     /// Only ours and brute force: the peers take minutes to build.
     #[arg(long)]
     without_peers: bool,
+    /// No full text and no acknowledgements.
+    #[arg(long)]
+    only_dense: bool,
     /// Rounds of searches [default: 5, with --quick 2].
     #[arg(long)]
     rounds: Option<usize>,
@@ -90,13 +93,17 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
     let world = World { tenant: &*tenant, index: &index, corpus: &corpus };
     let searched = dense::measure(&world, &mut peers, searches, output, &mut rows)?;
     drop(peers);
-    let read = text::measure(&*tenant, &corpus, rounds, output, &mut rows)?;
-    let acks = acknowledged(&*tenant, &corpus, rounds, if output.quick { 50 } else { 400 }, output)?;
-    let name = "one document durable, p99, one writer".to_owned();
-    rows.push(row(name, "ms", &acks, Target::AtMost(5.0), 400));
+    let mut raw = json!({"dense": searched});
+    if !options.only_dense {
+        raw["text"] = text::measure(&*tenant, &corpus, rounds, output, &mut rows)?;
+        let acks = acknowledged(&*tenant, &corpus, rounds, if output.quick { 50 } else { 400 }, output)?;
+        let name = "one document durable, p99, one writer".to_owned();
+        rows.push(row(name, "ms", &acks, Target::AtMost(5.0), 400));
+        raw["ack_p99_ms"] = json!(acks);
+    }
     output.step_done();
     output.say(&format!("load after: {:.2} (1 min)", machine::load().0));
-    output.keep_raw("context", &machine, json!({"dense": searched, "text": read, "ack_p99_ms": acks}))?;
+    output.keep_raw("context", &machine, raw)?;
     output.print(&rows);
     Ok(())
 }
@@ -144,7 +151,8 @@ fn indexed(
     let keys = keys.tenant(tenant.team());
     let place = memory::place();
     let start = clock::now();
-    let built = FlatIndex::new(corpus::DIMENSIONS);
+    let path = folder.join(place.file_name(&keys));
+    let built = FlatIndex::keeping(corpus::DIMENSIONS, &path, &keys, place).context("keep the originals")?;
     let mut after = None;
     loop {
         let page = tenant.index_rows(place.collection, 1, after, 5_000).context("read the rows")?;
@@ -154,9 +162,9 @@ fn indexed(
             page.into_iter().map(|r| Entry { chunk: r.chunk, class: r.class, vector: r.vector }).collect();
         built.add(&entries).context("add to the index")?;
     }
+    built.settle();
     let rebuilt = start.elapsed().as_secs_f64();
     anyhow::ensure!(built.len() as u64 == chunks, "{} of {chunks} chunks are indexed", built.len());
-    let path = folder.join(place.file_name(&keys));
     let start = clock::now();
     vectors::save(&path, &keys, place, &built, 1).context("save the index")?;
     let saved = start.elapsed().as_secs_f64();

@@ -2,8 +2,9 @@
 
 Started as `peers.py NAME FOLDER`. It reads FOLDER/about.json, FOLDER/vectors and
 FOLDER/questions (32-bit floats, unit vectors), builds, says so, and then answers each
-line of standard input, `level first count effort`, with one line: milliseconds by
-question, CPU milliseconds in all, and what it found. One thread.
+line of standard input, `level first count effort limit`, with one line: milliseconds by
+question, CPU milliseconds in all, and what it found. No question is begun after `limit`
+seconds, but ten are asked. One thread.
 """
 
 import json
@@ -129,12 +130,14 @@ def main(name, folder):
     document = np.arange(about["chunks"]) // about["chunks_of_document"]
     rights = {}
     for line in sys.stdin:
-        level, first, count, effort = map(int, line.split())
+        level, first, count, effort, limit = map(int, line.split())
         if level not in rights:
             rights[level] = peer.rights(document % 10**level == 0)
         ms, found = [], []
-        cpu = time.process_time()
+        cpu, end = time.process_time(), time.monotonic() + limit
         for query in questions[first : first + count]:
+            if len(ms) >= 10 and time.monotonic() > end:
+                break
             query = query.reshape(1, -1)
             start = time.perf_counter()
             ids = peer.search(query, about["k"], effort, rights[level])

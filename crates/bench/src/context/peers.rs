@@ -19,6 +19,8 @@ use crate::peers::dense::{LIBRARIES, Library};
 pub const RECALL: f64 = 0.995;
 /// A question that takes longer ends the search for an effort that finds enough.
 const PATIENCE_MS: f64 = 500.0;
+/// Seconds of questions at one effort, and of one round: a slow peer answers fewer of them.
+const LIMIT_S: u64 = 5;
 
 /// A library, and its process or why there is none.
 pub struct Peer {
@@ -58,6 +60,9 @@ pub fn start(corpus: &Corpus, questions: u64, folder: &Path, output: &Output) ->
         .map(|library| {
             output.step(&format!("{}: build", library.name));
             let state = Running::start(library, folder, output).map_err(|error| format!("{error:#}"));
+            if let Ok(running) = &state {
+                output.passed(&format!("{}: built in {:.0} s", library.name, running.built_s));
+            }
             Peer { name: library.name, state }
         })
         .collect())
@@ -115,28 +120,40 @@ impl Running {
         truth: &Truth,
     ) -> Result<Searched> {
         let count = questions.end - questions.start;
-        writeln!(self.input, "{level} {} {count} {effort}", questions.start)?;
+        writeln!(self.input, "{level} {} {count} {effort} {LIMIT_S}", questions.start)?;
         self.input.flush()?;
         let answer = self.read()?;
         let numbers = |name: &str| answer[name].as_array().with_context(|| format!("no {name}"));
         let ms: Vec<f64> = numbers("ms")?.iter().filter_map(Value::as_f64).collect();
         let found = numbers("found")?;
-        ensure!(ms.len() as u64 == count && found.len() as u64 == count, "{} of {count} answers", ms.len());
+        let answered = ms.len() as u64;
+        let sound = answered >= count.min(10) && answered <= count && found.len() == ms.len();
+        ensure!(sound, "{answered} times and {} answers to {count} questions", found.len());
         let found = found.iter().map(|ids| ids.as_array().into_iter().flatten().filter_map(Value::as_u64));
-        let recall = truth.recall(questions, found.map(Iterator::collect));
+        let asked = questions.start..questions.start + answered;
+        let recall = truth.recall(asked, found.map(Iterator::collect));
         Ok(Searched { ms, cpu_ms: answer["cpu_ms"].as_f64().context("no CPU time")?, recall })
     }
 
-    /// The least effort that finds enough, or the last that was tried.
+    /// The least effort that finds enough, or the last that was tried: doubled until it is
+    /// enough, and then once between that and the half of it.
     pub fn tune(&mut self, level: u32, questions: Range<u64>, chunks: u64, truth: &Truth) -> Result<Tuned> {
+        let most = usize::try_from(chunks).unwrap_or(usize::MAX);
         let mut effort = K;
         loop {
             let tried = self.search(level, questions.clone(), effort, truth)?;
             let slow = tried.ms.iter().sum::<f64>() / tried.ms.len() as f64 > PATIENCE_MS;
-            if tried.recall >= RECALL || slow || effort as u64 >= chunks {
-                return Ok(Tuned { effort, recall: tried.recall });
+            let enough = Tuned { effort, recall: tried.recall };
+            if tried.recall >= RECALL && effort > K {
+                let between = effort * 3 / 4;
+                let recall = self.search(level, questions, between, truth)?.recall;
+                let tuned = Tuned { effort: between, recall };
+                return Ok(if recall >= RECALL { tuned } else { enough });
             }
-            effort = (effort * 3 / 2).min(usize::try_from(chunks).unwrap_or(usize::MAX));
+            if tried.recall >= RECALL || slow || effort >= most {
+                return Ok(enough);
+            }
+            effort = (effort * 2).min(most);
         }
     }
 }

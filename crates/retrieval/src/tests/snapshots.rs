@@ -130,17 +130,29 @@ fn a_snapshot_in_doubt_is_made_again() {
     fill(&first, &shown, 0..40);
     search(&first, &shown, &reader(&["ada"]), "water");
     first.close();
-    let file = world.files().remove(0);
+    let (mut files, beside): (Vec<_>, Vec<_>) =
+        world.files().into_iter().partition(|file| file.extension().is_some_and(|e| e == "index"));
+    let file = files.remove(0);
     let good = fs::read(&file).expect("it reads");
+    // What doubts a snapshot begins the originals beside it anew.
+    let originals = fs::read(&beside[0]).expect("it reads");
+    let put = |bytes: &[u8]| {
+        fs::write(&file, bytes).expect("it is ours");
+        fs::write(&beside[0], &originals).expect("it is ours");
+    };
     let step = good.len() / 97;
     for at in (0..97).map(|n| n * step) {
         let mut bad = good.clone();
         bad[at] ^= 1 << (at % 8);
-        fs::write(&file, &bad).expect("it is ours");
+        put(&bad);
         assert_eq!(world.behind(), None, "byte {at}");
     }
-    fs::write(&file, &good[..good.len() - 1]).expect("it is ours");
+    put(&good[..good.len() - 1]);
     assert_eq!(world.behind(), None, "cut");
+    put(&good);
+    assert_eq!(world.behind(), Some(0), "whole");
+    fs::remove_file(&beside[0]).expect("it is ours");
+    assert_eq!(world.behind(), None, "its originals are gone");
     fs::remove_file(&file).expect("it is ours");
     assert_eq!(world.behind(), None, "gone");
     // The next search leaves a good one.
@@ -174,7 +186,7 @@ fn what_is_removed_leaves_no_snapshot() {
     let (collections, shown) = world.start();
     fill(&collections, &shown, 0..3);
     search(&collections, &shown, &reader(&["ada"]), "water");
-    assert_eq!(world.files().len(), 1);
+    assert_eq!(world.files().len(), 2);
     collections.remove(team(1), shown.collection.id).expect("removed");
     collections.close();
     assert_eq!(world.files(), Vec::<PathBuf>::new());
