@@ -47,7 +47,10 @@ fn main() -> ExitCode {
         Command::FormatProcess => formats::run(),
         Command::AuditVerify { args, json } => log::verify(&args, json),
         Command::Doctor { args, json } => doctor::run(args, json),
-        Command::Client(client) => cli::run(client),
+        Command::Client(client) => {
+            end_with_the_pipe();
+            cli::run(client)
+        }
     }
 }
 
@@ -55,4 +58,17 @@ fn main() -> ExitCode {
 fn fail(report: &report::Report) -> ExitCode {
     eprintln!("{report}");
     ExitCode::from(1)
+}
+
+/// Lets a command whose reader has left (`bedplate ... | head`) end as other commands do,
+/// in silence and with 128 and the number of SIGPIPE, where printing would panic.
+fn end_with_the_pipe() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let what = info.payload_as_str().unwrap_or_default();
+        if what.starts_with("failed") && what.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        told(info);
+    }));
 }

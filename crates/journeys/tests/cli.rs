@@ -261,3 +261,18 @@ fn a_key_belongs_to_a_user_who_exists() {
     assert!(listed.lines().any(|l| l.starts_with("ada") && l.contains(" 1 ")), "{listed}");
     world.is_sound();
 }
+
+#[test]
+fn a_reader_that_leaves_ends_the_command_in_silence() {
+    let Some(binary) = binary() else { return };
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let child = std::process::Command::new(&binary)
+        .args(["completions", "bash"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!((ended.status.code(), ended.stderr), (Some(141), Vec::new()));
+}
