@@ -27,11 +27,70 @@ pub struct Collection {
     /// Whether it keeps a graph: what its documents say relates names.
     #[serde(default)]
     pub graph: bool,
+    /// How what is found is ordered, beside both arms.
+    #[serde(default)]
+    pub ranking: CollectionRanking,
+    /// How much vectors count, fitted to judged questions; absent where nobody has fitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<CollectionGate>,
     pub documents: u64,
     pub chunks: u64,
     /// Documents that are kept and not searched, because their source is not trusted.
     pub quarantined: u64,
     pub created: String,
+}
+
+/// What counts in a collection's order, beside words and vectors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectionRanking {
+    /// A model that reads the best 32 with each query and orders them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<String>,
+    /// Milliseconds that it may take, 1,000 unless told; later, the order of both arms is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank_deadline_ms: Option<u32>,
+    /// Seconds after which the half of a score that can fade has halved; age does not count unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_life_s: Option<u64>,
+    /// Maximal marginal relevance: 0 is all difference, 1 all relevance; off unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mmr: Option<f32>,
+}
+
+/// A gate that was fitted: how much vectors count by the query's script. Another embedder is
+/// another gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CollectionGate {
+    pub embedder: String,
+    /// The share of vectors by script, 0 to 1; scripts that are not there had too few questions.
+    pub vectors_weigh: std::collections::BTreeMap<String, f32>,
+    /// Judged questions that it was fitted to.
+    pub questions: u64,
+    /// Of these the mean nDCG@10 of words alone, of vectors alone, and of both by the gate, which
+    /// is never less.
+    pub words: f64,
+    pub vectors: f64,
+    pub both: f64,
+    /// The same of a gate that was fitted to half of them and judged by the other half.
+    pub held_out: f64,
+    pub fitted: String,
+}
+
+/// Questions whose documents are judged, for a gate to be fitted to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FitGate {
+    /// At most 1,000.
+    pub questions: Vec<JudgedQuestion>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedQuestion {
+    pub query: String,
+    /// Grades by source; 0, and what is not there, is not relevant.
+    pub relevant: std::collections::BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +115,8 @@ pub struct CreateCollection {
     /// Keep a graph: read documents that are put for what they say relates names.
     #[serde(default)]
     pub graph: bool,
+    #[serde(default)]
+    pub ranking: CollectionRanking,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -182,10 +243,13 @@ pub struct UsedDocument {
     pub version: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchCollection {
     pub query: String,
+    /// The same in other words, or parts of it, at most 4: what any of them finds is found.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// How many parts at most; 8 unless told, 100 at most.
     #[serde(default)]
     pub k: Option<u32>,
@@ -202,11 +266,14 @@ pub struct SearchCollection {
     /// that the caller may not read themselves are withheld.
     #[serde(default, rename = "as")]
     pub as_user: Option<String>,
-    /// A model that reads the best 32 with the query and orders them.
+    /// A model that reads the best 32 with the query and orders them; the collection's own unless told.
     #[serde(default)]
     pub rerank: Option<String>,
-    /// Milliseconds that it may take, 1,000 unless told; later, the order of both arms is
-    /// given with a note.
+    /// Leave the order as both arms have it, whatever the collection says.
+    #[serde(default)]
+    pub no_rerank: bool,
+    /// Milliseconds that it may take, as the collection says unless told; later, the order of both
+    /// arms is given with a note.
     #[serde(default)]
     pub rerank_deadline_ms: Option<u32>,
 }
@@ -262,6 +329,12 @@ pub struct Evidence {
     pub graph_rank: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
+    /// Why it stands lower than what the arms or the reranker say of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<String>,
+    /// Parts that say nearly the same and are not given beside it.
+    #[serde(default)]
+    pub copies: u32,
 }
 
 /// How an answer came about.
@@ -270,6 +343,12 @@ pub struct SearchExplained {
     pub embedder: String,
     /// Which arms were used, and why.
     pub gate: String,
+    /// The model that was asked for an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<String>,
+    /// What else counts in this collection: age, and what is not said yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<String>,
     pub lexical_hits: u32,
     pub dense_hits: u32,
     /// Lists of readers that the caller is on, by which the scan was masked.

@@ -34,9 +34,10 @@ pub use audit::{
     AuditLog, AuditOpening, AuditReceipt, AuditVerdict,
 };
 pub use collections::{
-    CachedAnswer, Collection, CollectionGraph, CreateCollection, Document, DocumentChange, DocumentPreview,
-    Evidence, GraphEdge, GraphWalk, NearRecord, Passage, ReindexCollection, Reindexed, SearchCollection,
-    SearchExplained, SearchResult, StageCost, UsedDocument,
+    CachedAnswer, Collection, CollectionGate, CollectionGraph, CollectionRanking, CreateCollection, Document,
+    DocumentChange, DocumentPreview, Evidence, FitGate, GraphEdge, GraphWalk, JudgedQuestion, NearRecord,
+    Passage, ReindexCollection, Reindexed, SearchCollection, SearchExplained, SearchResult, StageCost,
+    UsedDocument,
 };
 pub use error::{ErrorBody, ErrorResponse, Retry};
 pub use keyring::{Copies, KeyRing, MasterKey, RotateKeyRing, ShredTenant, Shredded, TenantKeys};

@@ -7,13 +7,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
-    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGraph,
-    Conversation, CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam, CreateUser, CreatedKey,
-    Document, DocumentChange, DocumentPreview, Elevation, ForgetMemory, Forgotten, Key, KeyRing, LedgerCheck,
-    List, Manifest, Model, Plan, Policies, PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport,
-    Provider, Record, RecordSummary, ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey,
-    RotateKeyRing, SearchCollection, SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole,
-    ShredTenant, Shredded, StateFact, StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
+    AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGate,
+    CollectionGraph, Conversation, CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam,
+    CreateUser, CreatedKey, Document, DocumentChange, DocumentPreview, Elevation, FitGate, ForgetMemory,
+    Forgotten, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer,
+    PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, ReindexCollection,
+    Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection, SearchMemory,
+    SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact, StatedFact,
+    Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +313,10 @@ pub const ROUTES: &[Route] = &[
         ..get("delete_document", "/api/v1/collections/{id}/documents/{document}", Action::WriteDocuments, "Remove a document, and every answer that used it", json::<DocumentChange>()) },
     Route { query: PARTS,
         ..get("show_document", "/api/v1/collections/{id}/documents/{document}", Action::ReadDocuments, "A document's text, to whoever may read it", json::<DocumentPreview>()) },
+    Route { method: Method::Delete,
+        ..get("forget_gate", "/api/v1/collections/{id}/gate", Action::WriteCollections, "Forget how much vectors were fitted to count", json::<Collection>()) },
+    Route { method: Method::Post, request: json::<FitGate>(),
+        ..get("fit_gate", "/api/v1/collections/{id}/gate", Action::WriteCollections, "Fit how much vectors count to judged questions", json::<CollectionGate>()) },
     Route { query: ENTITY,
         ..get("show_graph", "/api/v1/collections/{id}/graph", Action::SearchCollections, "What documents that the caller may read say of a name", json::<CollectionGraph>()) },
     Route { method: Method::Post, request: json::<ReindexCollection>(),

@@ -146,6 +146,8 @@ fn feature(
                 collection: r.collection.clone(),
                 k: r.k,
                 graph: r.graph,
+                also: Vec::new(),
+                rerank: r.rerank.clone().map_or(dialects::Rerank::Declared, dialects::Rerank::By),
             }),
             teams: declared.teams.as_ref().map(|names| {
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use units::Micros;
 
 use crate::{
-    Plane, access, audit, collections, declare, elevate, keyring, memory, money, openings, policies, records,
-    show, tools, users,
+    Plane, access, audit, collections, declare, elevate, keyring, memory, money, openings, policies, ranking,
+    records, show, tools, users,
 };
 
 /// Manifests are the largest bodies here,
@@ -258,6 +258,8 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "delete_document" => collections::delete_document(plane, call),
         "show_document" => collections::show_document_text(plane, call),
         "reindex_collection" => collections::reindex(plane, call),
+        "forget_gate" => ranking::forget_gate(plane, call),
+        "fit_gate" => ranking::fit_gate(plane, call),
         "show_graph" => collections::show_graph(plane, call),
         "search_collection" => collections::search(plane, call),
         "report_costs" => money::report_costs(plane, call),

@@ -6,14 +6,14 @@
 
 use policy::{Act, Facts, Object, Principal};
 use report::Report;
-use retrieval::{Content, Found, Query, Reranker, Shown, Wish};
+use retrieval::{Content, Found, Query, Shown, Wish};
 use store::State;
 use store::documents::{Acl, Answer, Change, Collection, Document, Lexing, Reader, Subject};
 use units::{Day, Labels, Micros, Usd};
 
 use crate::access::check_name;
 use crate::call::{Call, Outcome, json};
-use crate::{Plane, missing, policies};
+use crate::{Plane, missing, policies, ranking};
 
 /// Documents on a page, unless told and at most.
 const PAGE: usize = 100;
@@ -23,9 +23,6 @@ const PREVIEW_PARTS: usize = 200;
 /// Parts that a search returns, unless told and at most.
 const K: u32 = 8;
 const K_MAX: u32 = 100;
-/// How long a reranker may take, unless told and at most: what a person waits without wondering.
-const RERANK_MS: u32 = 1_000;
-const RERANK_MS_MAX: u32 = 60_000;
 
 pub(crate) fn list(plane: &Plane, call: &Call) -> Outcome {
     let reader = call.principal.reader();
@@ -45,6 +42,7 @@ pub(crate) fn create(plane: &Plane, call: &Call) -> Outcome {
         labels: wanted.labels.as_deref().map_or(Ok(Labels::default()), labels)?,
         embedder: wanted.embedder.as_deref().map_or(Ok(None), |name| embedder(plane, name))?,
         graph: wanted.graph,
+        ranking: ranking::wanted(plane, &wanted.ranking)?,
     };
     let who = &call.principal;
     plane.collections.create(who.team, &wish, call.now).map_err(|e| e.report())?;
@@ -172,25 +170,24 @@ pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
     };
     // What somebody asks is nobody's document; their team's labels are joined where the model is asked.
     let labels = Labels::default();
+    if asked.also.len() > retrieval::ALSO_MAX {
+        let what =
+            format!("`also` has {} phrasings; write at most {}", asked.also.len(), retrieval::ALSO_MAX);
+        return Err(Report::new("CT0002", what).into());
+    }
     let query = Query {
-        text: &asked.query,
-        k: k as usize,
+        also: &asked.also,
         source: asked.source.as_deref(),
         graph: asked.graph,
-        labels: &labels,
+        rerank: ranking::of_search(&asked)?,
+        ..Query::new(&asked.query, k as usize, &labels, call.now)
     };
     // Whoever asks pays, not the one as whom they ask.
     let lent = plane.host.lend(&call.principal, format!("a question to collection {}", collection.name));
-    let deadline_ms = asked.rerank_deadline_ms.unwrap_or(RERANK_MS);
-    if !(1..=RERANK_MS_MAX).contains(&deadline_ms) {
-        let what = format!("rerank_deadline_ms is {deadline_ms}; write 1 to {RERANK_MS_MAX}");
-        return Err(Report::new("CT0002", what).into());
-    }
     let ranking = plane
         .host
         .lend_ranking(&call.principal, format!("the order of what collection {} has", collection.name));
-    let reranker = asked.rerank.as_deref().map(|model| Reranker { model, by: &*ranking, deadline_ms });
-    let found = plane.collections.search_by(&reader, &collection, &query, &*lent, reranker.as_ref());
+    let found = plane.collections.search_by(&reader, &collection, &query, &*lent, Some(&*ranking));
     let found = found.map_err(|e| e.report())?;
     // Who looks for another sees what that one would be given, not what it says.
     let readable = match &asked.as_user {
@@ -327,14 +324,14 @@ fn as_user(plane: &Plane, call: &Call, user: &str) -> Result<Reader, Report> {
 }
 
 /// The collection that a path names, if the policy set lets the caller at it.
-fn found(plane: &Plane, call: &Call) -> Result<Collection, Report> {
+pub(crate) fn found(plane: &Plane, call: &Call) -> Result<Collection, Report> {
     let found = plane.collections.find(&call.principal.reader(), call.param(0)).map_err(|e| e.report())?;
     may_retrieve(plane, &call.principal, &found)?;
     Ok(found)
 }
 
 /// The same, with what the caller may read of it.
-fn counted(plane: &Plane, call: &Call) -> Result<Shown, Report> {
+pub(crate) fn counted(plane: &Plane, call: &Call) -> Result<Shown, Report> {
     let name = found(plane, call)?.name;
     plane.collections.show(&call.principal.reader(), &name).map_err(|e| e.report())
 }
@@ -422,7 +419,7 @@ fn day(text: &str) -> Result<Micros, Report> {
     day.map(Day::start).map_err(|e| Report::new("CT0002", e.to_string()))
 }
 
-fn show(shown: &Shown, who: &Principal) -> api::Collection {
+pub(crate) fn show(shown: &Shown, who: &Principal) -> api::Collection {
     let c = &shown.collection;
     api::Collection {
         id: c.id.to_string(),
@@ -435,6 +432,8 @@ fn show(shown: &Shown, who: &Principal) -> api::Collection {
         acl: subjects(&shown.acl),
         labels: c.labels.to_string(),
         graph: shown.graph,
+        ranking: ranking::show(&shown.ranking),
+        gate: shown.gate.as_ref().map(|fitted| ranking::show_gate(fitted, &c.live.embedder)),
         documents: shown.counts.documents,
         chunks: shown.counts.chunks,
         quarantined: shown.counts.quarantined,
@@ -500,6 +499,8 @@ fn show_found(found: Found, explain: bool, readable: Option<&[bool]>) -> api::Se
             rerank_score: e.rerank,
             graph_rank: e.graph_rank,
             path: if readable.is_none() { e.path } else { Vec::new() },
+            lowered: e.lowered,
+            copies: e.copies,
         }
     });
     let e = found.explained;
@@ -511,6 +512,8 @@ fn show_found(found: Found, explain: bool, readable: Option<&[bool]>) -> api::Se
         explain: explain.then(|| api::SearchExplained {
             embedder: e.embedder,
             gate: e.gate,
+            reranker: e.reranker,
+            counted: e.counted,
             lexical_hits: e.lexical_hits,
             dense_hits: e.dense_hits,
             classes: e.classes,

@@ -10,7 +10,7 @@ use units::{BudgetId, Micros, OrgId, PicoRate, TeamId};
 
 use crate::access::find_key;
 use crate::call::{Call, Outcome, Refusal, json};
-use crate::{Plane, audit, missing, policies};
+use crate::{Plane, audit, missing, policies, ranking};
 
 pub(crate) fn list(plane: &Plane, _call: &Call) -> Outcome {
     let rows = plane.state()?.manifests;
@@ -130,6 +130,7 @@ fn collections(plane: &Plane, state: &State, desired: &[Document], now: Micros) 
             labels: declared.labels.clone(),
             embedder: Some(declared.embedder.clone()).filter(|name| name != manifest::BUILTIN_EMBEDDER),
             graph: declared.graph,
+            ranking: ranking::declared(declared),
         };
         plane.collections.declare(team.id, &wish, now).map_err(|e| e.report())?;
     }

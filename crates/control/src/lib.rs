@@ -19,6 +19,7 @@ mod memory;
 mod money;
 mod openings;
 pub mod policies;
+mod ranking;
 mod records;
 mod seats;
 mod sessions;

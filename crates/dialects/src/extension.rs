@@ -7,13 +7,17 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::scan::{boolean, string, walk_part, whole};
+use crate::scan::{boolean, items, string, walk_part, whole};
 use crate::{Envelope, Error};
 
 /// The name of the field.
 pub const FIELD: &str = "bedplate";
 /// Passages that a request may ask for.
 pub const PASSAGES_MAX: u64 = 32;
+/// Other phrasings of a question that a request may give.
+pub const ALSO_MAX: usize = 4;
+/// Bytes of a model's name.
+const MODEL_BYTES_MAX: usize = 256;
 /// Turns, and facts, that a request may ask for.
 pub const RECALLED_MAX: u64 = 32;
 /// Turns unless told.
@@ -52,6 +56,20 @@ pub struct Retrieve {
     pub k: Option<u32>,
     /// Also walk the collection's graph.
     pub graph: bool,
+    /// The question in other words, or parts of it; at most [`ALSO_MAX`].
+    pub also: Vec<String>,
+    pub rerank: Rerank,
+}
+
+/// Who orders the passages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Rerank {
+    /// The collection's reranker, if it has one.
+    #[default]
+    Declared,
+    Without,
+    /// A model by its name.
+    By(String),
 }
 
 /// Reads the field and takes it out: what it says, and the body without it. `None`
@@ -143,27 +161,52 @@ fn retrieve(text: &str) -> Result<Option<Retrieve>, Error> {
         return Err(Error::field("bedplate.retrieve", text, "an object"));
     }
     let (mut collection, mut k, mut graph) = (None, None, false);
+    let (mut also, mut rerank) = (Vec::new(), Rerank::default());
     walk_part(text, true, |key, span| {
         let value = &text[span];
         match &*key {
             "collection" => collection = Some(string("bedplate.retrieve.collection", value)?.into_owned()),
             "k" => k = whole("bedplate.retrieve.k", value, 1, PASSAGES_MAX)?,
-            "graph" => {
-                graph = match value {
-                    "true" => true,
-                    "false" | "null" => false,
-                    _ => return Err(Error::field("bedplate.retrieve.graph", value, "true or false")),
+            "graph" => graph = boolean("bedplate.retrieve.graph", value)?,
+            "also" => also = phrasings(value)?,
+            "rerank" => {
+                rerank = match value {
+                    "null" => Rerank::Declared,
+                    "false" => Rerank::Without,
+                    _ => Rerank::By(model(value)?),
                 }
             }
             other => {
                 let path = format!("bedplate.retrieve.{}", crate::error::quote(other));
-                return Err(Error::field(path, value, "one of: collection, graph, k"));
+                return Err(Error::field(path, value, "one of: also, collection, graph, k, rerank"));
             }
         }
         Ok(())
     })?;
     let collection = collection.ok_or_else(|| Error::missing("bedplate.retrieve.collection"))?;
-    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()), graph }))
+    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()), graph, also, rerank }))
+}
+
+fn phrasings(text: &str) -> Result<Vec<String>, Error> {
+    const PATH: &str = "bedplate.retrieve.also";
+    if text == "null" {
+        return Ok(Vec::new());
+    }
+    let expected = format!("a list of at most {ALSO_MAX} texts");
+    let items =
+        if text.starts_with('[') { items(text)? } else { return Err(Error::field(PATH, text, expected)) };
+    if items.len() > ALSO_MAX {
+        return Err(Error::field(PATH, text, expected));
+    }
+    items.into_iter().map(|item| Ok(string(PATH, item)?.into_owned())).collect()
+}
+
+fn model(text: &str) -> Result<String, Error> {
+    let name = string("bedplate.retrieve.rerank", text)?;
+    if name.is_empty() || name.len() > MODEL_BYTES_MAX {
+        return Err(Error::field("bedplate.retrieve.rerank", text, "a model's name, or false"));
+    }
+    Ok(name.into_owned())
 }
 
 /// The body without the field whose value lies at `value`: its key, and one comma.
@@ -200,9 +243,10 @@ mod tests {
 
     #[test]
     fn the_field_is_taken_out_wherever_it_stands_and_nothing_else_changes() {
-        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3), graph: true });
+        let (also, rerank) = (vec!["a \"b\"".to_owned()], Rerank::By("judge".into()));
+        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3), graph: true, also, rerank });
         let wanted = Extension { retrieve, ..Extension::default() };
-        let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3,"graph":true}}"#;
+        let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3,"graph":true,"also":["a \"b\""],"rerank":"judge"}}"#;
         for (body, rest) in [
             (format!(r#"{{{field},"model":"m"}}"#), r#"{"model":"m"}"#),
             (format!(r#"{{"model":"m" , {field}}}"#), r#"{"model":"m" }"#),
@@ -239,6 +283,11 @@ mod tests {
             (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","top":3}}}"#, "bedplate.retrieve.top"),
             (r#"{"model":"m","bedplate":{"retrieve":{"k":3}}}"#, "bedplate.retrieve.collection"),
             (r#"{"model":"m","bedplate":{"retrieve":{"collection":"h","k":33}}}"#, "bedplate.retrieve.k"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"also":"x"}}}"#, "bedplate.retrieve.also"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"also":[1]}}}"#, "bedplate.retrieve.also"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"also":["","","","",""]}}}"#, "bedplate.retrieve.also"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"rerank":""}}}"#, "bedplate.retrieve.rerank"),
+            (r#"{"model":"m","bedplate":{"retrieve":{"rerank":true}}}"#, "bedplate.retrieve.rerank"),
             (r#"{"model":"m","bedplate":7}"#, "bedplate"),
             (r#"{"model":"m","bedplate":{"conversation":""}}"#, "bedplate.conversation"),
             (r#"{"model":"m","bedplate":{"conversation":"a\nb"}}"#, "bedplate.conversation"),

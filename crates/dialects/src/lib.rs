@@ -37,7 +37,7 @@ mod usage;
 use bytes::Bytes;
 
 pub use error::Error;
-pub use extension::{Extension, Recall, Retrieve};
+pub use extension::{Extension, Recall, Rerank, Retrieve};
 pub use providers::{Auth, Provider, Quirks};
 pub use scan::{Envelope, scan};
 pub use splice::{Pieces, Rewrite, rewrite};

@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use context::cache::ContextId;
-use dialects::Retrieve;
+use dialects::{Rerank, Retrieve};
 use report::Report;
-use retrieval::{Evidence, Found, Query};
+use retrieval::{Evidence, Found, Query, Reranking};
 use store::documents::{Dependency, Reader, Subject};
 use units::{DocumentId, Integrity, Labels};
 
@@ -83,20 +83,29 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
     let reader = reader(account);
     let (collections, snapshot) = (Arc::clone(&account.gateway.collections), Arc::clone(&account.snapshot));
     let (principal, on_behalf_of) = (account.principal.clone(), account.judged.on_behalf_of.clone());
-    let (name, k, graph) = (wanted.collection.clone(), wanted.k.unwrap_or(K) as usize, wanted.graph);
-    let labels = account.labels.clone();
+    let (wanted, labels, now) = (wanted.clone(), account.labels.clone(), account.at);
     let lent = Lent {
         gateway: Arc::clone(&account.gateway),
         principal: account.principal.clone(),
         on_behalf_of: account.judged.on_behalf_of.clone(),
-        purpose: format!("a question to collection {name}, for request {}", account.id),
+        purpose: format!("a question to collection {}, for request {}", wanted.collection, account.id),
     };
     // The store waits for a disk, and this thread has other connections.
     let found = tokio::task::spawn_blocking(move || {
-        let collection = collections.find(&reader, &name).map_err(|e| e.report())?;
+        let collection = collections.find(&reader, &wanted.collection).map_err(|e| e.report())?;
         judge::may_retrieve(&snapshot, &principal, on_behalf_of.as_deref(), &collection)?;
-        let query = Query { text: &question, k, source: None, graph, labels: &labels };
-        collections.search(&reader, &collection, &query, &lent).map_err(|e| e.report())
+        let rerank = match &wanted.rerank {
+            Rerank::Declared => Reranking::Declared,
+            Rerank::Without => Reranking::Without,
+            Rerank::By(model) => Reranking::By { model, deadline_ms: None },
+        };
+        let query = Query {
+            also: &wanted.also,
+            graph: wanted.graph,
+            rerank,
+            ..Query::new(&question, wanted.k.unwrap_or(K) as usize, &labels, now)
+        };
+        collections.search_by(&reader, &collection, &query, &lent, Some(&lent)).map_err(|e| e.report())
     });
     found.await.unwrap_or_else(|_| Err(Report::new("CT0005", "the search failed unexpectedly")))
 }
@@ -157,8 +166,11 @@ fn note(wanted: &Retrieve, found: &Found, evidence: &[Evidence]) -> String {
     let accuracy = if found.exact { "exact" } else { "approximate" };
     // None of them repeats a word of the question.
     let notes: String = found.notes.iter().map(|note| format!("; {note}")).collect();
+    let ranked = evidence.iter().any(|e| e.rerank.is_some());
+    let ranked = found.explained.reranker.as_ref().filter(|_| ranked);
+    let ranked = ranked.map_or_else(String::new, |model| format!(", in the order of {model}"));
     format!(
-        "collection {}: {} of {} readable parts, {accuracy}, {}{notes}; documents {}",
+        "collection {}: {} of {} readable parts, {accuracy}, {}{ranked}{notes}; documents {}",
         wanted.collection,
         evidence.len(),
         found.readable,

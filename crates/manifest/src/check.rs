@@ -83,6 +83,9 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
             }),
             Spec::Feature(feature) => {
                 problems.extend(missing(document, "spec.model", "model", &feature.model, &models));
+                if let Some(name) = feature.retrieve.as_ref().and_then(|r| r.rerank.as_ref()) {
+                    problems.extend(missing(document, "spec.retrieve.rerank", "model", name, &models));
+                }
                 for (index, name) in feature.guards.iter().enumerate() {
                     let path = format!("spec.guards[{index}]");
                     problems.extend(missing(document, &path, "guard", name, &guards));
@@ -108,6 +111,9 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                         &collection.embedder,
                         &models,
                     ));
+                }
+                if let Some(name) = &collection.reranker {
+                    problems.extend(missing(document, "spec.reranker", "model", name, &models));
                 }
             }
             Spec::Tool(tool) => {

@@ -46,6 +46,7 @@ pub const CODES: &[Entry] = &[
     e("CX0005", C::Forbidden, Client, "whoever asks has no memory of their own"),
     e("CX0006", C::Invalid, Client, "the turn does not say so"),
     e("CX0008", C::Invalid, Client, "the reader of the document gave up"),
+    e("CX0030", C::Invalid, Client, "too few judged questions are left to fit a gate to"),
     e("DI0001", C::Invalid, Client, "the body is not valid JSON"),
     e("DI0002", C::Invalid, Client, "a JSON object repeats a key"),
     e("DI0003", C::Invalid, Client, "the JSON is nested too deeply"),

@@ -27,8 +27,10 @@ pub enum Error {
     OtherEmbedder { kept: String, made: String },
     #[error("the vectors that model \"{model}\" made cannot be used: {why}")]
     Vector { model: String, why: String },
-    #[error("the document was changed by others again and again")]
+    #[error("others changed it meanwhile, again and again")]
     Contended,
+    #[error("of {0} judged questions too few are left to fit a gate to")]
+    TooFew(usize),
     #[error("whoever asks has no memory of their own")]
     NoOwner,
     #[error("there is no turn {0} of the caller's")]
@@ -69,9 +71,17 @@ impl Error {
                 Report::new("EM0002", format!("the vectors that model \"{model:.200}\" made cannot be used"))
                     .because(why.clone())
             }
-            Error::Contended => Report::new("CT0004", "the document was changed by others again and again")
+            Error::Contended => Report::new("CT0004", "others changed it meanwhile, again and again")
                 .hint("put it once more")
                 .retry(report::Retry::Yes),
+            Error::TooFew(given) => {
+                Report::new("CX0030", format!("too few of {given} judged questions are left to fit a gate to"))
+                    .because(format!(
+                        "it takes {} in one script, each with a source that has a grade above 0",
+                        context::rank::DEV_MIN
+                    ))
+                    .hint("judge more questions; until then the rule holds that needs no fitting")
+            }
             Error::NoOwner => Report::new("CX0005", "whoever asks has no memory of their own")
                 .because("an agent that acts for a user hears what is neither its own nor theirs alone")
                 .hint("ask with the user's key, or leave `bedplate.conversation` and `bedplate.recall` out"),

@@ -14,8 +14,10 @@
 //! revision that it is not of; nothing here is written to a log.
 
 mod answers;
+mod arms;
 mod embed;
 mod error;
+mod gate;
 mod graph;
 mod index;
 mod ingest;
@@ -33,12 +35,14 @@ mod tests;
 
 pub use embed::{Embed, Embedded};
 pub use error::Error;
+pub use gate::{Judged, QUESTIONS_MAX};
 pub use graph::{Neighbour, Walked};
 pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
 pub use memory::{Heard, Recall, Recalled, Stated, Statement, owner};
 pub use near::{Kept, Nearest, Question};
 pub use open::{Collections, EMBEDDER, Shown, Wish};
 pub use reindex::Reindexed;
-pub use rerank::{Rank, Reranker};
-pub use search::{Evidence, Explained, Found, Query};
+pub use rerank::Rank;
+pub use search::{ALSO_MAX, Evidence, Explained, Found, Query, Reranking};
+pub use settings::{Fitted, RERANK_MS, Ranking, Reranker};
 pub use vectors::Snapshots;

@@ -151,8 +151,8 @@ impl Collections {
         Ok(new)
     }
 
-    /// What the reader said before that bears on a question: turns by their words alone,
-    /// because in conversations vectors find less.
+    /// What the reader said before that bears on a question: turns by their words alone:
+    /// they have no vectors. BM25 finds more in conversations than MiniLM alone, and both more than BM25.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -13,7 +13,7 @@ use vectors::Snapshots;
 use crate::index::Slot;
 use crate::memory::Learning;
 use crate::search::Evidence;
-use crate::settings::Settings;
+use crate::settings::{Fitted, Ranking, Settings};
 use crate::{Error, embed};
 
 /// The embedder that is built in: no model, no download. It knows words that are
@@ -52,6 +52,7 @@ pub struct Wish {
     pub embedder: Option<String>,
     /// Whether documents that are put are read for what they relate.
     pub graph: bool,
+    pub ranking: Ranking,
 }
 
 /// A collection, and what a reader may read of it.
@@ -62,6 +63,9 @@ pub struct Shown {
     pub acl: Acl,
     /// Whether it keeps a graph.
     pub graph: bool,
+    pub ranking: Ranking,
+    /// The gate that was fitted to it, if it is of the vectors that are searched.
+    pub gate: Option<Fitted>,
     pub counts: Counts,
     /// The embedder that it is to have, where its vectors are another's still.
     pub wanted: Option<String>,
@@ -164,8 +168,10 @@ impl Collections {
             ))
             .into());
         }
-        let changed =
-            Collection { language: new.language, labels: new.labels, settings: new.settings, ..old.clone() };
+        // What was learned of it is not declared, and stays.
+        let gate = Settings::read(&old.settings)?.gate;
+        let settings = Settings { gate, ..Settings::read(&new.settings)? }.to_text();
+        let changed = Collection { language: new.language, labels: new.labels, settings, ..old.clone() };
         if changed != old {
             tenant.update_collection(changed)?;
         }
@@ -323,7 +329,9 @@ fn shown(tenant: &dyn Tenant, reader: &Reader, collection: Collection) -> Result
     let settings = Settings::read(&collection.settings)?;
     let wanted = (settings.embedder.as_deref() != embed::model_of(&collection.live))
         .then(|| settings.embedder.unwrap_or_else(|| EMBEDDER.into()));
-    Ok(Shown { acl: settings.acl, graph: settings.graph, counts, wanted, collection })
+    let gate = settings.gate.filter(|fitted| fitted.generation == collection.live.number);
+    let (acl, graph, ranking) = (settings.acl, settings.graph, settings.ranking);
+    Ok(Shown { acl, graph, ranking, gate, counts, wanted, collection })
 }
 
 fn made(wish: &Wish, now: Micros) -> Collection {
@@ -341,8 +349,14 @@ fn made(wish: &Wish, now: Micros) -> Collection {
             dimensions: context::embed::DIMENSIONS as u32,
         },
         beside: Vec::new(),
-        settings: Settings { acl: wish.acl.clone(), embedder: wish.embedder.clone(), graph: wish.graph }
-            .to_text(),
+        settings: Settings {
+            acl: wish.acl.clone(),
+            embedder: wish.embedder.clone(),
+            graph: wish.graph,
+            ranking: wish.ranking.clone(),
+            gate: None,
+        }
+        .to_text(),
         created: now,
     }
 }

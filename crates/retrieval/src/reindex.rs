@@ -93,6 +93,8 @@ impl Collections {
                 turned => {
                     turned?;
                     done.live = true;
+                    // It was fitted to other vectors.
+                    self.keep_gate(team, collection, None)?;
                     // One way back is kept, and no more.
                     for other in collection.beside.iter().filter(|g| g.number != generation.number) {
                         tenant.drop_generation(collection.id, other.number)?;

@@ -9,6 +9,7 @@ use store::documents::{Chunk, ChunkId, Collection};
 use units::Labels;
 
 use crate::search::Query;
+use crate::settings::Reranker;
 
 /// Passages that it reads at most: what is behind these rarely belongs into the first ten, and
 /// each costs as much as the first.
@@ -30,18 +31,10 @@ pub trait Rank {
     ) -> Result<Vec<f32>, Report>;
 }
 
-/// Who orders what a search has found.
-#[derive(Clone, Copy)]
-pub struct Reranker<'a> {
-    pub model: &'a str,
-    pub by: &'a dyn Rank,
-    /// When it comes later, the order of both arms is given, and that is told.
-    pub deadline_ms: u32,
-}
-
 /// What it thinks of the best, or why it was not heard.
 pub(crate) fn opinions(
-    reranker: &Reranker<'_>,
+    reranker: &Reranker,
+    by: Option<&dyn Rank>,
     collection: &Collection,
     query: &Query<'_>,
     ranked: &Ranked,
@@ -56,9 +49,9 @@ pub(crate) fn opinions(
     let labels = query.labels.join(&collection.labels);
     let labels = read.iter().fold(labels, |all, chunk| all.join(&chunk.labels));
     let passages: Vec<String> = read.iter().map(|chunk| chunk.text.clone()).collect();
-    let told = reranker
-        .by
-        .rank(reranker.model, &labels, query.text, &passages, reranker.deadline_ms)
+    let by = by.ok_or_else(|| "nobody lends a model here".to_owned())?;
+    let told = by
+        .rank(&reranker.model, &labels, query.text, &passages, reranker.deadline_ms)
         .map_err(|report| format!("{} ({})", report.sentence(), report.code.0))?;
     if told.len() != passages.len() || told.iter().any(|score| !score.is_finite()) {
         return Err(format!(

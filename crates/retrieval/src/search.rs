@@ -1,28 +1,34 @@
 //! A question's evidence: both arms behind the reader's mask, ranked by `context`.
 
+mod order;
+mod told;
+
 use std::collections::BTreeMap;
 
-use context::embed::Embedder;
-use context::graph::Reached;
-use context::rank::{self, Candidate, Gate, Reason, Settings};
 use context::text;
-use store::documents::{Chunk, ChunkId, Collection, Hit, Lexing, PAGE_MAX, Reader, Tenant, TextQuery, Trust};
-use units::Labels;
+use store::documents::{Chunk, ChunkId, Collection, Lexing, Reader};
+use units::{Labels, Micros};
 
+use crate::arms::Place;
 use crate::embed::{self, Embed};
-use crate::graph::{Walked, walk};
-use crate::index::Near;
-use crate::rerank::{self, READ_MAX, Reranker};
+use crate::graph::Walked;
+use crate::rerank::{self, READ_MAX, Rank};
+use crate::settings::{Reranker, Settings};
 use crate::{Collections, Error};
+use order::Order;
 
 /// Candidates of each arm: ten times what is asked for, within these.
 const CANDIDATES: usize = 50;
 const CANDIDATES_MAX: usize = 1_000;
+/// Other phrasings of one question: each is a search of its own.
+pub const ALSO_MAX: usize = 4;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     pub text: &'a str,
+    /// The same in other words, or parts of it; the first [`ALSO_MAX`] are looked for.
+    pub also: &'a [String],
     /// Passages at most.
     pub k: usize,
     /// Only documents whose source begins so.
@@ -31,6 +37,31 @@ pub struct Query<'a> {
     pub labels: &'a Labels,
     /// Also walk the collection's graph, if it keeps one.
     pub graph: bool,
+    pub rerank: Reranking<'a>,
+    /// The time, by which documents have their age.
+    pub now: Micros,
+}
+
+/// Who orders the best of what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reranking<'a> {
+    /// The collection's reranker, if it has one.
+    #[default]
+    Declared,
+    Without,
+    /// This model; the collection's deadline unless told.
+    By {
+        model: &'a str,
+        deadline_ms: Option<u32>,
+    },
+}
+
+impl<'a> Query<'a> {
+    /// A question as it stands, in whatever order the collection says.
+    pub fn new(text: &'a str, k: usize, labels: &'a Labels, now: Micros) -> Query<'a> {
+        let rerank = Reranking::Declared;
+        Query { text, also: &[], k, source: None, labels, graph: false, rerank, now }
+    }
 }
 
 /// What was found, the best first: never fewer than asked for, unless nothing more that
@@ -67,6 +98,10 @@ pub struct Evidence {
     pub graph_rank: Option<u32>,
     /// The names by which the walk came to it.
     pub path: Vec<String>,
+    /// Why it stands lower than what the arms or the reranker say of it.
+    pub lowered: Vec<String>,
+    /// Parts that say nearly the same, and are not given beside it.
+    pub copies: u32,
 }
 
 /// How the answer came about.
@@ -74,6 +109,10 @@ pub struct Evidence {
 pub struct Explained {
     pub embedder: String,
     pub gate: String,
+    /// The model that was asked for an order.
+    pub reranker: Option<String>,
+    /// What else the collection lets count: age, and what is not said yet.
+    pub counted: Vec<String>,
     pub lexical_hits: u32,
     pub dense_hits: u32,
     /// Lists of readers that the reader is on.
@@ -89,25 +128,30 @@ pub struct Explained {
 }
 
 /// Notes how long each stage took.
-struct Stopwatch {
+pub(crate) struct Stopwatch {
     since: u64,
-    stages: Vec<(&'static str, u64)>,
+    pub stages: Vec<(&'static str, u64)>,
 }
 
 impl Stopwatch {
-    fn start() -> Stopwatch {
-        Stopwatch { since: runtime::clock::monotonic_us(), stages: Vec::with_capacity(6) }
+    pub fn start() -> Stopwatch {
+        Stopwatch { since: runtime::clock::monotonic_us(), stages: Vec::with_capacity(8) }
     }
-    fn lap(&mut self, name: &'static str) {
+    /// A stage that comes again is one.
+    pub fn lap(&mut self, name: &'static str) {
         let now = runtime::clock::monotonic_us();
-        self.stages.push((name, now.saturating_sub(self.since)));
+        let took = now.saturating_sub(self.since);
+        match self.stages.iter_mut().find(|(stage, _)| *stage == name) {
+            Some((_, all)) => *all += took,
+            None => self.stages.push((name, took)),
+        }
         self.since = now;
     }
 }
 
 impl Collections {
-    /// What bears on a question, of what the reader may read.
-    /// Without the collection's model it is searched for by its words alone, and that is told.
+    /// What bears on a question, of what the reader may read, with no model lent for the order.
+    /// Without the collection's embedder it is searched for by its words alone, and that is told.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -121,7 +165,8 @@ impl Collections {
         self.search_by(reader, collection, query, lent, None)
     }
 
-    /// The same, and the best in the order of a model that has read them.
+    /// The same, and the best in the order of a model that has read them, if the query or the
+    /// collection names one.
     ///
     /// # Errors
     /// As [`Collections::search`]: a model that is late or fails is a note.
@@ -131,76 +176,40 @@ impl Collections {
         collection: &Collection,
         query: &Query<'_>,
         lent: &dyn Embed,
-        reranker: Option<&Reranker<'_>>,
+        by: Option<&dyn Rank>,
     ) -> Result<Found, Error> {
         let tenant = self.tenant(reader.team())?;
+        let place = Place { collections: self, tenant: &*tenant, reader, collection };
+        let settings = Settings::read(&collection.settings)?;
         let mut watch = Stopwatch::start();
-        let asked = text::Query::read(query.text, lexing(collection.lexing));
-        let vector = question_vector(lent, collection, query.labels, &asked.text);
+        let asked = phrased(query, lexing(collection.lexing));
+        let vectors = question_vectors(lent, collection, query.labels, &asked);
         watch.lap("embed");
         let classes = tenant.classes(reader)?.iter().count() as u32;
-        let mut fetch = (query.k * 10).clamp(CANDIDATES, CANDIDATES_MAX);
-        // A filter on the source comes after the arms, so with one they may have to reach further.
-        let (arms, chunks) = loop {
-            let words = TextQuery { terms: &asked.terms, limit: fetch };
-            let lexical = tenant.search_text(reader, collection.id, &words)?;
-            watch.lap("words");
-            let near = match &vector {
-                Ok(vector) => {
-                    let slot = self.slot(reader.team(), collection.id);
-                    slot.nearest(&*tenant, reader, collection, vector, fetch)?
-                }
-                Err(_) => Near {
-                    hits: Vec::new(),
-                    exact: false,
-                    readable: tenant.counts(reader, collection.id)?.chunks,
-                },
-            };
-            watch.lap("vectors");
-            let whole = lexical.len() < fetch && near.hits.len() < fetch;
-            let mut arms = Arms {
-                lexical: scores(&lexical),
-                dense: scores(&near.hits),
-                reached: BTreeMap::new(),
-                walk: None,
-                readable: near.readable,
-                exact: near.exact,
-            };
-            if query.graph {
-                let walk = walk(&*tenant, reader, collection, &asked.text, &lexical)?;
-                arms.reached = walk.reached;
-                arms.walk = walk.walked;
-                watch.lap("graph");
-            }
-            let chunks = fetch_chunks(&*tenant, reader, &arms, query.source)?;
-            watch.lap("fetch");
-            if whole || query.source.is_none() || chunks.len() >= query.k * 2 || fetch >= PAGE_MAX {
-                break (arms, chunks);
-            }
-            fetch = (fetch * 8).min(PAGE_MAX);
-        };
-        let embedder = embed::known(&collection.live);
-        let ordered =
-            |k: usize, told: &BTreeMap<ChunkId, f32>| order(&asked, &arms, &chunks, &embedder, k, told);
-        let mut told = BTreeMap::new();
-        let mut ranked = ordered(query.k, &told);
+        let fetch = (query.k * 10).clamp(CANDIDATES, CANDIDATES_MAX);
+        let of_question = vectors.as_deref().unwrap_or_default();
+        let source = query.source.map(|prefix| (prefix, query.k * 2));
+        let mut arms = place.arms(&asked, of_question, query.graph, source, fetch, &mut watch)?;
+        let order = Order::new(&asked, collection, &settings, query);
+        let (mut ranked, counted) = order.first(&place, &mut arms, of_question)?;
         watch.lap("rank");
-        let (mut fused, mut unheard) = (BTreeMap::new(), None);
-        if let Some(reranker) = reranker {
-            let before = ordered(READ_MAX, &told);
+        let (mut fused, mut told, mut unheard) = (BTreeMap::new(), BTreeMap::new(), None);
+        let reranker = reranker(query, &settings);
+        if let Some(reranker) = &reranker {
+            let before = order.ranked(&arms, READ_MAX, &told);
             fused = (1u32..).zip(&before.hits).map(|(place, hit)| (hit.chunk, place)).collect();
-            match rerank::opinions(reranker, collection, query, &before, &chunks) {
+            match rerank::opinions(reranker, by, collection, query, &before, &arms.chunks) {
                 Ok(opinions) => {
                     told = opinions;
-                    ranked = ordered(query.k, &told);
+                    ranked = order.ranked(&arms, query.k, &told);
                 }
                 Err(why) => unheard = Some(why),
             }
             watch.lap("rerank");
         }
-        let no_graph = query.graph && !crate::settings::Settings::read(&collection.settings)?.graph;
         let evidence = ranked.hits.iter().filter_map(|hit| {
-            let mut chunk = chunks.iter().find(|chunk| chunk.id.0 == hit.chunk)?.clone();
+            let id = ChunkId(hit.chunk);
+            let mut chunk = arms.chunks.iter().find(|chunk| chunk.id == id)?.clone();
             // What the collection is labelled now holds for what was put before, too.
             chunk.labels = chunk.labels.join(&collection.labels);
             Some(Evidence {
@@ -208,124 +217,66 @@ impl Collections {
                 score: f64::from(hit.score),
                 relevance: f64::from(hit.relevance),
                 lexical_rank: hit.lexical.map(|place| place.rank as u32),
-                dense_rank: hit.dense.map(|place| place.rank as u32),
+                // What the dense arm has not found has no place in it.
+                dense_rank: hit.dense.filter(|_| arms.dense.contains_key(&id)).map(|p| p.rank as u32),
                 fused_rank: fused.get(&hit.chunk).copied(),
-                rerank: told.get(&ChunkId(hit.chunk)).map(|score| f64::from(*score)),
+                rerank: told.get(&id).map(|score| f64::from(*score)),
                 graph_rank: hit.graph.map(|place| place.rank as u32),
-                path: arms.reached.get(&ChunkId(hit.chunk)).map_or_else(Vec::new, |r| r.path.clone()),
+                path: arms.reached.get(&id).map_or_else(Vec::new, |reached| reached.path.clone()),
+                lowered: hit.demoted.iter().map(told::lowered).collect(),
+                copies: hit.copies.len() as u32,
             })
         });
+        let without_graph = query.graph && !settings.graph;
         Ok(Found {
             evidence: evidence.collect(),
             exact: arms.exact,
             readable: arms.readable,
-            notes: notes(&asked, vector.err(), unheard, no_graph),
+            notes: told::notes(&asked, query, vectors.err(), unheard, without_graph),
             explained: Explained {
                 embedder: collection.live.embedder.clone(),
-                gate: gate_text(&ranked.explain),
+                gate: told::gate(&ranked.explain, settings.gate_of(&collection.live)),
+                reranker: reranker.map(|reranker| reranker.model),
+                counted,
                 lexical_hits: arms.lexical.len() as u32,
                 dense_hits: arms.dense.len() as u32,
                 classes,
+                left_out: told::left_out(&ranked.explain),
+                by_words: told::sources(&arms.lexical, &arms.chunks, query.k),
+                by_vectors: told::sources(&arms.dense, &arms.chunks, query.k),
                 walk: arms.walk,
-                left_out: left_out(&ranked.explain),
-                by_words: arm_sources(&arms.lexical, &chunks, query.k),
-                by_vectors: arm_sources(&arms.dense, &chunks, query.k),
                 stages: watch.stages,
             },
         })
     }
 }
 
-/// What each arm found, by chunk.
-struct Arms {
-    lexical: BTreeMap<ChunkId, f32>,
-    dense: BTreeMap<ChunkId, f32>,
-    reached: BTreeMap<ChunkId, Reached>,
-    walk: Option<Walked>,
-    readable: u64,
-    exact: bool,
-}
-
-fn scores(hits: &[Hit]) -> BTreeMap<ChunkId, f32> {
-    hits.iter().map(|hit| (hit.chunk, hit.score)).collect()
-}
-
-/// The candidates with their texts: what the reader may not read *now* does not come out.
-fn fetch_chunks(
-    tenant: &dyn Tenant,
-    reader: &Reader,
-    arms: &Arms,
-    source: Option<&str>,
-) -> Result<Vec<Chunk>, Error> {
-    let found = arms.lexical.keys().chain(arms.dense.keys()).chain(arms.reached.keys());
-    let mut ids: Vec<ChunkId> = found.copied().collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut chunks = tenant.chunks(reader, &ids)?;
-    if let Some(prefix) = source {
-        chunks.retain(|chunk| chunk.source.starts_with(prefix));
-    }
-    Ok(chunks)
-}
-
-fn order(
-    asked: &text::Query,
-    arms: &Arms,
-    chunks: &[Chunk],
-    embedder: &Embedder,
-    k: usize,
-    told: &BTreeMap<ChunkId, f32>,
-) -> rank::Ranked {
-    let mut candidates: Vec<Candidate<'_>> = chunks
-        .iter()
-        .map(|chunk| Candidate {
-            chunk: chunk.id.0,
-            lexical: arms.lexical.get(&chunk.id).copied(),
-            dense: arms.dense.get(&chunk.id).copied(),
-            graph: arms.reached.get(&chunk.id).map(|reached| reached.score),
-            text: &chunk.text,
-            vector: None,
-            source: &chunk.source,
-            batch: &chunk.batch,
-            trust: match chunk.trust {
-                Trust::Quarantined | Trust::Unknown => rank::Trust::Unknown,
-                Trust::Known => rank::Trust::Known,
-                Trust::Signed => rank::Trust::Signed,
-            },
-            age_us: None,
-            rerank: told.get(&chunk.id).copied(),
-        })
-        .collect();
-    let (gate, settings) = (Gate::untrained(), Settings { k, ..Settings::default() });
-    // What only an arm without a say has found has nothing to do with the question.
-    let (dense_weight, _) = gate.dense_weight(asked, &candidates, embedder);
-    candidates.retain(|c| {
-        c.lexical.is_some() && dense_weight < 1.0
-            || c.dense.is_some() && dense_weight > 0.0
-            || c.graph.is_some()
-    });
-    rank::rank(asked, &candidates, &gate, embedder, &settings)
-}
-
-/// The sources of an arm's candidates, the best first, each once. Of chunks that the
-/// reader may read, which is all that `chunks` has.
-fn arm_sources(arm: &BTreeMap<ChunkId, f32>, chunks: &[Chunk], k: usize) -> Vec<String> {
-    let mut order: Vec<(ChunkId, f32)> = arm.iter().map(|(id, score)| (*id, *score)).collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let mut sources: Vec<&str> = Vec::new();
-    for (id, _) in order {
-        let Some(chunk) = chunks.iter().find(|chunk| chunk.id == id) else { continue };
-        if sources.len() == k {
-            break;
-        }
-        if !sources.contains(&chunk.source.as_str()) {
-            sources.push(&chunk.source);
+/// The question with its other phrasings. One that says the very same is no other.
+fn phrased(query: &Query<'_>, lexing: text::Lexing) -> text::Query {
+    let mut asked = text::Query::read(query.text, lexing);
+    for also in query.also.iter().take(ALSO_MAX) {
+        let phrasing = text::Query::read(also, lexing);
+        if !phrasing.text.is_empty() && asked.phrasings().all(|other| other.text != phrasing.text) {
+            asked.also.push(phrasing);
         }
     }
-    sources.into_iter().map(str::to_owned).collect()
+    asked
 }
 
-const fn lexing(lexing: Lexing) -> text::Lexing {
+/// Who is to order what is found.
+fn reranker(query: &Query<'_>, settings: &Settings) -> Option<Reranker> {
+    let declared = settings.ranking.reranker.as_ref();
+    match query.rerank {
+        Reranking::Without => None,
+        Reranking::Declared => declared.cloned(),
+        Reranking::By { model, deadline_ms } => {
+            let of_collection = declared.map_or(crate::settings::RERANK_MS, |r| r.deadline_ms);
+            Some(Reranker { model: model.into(), deadline_ms: deadline_ms.unwrap_or(of_collection) })
+        }
+    }
+}
+
+pub(crate) const fn lexing(lexing: Lexing) -> text::Lexing {
     match lexing {
         Lexing::Stemmed => text::Lexing::Stemmed,
         Lexing::Words => text::Lexing::Words,
@@ -333,76 +284,20 @@ const fn lexing(lexing: Lexing) -> text::Lexing {
     }
 }
 
-/// The question's vector, or why there is none. A question without words has the zero
-/// vector of the built-in embedder, which is near to nothing.
-fn question_vector(
+/// The question's vectors, one for each phrasing, or why there are none. A question without words
+/// has the zero vector of the built-in embedder, which is near to nothing.
+fn question_vectors(
     lent: &dyn Embed,
     collection: &Collection,
     labels: &Labels,
-    text: &str,
-) -> Result<Vec<f32>, String> {
-    if text.trim().is_empty() && embed::model_of(&collection.live).is_some() {
+    asked: &text::Query,
+) -> Result<Vec<Vec<f32>>, String> {
+    if asked.text.trim().is_empty() && embed::model_of(&collection.live).is_some() {
         return Err("it has no words".into());
     }
-    match embed::vectors(lent, &collection.live, labels, &[text.to_owned()]) {
-        Ok(mut vectors) => vectors.pop().ok_or_else(|| "the embedder made none".into()),
-        Err(error) => {
-            let report = error.report();
-            Err(format!("{} ({})", report.sentence(), report.code.0))
-        }
-    }
-}
-
-fn notes(
-    asked: &text::Query,
-    without_vector: Option<String>,
-    unheard: Option<String>,
-    no_graph: bool,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    if no_graph {
-        notes.push("the collection keeps no graph: declare `graph: true` and ingest again".into());
-    }
-    if let Some(why) = unheard {
-        notes.push(format!("in the order of both arms, because the reranker was not heard: {why}"));
-    }
-    if let Some(why) = without_vector.filter(|_| !asked.terms.is_empty()) {
-        notes.push(format!("searched by words alone, because the question has no vector: {why}"));
-    }
-    if let Some(cut) = &asked.cut {
-        notes.push(format!(
-            "the question has {} bytes; {} were read, and {} of its words were left out",
-            cut.bytes, cut.bytes_read, cut.terms_left_out
-        ));
-    }
-    if asked.removed > 0 {
-        notes.push(format!("{} characters of the question are not seen, and were taken out", asked.removed));
-    }
-    if asked.terms.is_empty() {
-        notes.push("the question has no words that are searched for".into());
-    }
-    notes
-}
-
-fn gate_text(explain: &rank::Explain) -> String {
-    let why = match explain.reason {
-        Reason::Fitted => "fitted to judged questions",
-        Reason::Untrained => "not fitted; the embedder knows the script",
-        Reason::NotSemantic => "the embedder finds only what words find better",
-        Reason::UnknownScript => "the embedder has not learned the question's script",
-        Reason::Lexical => "searched by its words",
-        Reason::NoTerms => "words found nothing",
-        Reason::NoDense => "vectors found nothing",
-    };
-    format!("vectors weigh {:.2}: {why}", explain.dense_weight)
-}
-
-fn left_out(explain: &rank::Explain) -> Vec<String> {
-    let line = |count: usize, why: &str| (count > 0).then(|| format!("{count} {why}"));
-    let lines = [
-        line(explain.copies, "parts that say nearly the same as a better one"),
-        line(explain.capped, "parts beyond what one source or batch may have"),
-        line(explain.moved, "parts moved behind those of other sources"),
-    ];
-    lines.into_iter().flatten().collect()
+    let texts: Vec<String> = asked.phrasings().map(|phrasing| phrasing.text.clone()).collect();
+    embed::vectors(lent, &collection.live, labels, &texts).map_err(|error| {
+        let report = error.report();
+        format!("{} ({})", report.sentence(), report.code.0)
+    })
 }

@@ -2,6 +2,7 @@
 
 mod between;
 mod poison;
+mod ranking;
 mod snapshots;
 
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use report::Report;
 use store::documents::{Acl, Change, MemoryTenants, Reader, Subject};
 use units::{Labels, Micros, Sensitivity, TeamId, Uuid7};
 
-use crate::{Collections, Content, Embed, Embedded, Error, Found, Query, Rank, Reranker, Shown, Wish};
+use crate::{
+    Collections, Content, Embed, Embedded, Error, Found, Query, Rank, Ranking, Reranking, Shown, Wish,
+};
 
 /// A role that has no model.
 pub(crate) struct NoModel;
@@ -43,6 +46,7 @@ fn world() -> (Collections, Shown) {
         labels: Labels { sensitivity: Sensitivity::Internal, ..Labels::default() },
         embedder: None,
         graph: true,
+        ranking: Ranking::default(),
     };
     collections.create(team(1), &wish, NOW).expect("created");
     let shown = collections.show(&reader(&[]), "handbook").expect("it is there");
@@ -71,7 +75,8 @@ fn put(collections: &Collections, shown: &Shown, writer: &Reader, content: &Cont
 }
 
 fn search(collections: &Collections, shown: &Shown, reader: &Reader, text: &str) -> Found {
-    let query = Query { text, k: 5, source: None, labels: &Labels::default(), graph: false };
+    let labels = Labels::default();
+    let query = Query::new(text, 5, &labels, NOW);
     collections.search(reader, &shown.collection, &query, &NoModel).expect("searched")
 }
 
@@ -129,7 +134,8 @@ fn trap_x8_what_one_may_not_read_is_found_by_no_way() {
     for name in ["handbook", &shown.collection.id.to_string()] {
         assert_eq!(collections.show(&stranger, name), Err(Error::NoCollection(name.into())));
     }
-    let query = Query { text: "grade 7", k: 5, source: None, labels: &Labels::default(), graph: false };
+    let labels = Labels::default();
+    let query = Query::new("grade 7", 5, &labels, NOW);
     let found = collections.search(&stranger, &shown.collection, &query, &NoModel);
     assert!(found.is_err(), "the other team has no such collection: {found:?}");
 }
@@ -198,6 +204,7 @@ fn an_index_that_the_store_has_overtaken_is_built_again() {
         labels: Labels::default(),
         embedder: None,
         graph: false,
+        ranking: Ranking::default(),
     };
     one.create(team(1), &wish, NOW).expect("created");
     let ada = reader(&["ada"]);
@@ -248,13 +255,8 @@ fn a_filter_by_source_reaches_as_far_as_it_must() {
         &ada,
         &content("few/z.txt", "a pump, once, among other words that say nothing of it"),
     );
-    let query = Query {
-        text: "cooling water pump",
-        k: 1,
-        source: Some("few/"),
-        labels: &Labels::default(),
-        graph: false,
-    };
+    let labels = Labels::default();
+    let query = Query { source: Some("few/"), ..Query::new("cooling water pump", 1, &labels, NOW) };
     let found = collections.search(&ada, &shown.collection, &query, &NoModel).expect("searched");
     assert_eq!(sources(&found), ["few/z.txt"]);
 }
@@ -270,6 +272,7 @@ fn collections_are_declared_again_and_never_forgotten_with_documents_in_them() {
         labels: Labels::default(),
         embedder: None,
         graph: false,
+        ranking: Ranking::default(),
     };
     collections.declare(team(1), &wish("en", None), NOW).expect("changed");
     let again = collections.show(&reader(&[]), "handbook").expect("it is there");
@@ -333,6 +336,7 @@ fn meaning_world() -> (Collections, Reader) {
         labels: Labels::default(),
         embedder: Some("meaning".into()),
         graph: false,
+        ranking: Ranking::default(),
     };
     collections.create(team(1), &wish, NOW).expect("created");
     (collections, reader(&["ada"]))
@@ -343,7 +347,7 @@ fn shown(collections: &Collections) -> Shown {
 }
 
 fn asked<'a>(text: &'a str, labels: &'a Labels) -> Query<'a> {
-    Query { text, k: 5, source: None, labels, graph: false }
+    Query::new(text, 5, labels, NOW)
 }
 
 #[test]
@@ -506,9 +510,9 @@ fn a_reranker_orders_the_best_and_one_that_is_late_is_told() {
     );
     let labels = Labels::default();
     let search = |by: &Longest| {
-        let reranker = Reranker { model: "judge", by, deadline_ms: 250 };
-        let query = asked("annual leave", &labels);
-        collections.search_by(&ada, &shown.collection, &query, &NoModel, Some(&reranker)).expect("found")
+        let rerank = Reranking::By { model: "judge", deadline_ms: Some(250) };
+        let query = Query { rerank, ..asked("annual leave", &labels) };
+        collections.search_by(&ada, &shown.collection, &query, &NoModel, Some(by)).expect("found")
     };
     let plain = collections.search(&ada, &shown.collection, &asked("annual leave", &labels), &NoModel);
     let plain = plain.expect("found");

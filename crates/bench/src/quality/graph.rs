@@ -67,6 +67,7 @@ fn both(set: &Set, language: &str) -> Result<[eval::Summary; 2]> {
         labels: Labels::default(),
         embedder: None,
         graph: true,
+        ranking: retrieval::Ranking::default(),
     };
     collections.create(team, &wish, Micros(0)).context("make a collection")?;
     let collection = collections.find(&reader, "bench").context("find it")?;
@@ -87,7 +88,7 @@ fn both(set: &Set, language: &str) -> Result<[eval::Summary; 2]> {
         let mut all = Vec::new();
         for question in &set.questions {
             let labels = Labels::default();
-            let query = Query { text: &question.text, k: DEPTH, source: None, graph, labels: &labels };
+            let query = Query { graph, ..Query::new(&question.text, DEPTH, &labels, Micros(0)) };
             let found = collections.search(&reader, &collection, &query, &NoModel).context("search")?;
             let ranked: Vec<&str> = found.evidence.iter().map(|e| e.chunk.source.as_str()).collect();
             let grades = question.grades.iter().map(|(id, grade)| (id.as_str(), *grade)).collect();

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::context::eval::{self, Judged, Scores, Summary};
+use ::context::eval::{self, Judged, Scores};
 use ::context::rank::{DevCandidate, DevQuery, Gate, Settings, Trust, coverage, rank};
 use ::context::text::Lexing;
 use anyhow::Result;
@@ -73,9 +73,13 @@ fn passages(
     let asked = ask(&index, &set, setting)?;
     output.step_done();
     let embedder = setting.embedding.embedder();
-    let with = |gate: &dyn Fn(usize) -> Gate| eval::mean(&scores_of(&index, &set, &asked, gate, 10, setting));
-    let [bm25, dense] = [true, false].map(|lexical| eval::mean(&arm_scores(&set, &asked, lexical, 10)));
+    let rules = Settings { k: 10, ..Settings::default() };
+    let with = |gate: &dyn Fn(usize) -> Gate| scores_of(&index, &set, &asked, gate, &rules, setting);
+    let [bm25, dense] = [true, false].map(|lexical| arm_scores(&set, &asked, lexical, 10));
     let untrained = with(&|_| Gate::untrained());
+    // What the collapse of near copies costs, where both are judged relevant.
+    let apart = Settings { near_copy: 2.0, ..rules };
+    let apart = scores_of(&index, &set, &asked, &|_| Gate::untrained(), &apart, setting);
     // Fitted to one half, judged by the other.
     let dev: Vec<DevQuery> = asked.iter().map(|asked| dev_query(&index, &set, asked)).collect();
     let halves = [0, 1].map(|half| {
@@ -84,7 +88,8 @@ fn passages(
     });
     let fitted = with(&|n| halves[n % 2].gate.clone());
     let name_of_dense = setting.embedding.name();
-    let better = if dense.mean.ndcg > bm25.mean.ndcg { (name_of_dense, &dense) } else { ("BM25", &bm25) };
+    let [by_words, by_vectors] = [&bm25, &dense].map(|scores| eval::mean(scores).mean.ndcg);
+    let better = if by_vectors > by_words { (name_of_dense, &dense) } else { ("BM25", &bm25) };
     for half in &halves {
         let (q, l, d, f) = (half.queries, half.lexical, half.dense, half.fused);
         output.say(&format!(
@@ -92,18 +97,30 @@ fn passages(
             half.gate.to_text()
         ));
     }
-    let mut add = |what: &str, summary: &Summary, target: Target| {
-        let peer = Some((better.0, better.1.mean.ndcg));
+    let mut add = |what: &str, scores: &[Scores], target: Target| {
+        let summary = eval::mean(scores);
+        let peer = Some((better.0, eval::mean(better.1).mean.ndcg));
+        // Question by question, which is far less noisy than the difference of two means.
+        let paired = scores.iter().zip(better.1);
+        let less: Vec<Scores> =
+            paired.map(|(a, b)| Scores { ndcg: a.ndcg - b.ndcg, ..Scores::default() }).collect();
+        let less = eval::mean(&less);
         let label = format!("{name}: {what}");
         rows.push(row(label, "nDCG@10", summary.mean.ndcg, peer, target, summary.queries));
         output.say(&format!(
-            "{name}: {what}: nDCG@10 {:.3} ± {:.3}, recall@10 {:.3}, MRR {:.3}",
-            summary.mean.ndcg, summary.ndcg_error, summary.mean.recall, summary.mean.mrr
+            "{name}: {what}: nDCG@10 {:.3} ± {:.3}, recall@10 {:.3}, MRR {:.3}; less the better arm {:+.4} ± {:.4}",
+            summary.mean.ndcg,
+            summary.ndcg_error,
+            summary.mean.recall,
+            summary.mean.mrr,
+            less.mean.ndcg,
+            less.ndcg_error
         ));
     };
     add("BM25 alone", &bm25, Target::Shown);
     add(&format!("{name_of_dense} alone"), &dense, Target::Shown);
     add("gate, untrained", &untrained, target);
+    add("gate, untrained, near copies apart", &apart, Target::Shown);
     add("gate, fitted to the other half", &fitted, target);
     Ok(())
 }
@@ -114,11 +131,10 @@ const DEPTHS: [usize; 4] = [5, 10, 20, 50];
 /// What orders the turns of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
-    /// As memory is searched.
-    Conversation,
     Untrained,
     /// By a gate that was fitted to the other half of each conversation's questions.
     Fitted,
+    /// As memory is searched: turns have no vectors.
     Lexical,
     Dense,
 }
@@ -138,9 +154,9 @@ fn memory(conversations: Vec<Set>, setting: &Setting<'_>, rows: &mut Vec<Row>) -
             Gate::fit(&fold, &embedder).gate
         });
         for depth in DEPTHS {
-            let with = |gate: &dyn Fn(usize) -> Gate| scores_of(&index, set, &asked, gate, depth, setting);
+            let rules = Settings { k: depth, ..Settings::default() };
+            let with = |gate: &dyn Fn(usize) -> Gate| scores_of(&index, set, &asked, gate, &rules, setting);
             for (order, scores) in [
-                (Conversation, with(&|_| Gate::conversation())),
                 (Untrained, with(&|_| Gate::untrained())),
                 (Fitted, with(&|n| halves[n % 2].clone())),
                 (Lexical, arm_scores(set, &asked, true, depth)),
@@ -153,15 +169,14 @@ fn memory(conversations: Vec<Set>, setting: &Setting<'_>, rows: &mut Vec<Row>) -
     setting.output.step_done();
     for (order, depth) in all.keys().copied() {
         let name = match order {
-            Conversation => "conversation gate",
             Untrained => "gate, untrained",
             Fitted => "gate, fitted to the other half",
-            Lexical => "BM25 alone",
+            Lexical => "BM25 alone, as memory is searched",
             Dense => setting.embedding.name(),
         };
         let target = match (order, depth) {
-            (Conversation, 10) => Target::AtLeast(0.62),
-            (Conversation, 50) => Target::AtLeast(0.80),
+            (Lexical | Untrained, 10) => Target::AtLeast(0.62),
+            (Lexical | Untrained, 50) => Target::AtLeast(0.80),
             _ => Target::Shown,
         };
         let summary = eval::mean(&all[&(order, depth)]);
@@ -177,17 +192,16 @@ fn scores_of(
     set: &Set,
     asked: &[Asked<'_>],
     gate: &dyn Fn(usize) -> Gate,
-    k: usize,
+    rules: &Settings,
     setting: &Setting<'_>,
 ) -> Vec<Scores> {
     let embedder = setting.embedding.embedder();
-    let settings = Settings { k, ..Settings::default() };
     let scored = asked.iter().enumerate().filter_map(|(n, asked)| {
         let candidates: Vec<_> = asked.found.rows.iter().map(|row| index.candidate(row)).collect();
-        let ranked = rank(&asked.found.query, &candidates, &gate(n), &embedder, &settings);
+        let ranked = rank(&asked.found.query, &candidates, &gate(n), &embedder, rules);
         let ids: Vec<&str> =
             ranked.hits.iter().map(|hit| set.texts[hit.chunk as usize].id.as_str()).collect();
-        judge(&ids, asked.question, k)
+        judge(&ids, asked.question, rules.k)
     });
     scored.collect()
 }
@@ -217,7 +231,13 @@ fn dev_query(index: &Index, set: &Set, asked: &Asked<'_>) -> DevQuery {
     let candidates = asked.found.rows.iter().map(|row| {
         let grade = missed.remove(&set.texts[row.entry].id).unwrap_or(0);
         let covered = coverage(&asked.found.query.terms, &index.entries[row.entry].text);
-        DevCandidate { lexical: row.lexical, dense: row.dense, coverage: covered, grade }
+        DevCandidate {
+            document: row.entry as u32,
+            lexical: row.lexical,
+            dense: row.dense,
+            coverage: covered,
+            grade,
+        }
     });
     let candidates = candidates.take(2 * CANDIDATES).collect();
     DevQuery { script: asked.found.query.script, candidates, missed: missed.into_values().collect() }

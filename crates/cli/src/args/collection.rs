@@ -33,8 +33,15 @@ pub enum Collection {
     },
     /// Keep a collection as a folder is: what is added, changed and removed there, until it is stopped.
     Watch(CollectionWatch),
-    /// What its search is worth on judged questions: words, vectors, and both.
+    /// What its search is worth on judged questions: words, vectors, and both. `--fit` learns from them.
     Eval(CollectionEval),
+    /// How much vectors count, as `eval --fit` has learned it.
+    Gate {
+        name: String,
+        /// Forget what was learned: the rule holds again that needs no judged questions.
+        #[arg(long)]
+        forget: bool,
+    },
     /// Every document that you may read with its text, a JSON object a line.
     Export(CollectionExport),
     /// What documents that you may read say of a name, and which one says it.
@@ -64,6 +71,18 @@ pub struct CollectionCreate {
     /// Keep a graph: read documents for what they say relates names.
     #[arg(long)]
     pub graph: bool,
+    /// A model that reads the best 32 with each question and orders them.
+    #[arg(long, value_name = "MODEL")]
+    pub reranker: Option<String>,
+    /// How long it may take, 1000 unless told; later, the order of both arms is given and that is told.
+    #[arg(long, value_name = "MS", requires = "reranker")]
+    pub rerank_deadline_ms: Option<u32>,
+    /// Let age count: after so long the half of a score that can fade has halved. 30d, 52w.
+    #[arg(long, value_name = "TIME")]
+    pub half_life: Option<String>,
+    /// Prefer what is not said yet (maximal marginal relevance): from 0, all difference, to 1, all relevance.
+    #[arg(long, value_name = "FROM 0 TO 1")]
+    pub mmr: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,6 +133,9 @@ pub struct CollectionSearch {
     pub name: String,
     /// What to look for.
     pub query: String,
+    /// The same in other words, or a part of it; repeat for more, at most four. What any of them finds is found.
+    #[arg(long, value_name = "TEXT")]
+    pub also: Vec<String>,
     /// How many parts at most.
     #[arg(short = 'k', long = "limit", default_value_t = 8, value_name = "N")]
     pub limit: u32,
@@ -129,12 +151,15 @@ pub struct CollectionSearch {
     /// As this user of the team would search. Takes the right to manage access; texts that you may not read are withheld.
     #[arg(long = "as", value_name = "USER")]
     pub as_user: Option<String>,
-    /// A model that reads the best 32 with the question and orders them.
+    /// A model that reads the best 32 with the question and orders them; the collection's own unless told.
     #[arg(long, value_name = "MODEL")]
     pub rerank: Option<String>,
     /// How long it may take; later, the order of both arms is given and that is told.
     #[arg(long, value_name = "MS", requires = "rerank")]
     pub rerank_deadline_ms: Option<u32>,
+    /// Leave the order as both arms have it, whatever the collection says.
+    #[arg(long, conflicts_with = "rerank")]
+    pub no_rerank: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -160,6 +185,10 @@ pub struct CollectionEval {
     /// Also write the results as JUnit XML, a case a question.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// First learn from them how much vectors count, for all searches of the collection. What is shown then is of
+    /// questions that it has seen, but for the line that says otherwise.
+    #[arg(long)]
+    pub fit: bool,
     /// Exit 1 when the mean nDCG of both arms together is less.
     #[arg(long, value_name = "FROM 0 TO 1")]
     pub min_ndcg: Option<f64>,

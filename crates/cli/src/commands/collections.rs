@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use api::{
-    CachedAnswer, Collection, CreateCollection, Document, DocumentChange, DocumentPreview, Evidence, List,
-    ReindexCollection, Reindexed, SearchCollection, SearchResult,
+    CachedAnswer, Collection, CollectionGate, CollectionRanking, CreateCollection, Document, DocumentChange,
+    DocumentPreview, Evidence, List, ReindexCollection, Reindexed, SearchCollection, SearchExplained,
+    SearchResult,
 };
 use context::parse::{Declared, Limits, format};
 use report::Report;
@@ -18,7 +19,7 @@ use report::Report;
 use super::show;
 use crate::client::{Server, encode};
 use crate::table::{bytes, grouped, or_dash, short_time, table};
-use crate::{Failure, Progress, args, failure};
+use crate::{Failure, Progress, args, duration, failure};
 
 /// Documents of a page, when all are listed.
 const PAGE: usize = 1_000;
@@ -36,6 +37,15 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
                 labels: args.labels,
                 embedder: args.embedder,
                 graph: args.graph,
+                ranking: CollectionRanking {
+                    reranker: args.reranker,
+                    rerank_deadline_ms: args.rerank_deadline_ms,
+                    half_life_s: args
+                        .half_life
+                        .map(|text| duration::seconds("--half-life", &text))
+                        .transpose()?,
+                    mmr: args.mmr,
+                },
             };
             let made: Collection = server.post("/api/v1/collections", &create)?;
             show(json, &made, |c| {
@@ -62,6 +72,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
         args::Collection::Reindex { name, embedder } => reindex(server, &name, embedder, json)?,
         args::Collection::Watch(args) => return watch::run(server, &args, json),
         args::Collection::Eval(args) => return eval::run(server, &args, json),
+        args::Collection::Gate { name, forget } => gate(server, &name, forget, json)?,
         args::Collection::Export(args) => export::run(server, &args, json)?,
         args::Collection::Graph(args) => super::graph::collection(server, &args, json)?,
         args::Collection::Remove(args) => remove(server, &args, json)?,
@@ -408,12 +419,14 @@ fn reindex(server: &Server, name: &str, embedder: Option<String>, json: bool) ->
 fn search(server: &Server, args: args::CollectionSearch, json: bool) -> Result<(), Failure> {
     let asked = SearchCollection {
         query: args.query,
+        also: args.also,
         k: Some(args.limit),
         source: args.source,
         graph: args.graph,
         explain: args.explain,
         as_user: args.as_user,
         rerank: args.rerank,
+        no_rerank: args.no_rerank,
         rerank_deadline_ms: args.rerank_deadline_ms,
     };
     let result: SearchResult = server.post(&format!("{}/search", path_of(&args.name)), &asked)?;
@@ -438,8 +451,13 @@ pub(crate) fn result_text(result: &SearchResult) -> String {
     result.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
     let Some(explain) = &result.explain else { return text };
     text.push_str(&format!(
-        "\ngate      {}\narms      {} by words, {} by vectors ({})\nmask      {} lists of readers\n",
-        explain.gate, explain.lexical_hits, explain.dense_hits, explain.embedder, explain.classes
+        "\ngate      {}\n{}arms      {} by words, {} by vectors ({})\nmask      {} lists of readers\n",
+        explain.gate,
+        order_text(explain),
+        explain.lexical_hits,
+        explain.dense_hits,
+        explain.embedder,
+        explain.classes
     ));
     if let Some(walk) = &explain.graph {
         let from =
@@ -451,6 +469,12 @@ pub(crate) fn result_text(result: &SearchResult) -> String {
         explain.stages.iter().map(|s| format!("{} {} us", s.name, grouped(s.us))).collect();
     text.push_str(&format!("took      {}\n", stages.join(", ")));
     text
+}
+
+/// What counts beside both arms, a line each.
+fn order_text(explain: &SearchExplained) -> String {
+    let reranker = explain.reranker.iter().map(|model| format!("reranker  {model}\n"));
+    reranker.chain(explain.counted.iter().map(|what| format!("counts    {what}\n"))).collect()
 }
 
 fn evidence_text(evidence: &Evidence, arms: bool) -> String {
@@ -478,6 +502,10 @@ fn evidence_text(evidence: &Evidence, arms: bool) -> String {
         if let (Some(before), Some(score)) = (evidence.fused_rank, evidence.rerank_score) {
             text.push_str(&format!("    reranked {score:.2}, place {before} before\n"));
         }
+        evidence.lowered.iter().for_each(|why| text.push_str(&format!("    lowered {why}\n")));
+        if evidence.copies > 0 {
+            text.push_str(&format!("    {} parts say nearly the same\n", evidence.copies));
+        }
         if !evidence.path.is_empty() {
             text.push_str(&format!("    by way of {}\n", evidence.path.join(" > ")));
         }
@@ -500,7 +528,7 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     println!(
         "{} of team {}: {} documents in {} parts that you may read, {} of text, {} in quarantine\n\
          last ingest {}\n\
-         language {}, {}; embedder {}; labels {}; read by {}",
+         language {}, {}; embedder {}; labels {}; read by {}{}",
         c.name,
         c.team,
         grouped(c.documents),
@@ -512,7 +540,8 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
         c.lexing,
         embedder_text(c),
         c.labels,
-        c.acl.join(", ")
+        c.acl.join(", "),
+        ranking_text(c)
     );
     print!("{}", document_table(&documents));
     Ok(())
@@ -524,6 +553,54 @@ fn embedder_text(c: &Collection) -> String {
         None => c.embedder.clone(),
         Some(wanted) => format!("{}, to be {wanted}", c.embedder),
     }
+}
+
+/// How a collection orders what is found, where it says so.
+fn ranking_text(c: &Collection) -> String {
+    let ranking = &c.ranking;
+    let mut parts = Vec::new();
+    if let (Some(model), Some(ms)) = (&ranking.reranker, ranking.rerank_deadline_ms) {
+        parts.push(format!("reranked by {model} within {} ms", grouped(u64::from(ms))));
+    }
+    if let Some(seconds) = ranking.half_life_s {
+        parts.push(format!("age counts, by half in {} days", seconds as f64 / 86_400.0));
+    }
+    if let Some(mmr) = ranking.mmr {
+        parts.push(format!("MMR at {mmr:.2}"));
+    }
+    parts.extend(c.gate.as_ref().map(gate_text));
+    if parts.is_empty() { String::new() } else { format!("\norder: {}", parts.join("; ")) }
+}
+
+/// `vectors weigh 0.45 (latin), fitted to 43 judged questions`
+fn gate_text(gate: &CollectionGate) -> String {
+    let shares: Vec<String> =
+        gate.vectors_weigh.iter().map(|(script, share)| format!("{share:.2} ({script})")).collect();
+    format!("vectors weigh {}, fitted to {} judged questions", shares.join(", "), grouped(gate.questions))
+}
+
+fn gate(server: &Server, name: &str, forget: bool, json: bool) -> Result<(), Failure> {
+    let path = path_of(name);
+    let collection: Collection = match forget {
+        true => server.delete(&format!("{path}/gate"))?,
+        false => server.get(&path)?,
+    };
+    show(json, &collection.gate, |gate| match gate {
+        None => format!(
+            "no gate is fitted to {name}: `bedplate collection eval {name} --judged FILE --fit` does it"
+        ),
+        Some(gate) => format!(
+            "{}, {}, for the vectors of {}\nnDCG@10 of these: words {:.3}, vectors {:.3}, both {:.3}; of questions not seen: {:.3}",
+            gate_text(gate),
+            short_time(&gate.fitted),
+            gate.embedder,
+            gate.words,
+            gate.vectors,
+            gate.both,
+            gate.held_out
+        ),
+    });
+    Ok(())
 }
 
 /// `1 cached answer went`

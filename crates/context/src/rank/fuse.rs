@@ -29,7 +29,8 @@ pub(super) fn fuse(
         .filter(|(_, candidate)| seen.insert(candidate.chunk))
         .map(|(at, candidate)| {
             let (lexical, dense, graph) = (lexical[at], dense[at], graph[at]);
-            let covered = coverage(&query.terms, candidate.text);
+            let covers = query.phrasings().map(|phrasing| coverage(&phrasing.terms, candidate.text));
+            let covered = covers.fold(0.0, f32::max);
             let cosine = dense.map_or(0.0, |place| place.score.clamp(0.0, 1.0));
             let said = weighted(lexical.map(|p| p.scaled), dense.map(|p| p.scaled), dense_weight);
             Ranking {

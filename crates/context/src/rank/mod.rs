@@ -19,7 +19,7 @@ use crate::embed::Embedder;
 use crate::text::Query;
 
 pub use fuse::coverage;
-pub use gate::{DevCandidate, DevQuery, Fit, Gate, Reason};
+pub use gate::{DEV_MIN, DevCandidate, DevQuery, Fit, Gate, Reason};
 
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ pub(super) fn demote(
     settings: &Settings,
     ranked: &mut [Ranking],
 ) {
-    let question = words(&query.text);
+    let questions: Vec<Vec<String>> = query.phrasings().map(|phrasing| words(&phrasing.text)).collect();
     let clustered = clusters(candidates, ranked);
     for hit in ranked.iter_mut() {
         let candidate = &candidates[hit.at];
@@ -52,7 +52,7 @@ pub(super) fn demote(
         if settings.trust_prior {
             lower(Demoted::Trust, UNKNOWN);
         }
-        if repeats(&question, candidate.text) {
+        if questions.iter().any(|question| repeats(question, candidate.text)) {
             lower(Demoted::Echo, ECHO);
         }
         if clustered.contains(&hit.chunk) {

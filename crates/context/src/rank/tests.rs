@@ -264,24 +264,27 @@ fn dev(script: Script, n: usize, right: impl Fn(usize) -> (bool, bool)) -> Vec<D
             let (lexical, dense) = right(n);
             let candidates = vec![
                 DevCandidate {
+                    document: 0,
                     lexical: Some(9.0),
                     dense: Some(0.3),
                     coverage: 0.9,
                     grade: u32::from(lexical && !dense),
                 },
                 DevCandidate {
+                    document: 1,
                     lexical: Some(3.0),
                     dense: Some(0.9),
                     coverage: 0.4,
                     grade: u32::from(dense && !lexical),
                 },
                 DevCandidate {
+                    document: 2,
                     lexical: Some(8.0),
                     dense: Some(0.8),
                     coverage: 0.8,
                     grade: u32::from(dense && lexical),
                 },
-                DevCandidate { lexical: Some(1.0), dense: Some(0.1), coverage: 0.1, grade: 0 },
+                DevCandidate { document: 3, lexical: Some(1.0), dense: Some(0.1), coverage: 0.1, grade: 0 },
             ];
             DevQuery { script: Some(script), candidates, missed: vec![1] }
         })
@@ -335,7 +338,7 @@ fn relevance_is_a_probability_once_it_is_fitted() {
 fn a_gate_is_a_line_of_text() {
     let fit = Gate::fit(&dev(Script::Latin, 60, |n| (n % 3 > 0, n % 2 > 0)), &minilm());
     assert_eq!(Gate::from_text(&fit.gate.to_text()), Some(fit.gate));
-    assert_eq!(Gate::from_text(&Gate::conversation().to_text()), Some(Gate::conversation()));
+    assert_eq!(Gate::from_text(&Gate::untrained().to_text()), Some(Gate::untrained()));
     for wrong in [
         "",
         "gate-2",
@@ -346,6 +349,46 @@ fn a_gate_is_a_line_of_text() {
         "gate-1 slope=inf",
     ] {
         assert_eq!(Gate::from_text(wrong), None, "{wrong}");
+    }
+}
+
+fn judged_question() -> impl Strategy<Value = DevQuery> {
+    let candidate = (0u32..6, prop::option::of(0f32..20.0), prop::option::of(-0.2f32..1.0), 0f32..1.0);
+    let candidates = prop::collection::vec(candidate, 0..9);
+    // A document has one grade, whichever of its parts was found.
+    let grades = prop::collection::vec(0u32..3, 6);
+    (prop::option::of(0usize..2), candidates, grades, prop::collection::vec(0u32..3, 0..3)).prop_map(
+        |(script, candidates, grades, missed)| DevQuery {
+            script: script.map(|n| [Script::Latin, Script::Arabic][n]),
+            candidates: candidates
+                .into_iter()
+                .map(|(document, lexical, dense, coverage)| DevCandidate {
+                    document,
+                    lexical,
+                    dense,
+                    coverage,
+                    grade: grades[document as usize],
+                })
+                .collect(),
+            missed,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn whatever_was_judged_a_fitted_gate_is_never_below_the_better_arm(
+        dev in prop::collection::vec(judged_question(), 0..90),
+        semantic in any::<bool>(),
+    ) {
+        let embedder = if semantic { minilm() } else { Embedder::lexical_hash() };
+        let fit = Gate::fit(&dev, &embedder);
+        prop_assert!(fit.fused >= fit.lexical.max(fit.dense) - 1e-9, "{:?}", fit);
+        prop_assert!(fit.gate.shares().all(|(_, share)| (0.0..=1.0).contains(&share)));
+        prop_assert_eq!(Gate::from_text(&fit.gate.to_text()), Some(fit.gate.clone()), "it is kept as it is");
+        prop_assert_eq!(Gate::fit(&dev, &embedder), fit, "the same again");
     }
 }
 

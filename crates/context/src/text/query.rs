@@ -26,6 +26,8 @@ pub struct Query {
     pub cut: Option<Cut>,
     /// Characters that nobody sees, taken out.
     pub removed: usize,
+    /// The same question in other words: what any of them covers is covered.
+    pub also: Vec<Query>,
 }
 
 /// A question was longer than is read.
@@ -53,7 +55,19 @@ impl Query {
             bytes_read,
             terms_left_out,
         });
-        Query { script: script(&text_read), text: text_read, terms, cut, removed: cleaned.removed_chars }
+        Query {
+            script: script(&text_read),
+            text: text_read,
+            terms,
+            cut,
+            removed: cleaned.removed_chars,
+            also: Vec::new(),
+        }
+    }
+
+    /// The question, then its other phrasings.
+    pub fn phrasings(&self) -> impl Iterator<Item = &Query> {
+        std::iter::once(self).chain(&self.also)
     }
 
     /// The terms as an FTS5 `MATCH` expression: each quoted, any may fit. Nothing in

@@ -7,7 +7,9 @@ use units::Labels;
 
 use crate::document::{model_name, object_name};
 use crate::kinds::labels;
+use crate::kinds::local::seconds;
 use crate::read::{Fields, text};
+use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
@@ -25,7 +27,18 @@ pub struct Collection {
     pub labels: Labels,
     /// Whether documents are read for what they say relates names.
     pub graph: bool,
+    /// A model that reads the best passages with each question and orders them.
+    pub reranker: Option<String>,
+    /// How long it may take, in milliseconds.
+    pub rerank_deadline_ms: Option<u32>,
+    /// After how many seconds the half of a score that can fade has halved.
+    pub half_life_s: Option<u64>,
+    /// Maximal marginal relevance, in hundredths.
+    pub mmr_percent: Option<u8>,
 }
+
+/// What a reranker may take at most: as long as a person waits.
+const RERANK_MS_MAX: u64 = 60_000;
 
 /// The embedder that is built in.
 pub const BUILTIN_EMBEDDER: &str = "lexical-hash";
@@ -59,6 +72,11 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
     let acl = acl(fields);
     let labels = labels::of_data(fields);
     let graph = fields.boolean("graph").unwrap_or(false);
+    let reranker = fields.take("reranker").and_then(|node| model(fields, node, "spec.reranker"));
+    let deadline = fields.number("rerankDeadlineMs", 1, RERANK_MS_MAX);
+    let rerank_deadline_ms = deadline.and_then(|ms| u32::try_from(ms).ok());
+    let half_life_s = half_life(fields);
+    let mmr_percent = mmr(fields);
     Some(Collection {
         team: team?,
         language: language?,
@@ -67,6 +85,10 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
         acl: acl?,
         labels,
         graph,
+        reranker,
+        rerank_deadline_ms,
+        half_life_s,
+        mmr_percent,
     })
 }
 
@@ -91,6 +113,46 @@ fn embedder(fields: &mut Fields) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+fn model(fields: &Fields, node: &Node, path: &str) -> Option<String> {
+    let name = text(node, path, fields.problems)?;
+    if !model_name(&name) {
+        fields.problems.wrong(path, node, "a model's name");
+        return None;
+    }
+    Some(name)
+}
+
+/// `decay: { halfLife: 30d }`
+fn half_life(fields: &mut Fields) -> Option<u64> {
+    let mut inner = fields.open_map("decay")?;
+    if !inner.has("halfLife") {
+        inner.problems.missing("spec.decay.halfLife", inner.at, "write a time: `halfLife: 30d`");
+    }
+    let node = inner.take("halfLife");
+    let seconds = node.and_then(|node| {
+        let read = text(node, "spec.decay.halfLife", inner.problems)?;
+        let seconds = seconds(&read).filter(|seconds| *seconds > 0);
+        if seconds.is_none() {
+            let expected = "a whole number and a unit, at most a year: 12h, 30d";
+            inner.problems.wrong("spec.decay.halfLife", node, expected);
+        }
+        seconds
+    });
+    inner.finish();
+    seconds
+}
+
+/// `mmr: 0.7`: how much relevance counts against what is said already.
+fn mmr(fields: &mut Fields) -> Option<u8> {
+    let node = fields.take("mmr")?;
+    let read = text(node, "spec.mmr", fields.problems)?;
+    let lambda = read.parse::<f32>().ok().filter(|lambda| (0.0..=1.0).contains(lambda));
+    if lambda.is_none() {
+        fields.problems.wrong("spec.mmr", node, "a number from 0, all difference, to 1, all relevance");
+    }
+    lambda.map(|lambda| (lambda * 100.0).round() as u8)
 }
 
 fn acl(fields: &mut Fields) -> Option<Acl> {

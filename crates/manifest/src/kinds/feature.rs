@@ -6,7 +6,7 @@ use units::Labels;
 use crate::document::{model_name, object_name};
 use crate::kinds::labels;
 use crate::kinds::tool::tool_name;
-use crate::read::{Fields, long_text};
+use crate::read::{Fields, long_text, text};
 use crate::yaml::clip;
 
 /// Longest system prompt: 32 KiB are about 8,000 tokens, paid with every request.
@@ -50,6 +50,8 @@ pub struct Retrieve {
     pub k: Option<u32>,
     /// Also walk the collection's graph.
     pub graph: bool,
+    /// A model that orders them; the collection's own unless told.
+    pub rerank: Option<String>,
 }
 
 /// Which answers are given again.
@@ -117,6 +119,14 @@ fn retrieve(fields: &mut Fields) -> Option<Retrieve> {
     let collection = inner.text("collection");
     let k = inner.number("k", 1, PASSAGES_MAX).and_then(|k| u32::try_from(k).ok());
     let graph = inner.boolean("graph").unwrap_or(false);
+    let rerank = inner.take("rerank").and_then(|node| {
+        let name = text(node, "spec.retrieve.rerank", inner.problems)?;
+        let valid = model_name(&name);
+        if !valid {
+            inner.problems.wrong("spec.retrieve.rerank", node, "a model's name");
+        }
+        valid.then_some(name)
+    });
     inner.finish();
-    Some(Retrieve { collection: collection?, k, graph })
+    Some(Retrieve { collection: collection?, k, graph, rerank })
 }

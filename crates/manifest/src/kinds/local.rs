@@ -106,7 +106,7 @@ fn keep_alive(fields: &mut Fields) -> KeepAlive {
 }
 
 /// At most a year.
-fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
         "s" => 1,

@@ -165,6 +165,7 @@ fn nobody_finds_an_answer_of_what_they_may_not_read() {
         labels: Labels::default(),
         embedder: None,
         graph: false,
+        ranking: crate::Ranking::default(),
     };
     collections.create(team(), &wish, NOW).expect("created");
     let names = ["ada", "eve", "max"];

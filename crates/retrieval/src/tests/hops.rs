@@ -171,7 +171,8 @@ fn filled() -> (Collections, Shown) {
 }
 
 fn asked(collections: &Collections, shown: &Shown, who: &Reader, text: &str, graph: bool) -> Found {
-    let query = Query { text, k: 5, source: None, graph, labels: &Labels::default() };
+    let labels = Labels::default();
+    let query = Query { graph, ..Query::new(text, 5, &labels, NOW) };
     collections.search(who, &shown.collection, &query, &NoModel).expect("searched")
 }
 
@@ -274,6 +275,7 @@ fn a_collection_that_begins_to_keep_a_graph_gets_it_by_being_put_again() {
         labels: Labels::default(),
         embedder: None,
         graph: false,
+        ranking: Ranking::default(),
     };
     collections.declare(team(1), &without, NOW).expect("made");
     let of = || collections.show(&who, "plain").expect("it is there");

@@ -35,6 +35,7 @@ impl Lasting {
             labels: Labels::default(),
             embedder: None,
             graph: false,
+            ranking: crate::Ranking::default(),
         };
         collections.declare(team(1), &wish, NOW).expect("declared");
         let shown = collections.show(&reader(&[]), "c").expect("it is there");

@@ -6,7 +6,7 @@ mod junit;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use api::{SearchCollection, SearchResult};
+use api::{Collection, CollectionGate, FitGate, JudgedQuestion, SearchCollection, SearchResult};
 use context::eval::{Judged, Scores, Summary, mean, score};
 use report::Report;
 use serde::Serialize;
@@ -20,6 +20,8 @@ use judged::Question;
 
 /// Parts asked for: several may be of one document, and documents are judged.
 const PARTS: u32 = 100;
+/// Questions that a gate is fitted to at most.
+const FITTED_MAX: usize = 1_000;
 
 /// What each order of a question was worth.
 struct Outcome<'q> {
@@ -27,6 +29,7 @@ struct Outcome<'q> {
     words: Scores,
     vectors: Scores,
     both: Scores,
+    reranked: Option<Scores>,
 }
 
 /// The result as a program reads it.
@@ -45,6 +48,12 @@ struct Evaluated {
     gain_error: f64,
     /// Whether both together are worse than the better arm by more than two standard errors.
     worse: bool,
+    /// What the collection's reranker makes of both, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reranked: Option<Arm>,
+    /// The gate that was fitted first, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<CollectionGate>,
 }
 
 #[derive(Serialize)]
@@ -58,10 +67,13 @@ struct Arm {
 
 pub(super) fn run(server: &Server, args: &args::CollectionEval, json: bool) -> Result<ExitCode, Failure> {
     let questions = judged::read(&args.judged)?;
+    let gate = if args.fit { Some(fit(server, args, &questions)?) } else { None };
+    let collection: Collection = server.get(&path_of(&args.name))?;
+    let reranks = collection.ranking.reranker.is_some();
     let mut progress = Progress::steps("questions", Some(questions.len() as u64));
     let (mut outcomes, mut left_out) = (Vec::new(), 0);
     for question in &questions {
-        match ask(server, args, question)? {
+        match ask(server, args, question, reranks)? {
             Some(outcome) => outcomes.push(outcome),
             None => left_out += 1,
         }
@@ -75,7 +87,7 @@ pub(super) fn run(server: &Server, args: &args::CollectionEval, json: bool) -> R
             .hint("name sources with a grade above 0: \"relevant\": {\"leave.md\": 1}")
             .into());
     }
-    let evaluated = evaluate(args, &outcomes, left_out);
+    let evaluated = Evaluated { gate, ..evaluate(args, &outcomes, left_out) };
     let enough = args.min_ndcg.is_none_or(|least| evaluated.both.ndcg >= least);
     if let Some(path) = &args.junit {
         let text = junit::text(&evaluated, &outcomes, args.min_ndcg);
@@ -86,22 +98,33 @@ pub(super) fn run(server: &Server, args: &args::CollectionEval, json: bool) -> R
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// Fits the gate to the questions; to some from all over the file where there are many.
+fn fit(
+    server: &Server,
+    args: &args::CollectionEval,
+    questions: &[Question],
+) -> Result<CollectionGate, Failure> {
+    let step = questions.len().div_ceil(FITTED_MAX).max(1);
+    let judged = |q: &Question| JudgedQuestion { query: q.query.clone(), relevant: q.relevant.clone() };
+    let wanted = FitGate { questions: questions.iter().step_by(step).map(judged).collect() };
+    server.post(&format!("{}/gate", path_of(&args.name)), &wanted)
+}
+
 fn ask<'q>(
     server: &Server,
     args: &args::CollectionEval,
     question: &'q Question,
+    reranks: bool,
 ) -> Result<Option<Outcome<'q>>, Failure> {
+    let path = format!("{}/search", path_of(&args.name));
     let asked = SearchCollection {
         query: question.query.clone(),
         k: Some(PARTS),
-        source: None,
-        graph: false,
         explain: true,
-        as_user: None,
-        rerank: None,
-        rerank_deadline_ms: None,
+        no_rerank: true,
+        ..SearchCollection::default()
     };
-    let found: SearchResult = server.post(&format!("{}/search", path_of(&args.name)), &asked)?;
+    let found: SearchResult = server.post(&path, &asked)?;
     let (words, vectors) = found.explain.map(|e| (e.by_words, e.by_vectors)).unwrap_or_default();
     let both: Vec<String> = found.evidence.into_iter().map(|e| e.source).collect();
     let grades = question.relevant.iter().map(|(source, grade)| (source.as_str(), *grade)).collect();
@@ -113,7 +136,15 @@ fn ask<'q>(
     let (Some(words), Some(vectors), Some(both)) = (of(&words), of(&vectors), of(&both)) else {
         return Ok(None);
     };
-    Ok(Some(Outcome { question, words, vectors, both }))
+    let reranked = match reranks {
+        false => None,
+        true => {
+            let asked = SearchCollection { no_rerank: false, explain: false, ..asked };
+            let found: SearchResult = server.post(&path, &asked)?;
+            of(&found.evidence.into_iter().map(|e| e.source).collect::<Vec<_>>())
+        }
+    };
+    Ok(Some(Outcome { question, words, vectors, both, reranked }))
 }
 
 fn evaluate(args: &args::CollectionEval, outcomes: &[Outcome<'_>], left_out: usize) -> Evaluated {
@@ -128,6 +159,7 @@ fn evaluate(args: &args::CollectionEval, outcomes: &[Outcome<'_>], left_out: usi
     let differences: Vec<Scores> =
         outcomes.iter().map(|o| Scores { ndcg: o.both.ndcg - better(o).ndcg, ..Scores::default() }).collect();
     let gain = mean(&differences);
+    let reranked: Vec<Scores> = outcomes.iter().filter_map(|o| o.reranked).collect();
     Evaluated {
         collection: args.name.clone(),
         k: args.limit,
@@ -138,6 +170,8 @@ fn evaluate(args: &args::CollectionEval, outcomes: &[Outcome<'_>], left_out: usi
         both: Arm::of(&both),
         gain: gain.mean.ndcg,
         gain_error: gain.ndcg_error,
+        reranked: (!reranked.is_empty()).then(|| Arm::of(&mean(&reranked))),
+        gate: None,
         worse: gain.mean.ndcg < 0.0 && gain.mean.ndcg < -2.0 * gain.ndcg_error,
     }
 }
@@ -161,7 +195,9 @@ impl Evaluated {
                 format!("{:.1} %", arm.poison_rate * 100.0),
             ]
         };
-        let rows = [row("words", &self.words), row("vectors", &self.vectors), row("both", &self.both)];
+        let mut rows =
+            vec![row("words", &self.words), row("vectors", &self.vectors), row("both", &self.both)];
+        rows.extend(self.reranked.as_ref().map(|arm| row("reranked", arm)));
         let (ndcg, recall) = (format!(">nDCG@{}", self.k), format!(">RECALL@{}", self.k));
         let mut text = table(&["ARM", &ndcg, ">ERROR", &recall, ">MRR", ">POISONED"], &rows);
         text.push_str(&format!(
@@ -170,6 +206,14 @@ impl Evaluated {
             self.gain,
             self.gain_error
         ));
+        if let Some(gate) = &self.gate {
+            text.push_str(&format!(
+                "{}: nDCG@10 of each other half of them {:.3}, by a gate that had not seen it; `collection gate {} --forget` takes it back\n",
+                super::gate_text(gate),
+                gate.held_out,
+                self.collection
+            ));
+        }
         if self.left_out > 0 {
             text.push_str(&format!(
                 "{} questions to which nothing is relevant were left out\n",
