@@ -2,6 +2,8 @@
 
 mod eval;
 mod export;
+mod order;
+mod search;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,16 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use api::{
-    CachedAnswer, Collection, CollectionGate, CollectionRanking, CreateCollection, Document, DocumentChange,
-    DocumentPreview, Evidence, List, ReindexCollection, Reindexed, SearchCollection, SearchExplained,
-    SearchResult,
+    CachedAnswer, Collection, CollectionRanking, CreateCollection, Document, DocumentChange, DocumentPreview,
+    List, ReindexCollection, Reindexed,
 };
 use context::parse::{Declared, Limits, format};
 use report::Report;
 
 use super::show;
 use crate::client::{Server, encode};
-use crate::table::{bytes, grouped, or_dash, short_time, table};
+use crate::table::{bytes, grouped, short_time, table};
 use crate::{Failure, Progress, args, duration, failure};
 
 /// Documents of a page, when all are listed.
@@ -58,7 +59,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
             });
         }
         args::Collection::Ingest(args) => return ingest(server, &args, json),
-        args::Collection::Search(args) => search(server, args, json)?,
+        args::Collection::Search(args) => search::run(server, args, json)?,
         args::Collection::List => {
             let all: List<Collection> = server.get("/api/v1/collections")?;
             show(json, &all, |all| collection_table(&all.data));
@@ -72,7 +73,7 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
         args::Collection::Reindex { name, embedder } => reindex(server, &name, embedder, json)?,
         args::Collection::Watch(args) => return watch::run(server, &args, json),
         args::Collection::Eval(args) => return eval::run(server, &args, json),
-        args::Collection::Gate { name, forget } => gate(server, &name, forget, json)?,
+        args::Collection::Gate { name, forget } => order::gate(server, &name, forget, json)?,
         args::Collection::Export(args) => export::run(server, &args, json)?,
         args::Collection::Graph(args) => super::graph::collection(server, &args, json)?,
         args::Collection::Remove(args) => remove(server, &args, json)?,
@@ -416,107 +417,6 @@ fn reindex(server: &Server, name: &str, embedder: Option<String>, json: bool) ->
     Ok(())
 }
 
-fn search(server: &Server, args: args::CollectionSearch, json: bool) -> Result<(), Failure> {
-    let asked = SearchCollection {
-        query: args.query,
-        also: args.also,
-        k: Some(args.limit),
-        source: args.source,
-        graph: args.graph,
-        explain: args.explain,
-        as_user: args.as_user,
-        rerank: args.rerank,
-        no_rerank: args.no_rerank,
-        rerank_deadline_ms: args.rerank_deadline_ms,
-    };
-    let result: SearchResult = server.post(&format!("{}/search", path_of(&args.name)), &asked)?;
-    show(json, &result, result_text);
-    Ok(())
-}
-
-pub(crate) fn result_text(result: &SearchResult) -> String {
-    let mut text = String::new();
-    for evidence in &result.evidence {
-        text.push_str(&evidence_text(evidence, result.explain.is_some()));
-    }
-    if result.evidence.is_empty() {
-        text.push_str("nothing that you may read bears on it\n");
-    }
-    text.push_str(&format!(
-        "{} of {} parts that may be read, {}\n",
-        result.evidence.len(),
-        grouped(result.readable),
-        result.accuracy
-    ));
-    result.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
-    let Some(explain) = &result.explain else { return text };
-    text.push_str(&format!(
-        "\ngate      {}\n{}arms      {} by words, {} by vectors ({})\nmask      {} lists of readers\n",
-        explain.gate,
-        order_text(explain),
-        explain.lexical_hits,
-        explain.dense_hits,
-        explain.embedder,
-        explain.classes
-    ));
-    if let Some(walk) = &explain.graph {
-        let from =
-            if walk.entities.is_empty() { "the best passages".into() } else { walk.entities.join(", ") };
-        text.push_str(&format!("graph     {} names and {} edges around {from}\n", walk.names, walk.edges));
-    }
-    explain.left_out.iter().for_each(|why| text.push_str(&format!("left out  {why}\n")));
-    let stages: Vec<String> =
-        explain.stages.iter().map(|s| format!("{} {} us", s.name, grouped(s.us))).collect();
-    text.push_str(&format!("took      {}\n", stages.join(", ")));
-    text
-}
-
-/// What counts beside both arms, a line each.
-fn order_text(explain: &SearchExplained) -> String {
-    let reranker = explain.reranker.iter().map(|model| format!("reranker  {model}\n"));
-    reranker.chain(explain.counted.iter().map(|what| format!("counts    {what}\n"))).collect()
-}
-
-fn evidence_text(evidence: &Evidence, arms: bool) -> String {
-    let heading = if evidence.heading.is_empty() {
-        String::new()
-    } else {
-        format!(" > {}", evidence.heading.replace('\n', " > "))
-    };
-    // Of what may not be read, the id is all there is to say.
-    let name = if evidence.source.is_empty() { &evidence.document } else { &evidence.source };
-    let mut text = format!(
-        "[{}] {name}{heading} (version {}, bytes {} to {})\n",
-        evidence.rank, evidence.version, evidence.start, evidence.end
-    );
-    if arms {
-        text.push_str(&format!(
-            "    relevance {:.2}, by words {}, by vectors {}{}, {}, {}\n",
-            evidence.relevance,
-            or_dash(&evidence.lexical_rank),
-            or_dash(&evidence.dense_rank),
-            evidence.graph_rank.map_or_else(String::new, |rank| format!(", by the graph {rank}")),
-            evidence.labels,
-            evidence.trust
-        ));
-        if let (Some(before), Some(score)) = (evidence.fused_rank, evidence.rerank_score) {
-            text.push_str(&format!("    reranked {score:.2}, place {before} before\n"));
-        }
-        evidence.lowered.iter().for_each(|why| text.push_str(&format!("    lowered {why}\n")));
-        if evidence.copies > 0 {
-            text.push_str(&format!("    {} parts say nearly the same\n", evidence.copies));
-        }
-        if !evidence.path.is_empty() {
-            text.push_str(&format!("    by way of {}\n", evidence.path.join(" > ")));
-        }
-    }
-    match &evidence.text {
-        Some(passage) => passage.lines().for_each(|line| text.push_str(&format!("    {line}\n"))),
-        None => text.push_str("    (you may not read it)\n"),
-    }
-    text
-}
-
 fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     let collection: Collection = server.get(&path_of(name))?;
     let documents = documents(server, name)?;
@@ -541,7 +441,7 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
         embedder_text(c),
         c.labels,
         c.acl.join(", "),
-        ranking_text(c)
+        order::ranking_text(c)
     );
     print!("{}", document_table(&documents));
     Ok(())
@@ -553,54 +453,6 @@ fn embedder_text(c: &Collection) -> String {
         None => c.embedder.clone(),
         Some(wanted) => format!("{}, to be {wanted}", c.embedder),
     }
-}
-
-/// How a collection orders what is found, where it says so.
-fn ranking_text(c: &Collection) -> String {
-    let ranking = &c.ranking;
-    let mut parts = Vec::new();
-    if let (Some(model), Some(ms)) = (&ranking.reranker, ranking.rerank_deadline_ms) {
-        parts.push(format!("reranked by {model} within {} ms", grouped(u64::from(ms))));
-    }
-    if let Some(seconds) = ranking.half_life_s {
-        parts.push(format!("age counts, by half in {} days", seconds as f64 / 86_400.0));
-    }
-    if let Some(mmr) = ranking.mmr {
-        parts.push(format!("MMR at {mmr:.2}"));
-    }
-    parts.extend(c.gate.as_ref().map(gate_text));
-    if parts.is_empty() { String::new() } else { format!("\norder: {}", parts.join("; ")) }
-}
-
-/// `vectors weigh 0.45 (latin), fitted to 43 judged questions`
-fn gate_text(gate: &CollectionGate) -> String {
-    let shares: Vec<String> =
-        gate.vectors_weigh.iter().map(|(script, share)| format!("{share:.2} ({script})")).collect();
-    format!("vectors weigh {}, fitted to {} judged questions", shares.join(", "), grouped(gate.questions))
-}
-
-fn gate(server: &Server, name: &str, forget: bool, json: bool) -> Result<(), Failure> {
-    let path = path_of(name);
-    let collection: Collection = match forget {
-        true => server.delete(&format!("{path}/gate"))?,
-        false => server.get(&path)?,
-    };
-    show(json, &collection.gate, |gate| match gate {
-        None => format!(
-            "no gate is fitted to {name}: `bedplate collection eval {name} --judged FILE --fit` does it"
-        ),
-        Some(gate) => format!(
-            "{}, {}, for the vectors of {}\nnDCG@10 of these: words {:.3}, vectors {:.3}, both {:.3}; of questions not seen: {:.3}",
-            gate_text(gate),
-            short_time(&gate.fitted),
-            gate.embedder,
-            gate.words,
-            gate.vectors,
-            gate.both,
-            gate.held_out
-        ),
-    });
-    Ok(())
 }
 
 /// `1 cached answer went`

@@ -209,7 +209,7 @@ impl Evaluated {
         if let Some(gate) = &self.gate {
             text.push_str(&format!(
                 "{}: nDCG@10 of each other half of them {:.3}, by a gate that had not seen it; `collection gate {} --forget` takes it back\n",
-                super::gate_text(gate),
+                super::order::gate_text(gate),
                 gate.held_out,
                 self.collection
             ));
