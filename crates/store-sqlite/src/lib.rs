@@ -53,6 +53,7 @@ mod tests;
 
 pub use backend::{Config, SqliteStore};
 pub use health::{Health, SyncLatency, health, sync_latency};
+pub use tenant::text::TextConfig;
 pub use tenants::{SqliteTenants, TENANTS_DIR, TenantsConfig};
 
 /// The database's file in the data directory.

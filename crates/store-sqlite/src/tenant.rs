@@ -16,6 +16,7 @@ mod put;
 mod remember;
 pub(crate) mod schema;
 mod search;
+pub(crate) mod text;
 mod values;
 mod writer;
 
@@ -37,6 +38,7 @@ use crate::queue::Queue;
 use crate::schema::migrate_by;
 use classes::KnownClasses;
 use fetch::Reading;
+use text::{TextConfig, Texts};
 use writer::{Job, Writer};
 
 /// Jobs queued at most; a caller waits for room.
@@ -54,6 +56,7 @@ pub(crate) struct TenantFile {
     key: SecretKey,
     queue: Arc<Queue<Job>>,
     classes: Arc<KnownClasses>,
+    texts: Arc<Texts>,
     checkpointer: Arc<Checkpointer>,
     readers: Mutex<Vec<Connection>>,
     closed: AtomicBool,
@@ -67,11 +70,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl TenantFile {
     /// Opens the file, making or migrating it, and starts its writer.
-    pub fn open(path: &Path, key: SecretKey, team: TeamId) -> Result<TenantFile, Error> {
+    pub fn open(path: &Path, key: SecretKey, team: TeamId, text: TextConfig) -> Result<TenantFile, Error> {
         let mut connection = connect(path, &key, &Role::Documents)?;
         migrate_by(&mut connection, path, schema::STEPS)?;
         let queue = Arc::new(Queue::new(QUEUE_ENTRIES, QUEUE_BYTES));
         let classes = Arc::new(KnownClasses::open(&connection)?);
+        let texts = Arc::new(Texts::new(text));
         let checkpointer = Arc::new(Checkpointer::default());
         let mover = connect(path, &key, &Role::Reader)?;
         mover.execute_batch("PRAGMA query_only = OFF").sql()?;
@@ -79,6 +83,7 @@ impl TenantFile {
             connection,
             queue: queue.clone(),
             classes: classes.clone(),
+            texts: texts.clone(),
             checkpointer: checkpointer.clone(),
         };
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -96,6 +101,7 @@ impl TenantFile {
             key,
             queue,
             classes,
+            texts,
             checkpointer,
             readers: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -108,6 +114,7 @@ impl TenantFile {
         self.closed.store(true, Ordering::Release);
         self.queue.close();
         self.checkpointer.close();
+        self.texts.close();
         // The writer's connection goes last: SQLite then moves the whole WAL back.
         locked(&self.readers).clear();
         for thread in locked(&self.threads).drain(..) {
@@ -116,13 +123,29 @@ impl TenantFile {
         }
     }
 
+    /// What is kept in memory beside the connections' caches.
+    pub fn text_bytes(&self) -> u64 {
+        self.texts.bytes()
+    }
+
     /// In the writer's next transaction; returns when that is durable.
     fn write<T: Send + 'static>(
         &self,
         bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.ask(Job::new(bytes, false, work))
+        self.ask(Job::new(bytes, false, work, |_| {}))
+    }
+
+    /// The same for what changes chunks: `then` notes it before anybody learns of it.
+    fn change<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        then: impl FnOnce(&Texts, &T) + Send + 'static,
+    ) -> Result<T, Error> {
+        let texts = self.texts.clone();
+        self.ask(Job::new(bytes, false, work, move |value| then(&texts, value)))
     }
 
     /// The same for what makes room in the file.
@@ -130,8 +153,10 @@ impl TenantFile {
         &self,
         bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        then: impl FnOnce(&Texts, &T) + Send + 'static,
     ) -> Result<T, Error> {
-        self.ask(Job::new(bytes, true, work))
+        let texts = self.texts.clone();
+        self.ask(Job::new(bytes, true, work, move |value| then(&texts, value)))
     }
 
     fn ask<T>(

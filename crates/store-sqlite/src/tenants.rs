@@ -12,6 +12,7 @@ use units::TeamId;
 
 use crate::error::from_io;
 use crate::tenant::TenantFile;
+use crate::tenant::text::TextConfig;
 
 /// The directory of tenants' files in the data directory.
 pub const TENANTS_DIR: &str = "tenants";
@@ -21,13 +22,15 @@ pub const TENANTS_DIR: &str = "tenants";
 pub struct TenantsConfig {
     /// Each has two threads that sleep, and up to seven connections.
     pub open_max: usize,
-    /// What the open ones may hold in memory, about: their pages' caches.
+    /// What the open ones may hold in memory, about: their pages' caches, and full text.
     pub open_bytes_max: u64,
+    /// Which of their collections have full text in memory.
+    pub text: TextConfig,
 }
 
 impl Default for TenantsConfig {
     fn default() -> TenantsConfig {
-        TenantsConfig { open_max: 64, open_bytes_max: 512 << 20 }
+        TenantsConfig { open_max: 64, open_bytes_max: 512 << 20, text: TextConfig::default() }
     }
 }
 
@@ -72,6 +75,12 @@ impl SqliteTenants {
         self.open().files.len()
     }
 
+    /// What full text takes in memory, about.
+    pub fn text_bytes(&self) -> u64 {
+        let files: Vec<_> = self.open().files.values().map(|held| held.file.clone()).collect();
+        files.iter().map(|file| file.text_bytes()).sum()
+    }
+
     /// Where a team's file is, and what else belongs to it begins with the same name.
     pub fn path(&self, team: TeamId) -> PathBuf {
         self.dir.join(format!("{team}.db"))
@@ -89,7 +98,7 @@ impl SqliteTenants {
             other => Error::Io(other.to_string()),
         })?;
         std::fs::create_dir_all(&self.dir).map_err(|e| from_io(&self.dir.display().to_string(), &e))?;
-        TenantFile::open(&self.path(team), key, team)
+        TenantFile::open(&self.path(team), key, team, self.config.text.clone())
     }
 
     fn bytes_of(&self, team: TeamId) -> u64 {
@@ -102,7 +111,7 @@ impl Open {
     fn evict(&mut self, config: &TenantsConfig) -> Vec<Arc<TenantFile>> {
         let mut closing = Vec::new();
         loop {
-            let bytes: u64 = self.files.values().map(|held| held.bytes).sum();
+            let bytes: u64 = self.files.values().map(|held| held.bytes + held.file.text_bytes()).sum();
             if self.files.len() <= config.open_max && bytes <= config.open_bytes_max {
                 return closing;
             }

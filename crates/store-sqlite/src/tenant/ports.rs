@@ -12,6 +12,9 @@ use store::documents::{
 };
 use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId, TurnId};
 
+use crate::connect::{Role, connect};
+
+use super::text::File;
 use super::{TenantFile, answers, collections, fetch, graph, index, put, remember, search};
 
 impl Tenant for TenantFile {
@@ -35,7 +38,7 @@ impl Collections for TenantFile {
         self.write(new.settings.len(), move |connection| collections::update(connection, &new))
     }
     fn remove_collection(&self, id: CollectionId) -> Result<Option<Invalidated>, Error> {
-        self.free(0, move |connection| collections::remove(connection, id))
+        self.free(0, move |connection| collections::remove(connection, id), move |texts, _| texts.forget(id))
     }
     fn begin_generation(&self, id: CollectionId, embedder: &str, dimensions: u32) -> Result<u32, Error> {
         let embedder = embedder.to_owned();
@@ -45,7 +48,7 @@ impl Collections for TenantFile {
         self.write(0, move |connection| collections::activate(connection, id, generation))
     }
     fn drop_generation(&self, id: CollectionId, generation: u32) -> Result<bool, Error> {
-        self.free(0, move |connection| collections::drop_generation(connection, id, generation))
+        self.free(0, move |connection| collections::drop_generation(connection, id, generation), |_, _| {})
     }
 }
 
@@ -56,21 +59,48 @@ fn bytes(document: &NewDocument) -> usize {
     1_000 + chunks.sum::<usize>() + edges.sum::<usize>()
 }
 
+impl TenantFile {
+    /// Full text from memory, if it is there.
+    fn search_kept(
+        &self,
+        reader: &Reader,
+        collection: CollectionId,
+        query: &TextQuery<'_>,
+    ) -> Result<Option<Vec<Hit>>, Error> {
+        self.read_for(reader, None, |connection, reading| {
+            self.texts.search(connection, reading.classes(), collection, query.terms, query.limit)
+        })
+    }
+}
+
 impl Documents for TenantFile {
     fn put(&self, documents: Vec<NewDocument>) -> Result<Vec<Put>, Error> {
         let bytes = documents.iter().map(bytes).sum();
-        self.write(bytes, move |connection| put::put(connection, documents))
+        let of: Vec<CollectionId> = documents.iter().map(|document| document.collection).collect();
+        self.change(
+            bytes,
+            move |connection| put::put(connection, documents),
+            move |texts, puts| of.iter().zip(puts).for_each(|(of, put)| texts.put(Some(*of), put)),
+        )
     }
     fn share(&self, reader: &Reader, document: DocumentId, acl: &Acl) -> Result<Option<Put>, Error> {
         if reader.team() != self.team {
             return Ok(None);
         }
         let (reader, acl) = (reader.clone(), acl.clone());
-        self.write(0, move |connection| put::share(connection, &reader, document, &acl))
+        self.change(
+            0,
+            move |connection| put::share(connection, &reader, document, &acl),
+            |texts, put| put.iter().for_each(|put| texts.put(None, put)),
+        )
     }
     fn remove(&self, documents: &[DocumentId]) -> Result<Vec<Removed>, Error> {
         let documents = documents.to_vec();
-        self.free(16 * documents.len(), move |connection| put::remove(connection, &documents))
+        self.free(
+            16 * documents.len(),
+            move |connection| put::remove(connection, &documents),
+            |texts, removed| texts.removed(removed),
+        )
     }
     fn remove_absent(
         &self,
@@ -80,7 +110,11 @@ impl Documents for TenantFile {
     ) -> Result<Vec<Removed>, Error> {
         let (batch, present) = (batch.to_owned(), present.clone());
         let bytes = present.iter().map(|source| source.len() + 50).sum();
-        self.free(bytes, move |connection| put::remove_absent(connection, collection, &batch, &present))
+        self.free(
+            bytes,
+            move |connection| put::remove_absent(connection, collection, &batch, &present),
+            |texts, removed| texts.removed(removed),
+        )
     }
     fn are_current(
         &self,
@@ -113,6 +147,21 @@ impl Documents for TenantFile {
         collection: CollectionId,
         query: &TextQuery<'_>,
     ) -> Result<Vec<Hit>, Error> {
+        if let Some(hits) = self.search_kept(reader, collection, query)? {
+            return Ok(hits);
+        }
+        if reader.team() == self.team
+            && let Some(wanted) = self.read(|connection| self.texts.wanted(connection, collection))?
+        {
+            let connection = connect(&self.path, &self.key, &Role::Reader)?;
+            self.texts.start(&wanted, File { connection, queue: self.queue.clone() })?;
+            if self.texts.config.wait {
+                self.texts.wait();
+                if let Some(hits) = self.search_kept(reader, collection, query)? {
+                    return Ok(hits);
+                }
+            }
+        }
         self.read_for(reader, Vec::new(), |connection, reading| {
             search::search(connection, reading.classes(), collection, query.terms, query.limit)
         })
@@ -237,7 +286,7 @@ impl Answers for TenantFile {
         self.write(0, move |connection| answers::revoke(connection, id))
     }
     fn expire_answers(&self, now: Micros) -> Result<u64, Error> {
-        self.free(0, move |connection| answers::expire(connection, now))
+        self.free(0, move |connection| answers::expire(connection, now), |_, _| {})
     }
 }
 
@@ -293,7 +342,11 @@ impl Memory for TenantFile {
             return Ok(Forgotten::default());
         }
         let (reader, conversation) = (reader.clone(), conversation.map(str::to_owned));
-        self.free(0, move |connection| remember::forget(connection, &reader, conversation.as_deref()))
+        self.free(
+            0,
+            move |connection| remember::forget(connection, &reader, conversation.as_deref()),
+            |_, _| {},
+        )
     }
 }
 

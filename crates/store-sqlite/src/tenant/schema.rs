@@ -110,13 +110,18 @@ pub(crate) fn vectors(collection: i64, generation: u32) -> String {
     format!("vectors_{collection}_{generation}")
 }
 
-/// External content: the texts stand once, in `chunks`.
-pub(crate) fn create_fts(connection: &Connection, collection: i64, lexing: Lexing) -> Result<(), Error> {
-    let tokenize = match lexing {
+/// As FTS5 is told how text becomes terms.
+pub(crate) const fn tokenize(lexing: Lexing) -> &'static str {
+    match lexing {
         Lexing::Stemmed => "porter unicode61 remove_diacritics 2",
         Lexing::Words => "unicode61 remove_diacritics 2",
         Lexing::Trigrams => "trigram",
-    };
+    }
+}
+
+/// External content: the texts stand once, in `chunks`.
+pub(crate) fn create_fts(connection: &Connection, collection: i64, lexing: Lexing) -> Result<(), Error> {
+    let tokenize = tokenize(lexing);
     let sql = format!(
         "CREATE VIRTUAL TABLE {} USING fts5 (
              heading, text, content = 'chunks', content_rowid = 'id', tokenize = '{tokenize}'

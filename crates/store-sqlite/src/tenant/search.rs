@@ -4,7 +4,7 @@
 
 use rusqlite::Connection;
 use store::Error;
-use store::documents::{Classes, Hit, TERMS_MAX};
+use store::documents::{ChunkId, Classes, Hit, TERMS_MAX};
 use units::CollectionId;
 
 use super::{collections, schema, values};
@@ -43,26 +43,34 @@ pub(crate) fn search(
     rows.sql()?.collect::<Result<_, _>>().sql()
 }
 
+/// What each chunk is worth for a term, in no order: what it adds to the score of a search for
+/// several.
+pub(crate) fn worth(connection: &Connection, n: i64, term: &str) -> Result<Vec<(ChunkId, f32)>, Error> {
+    let fts = schema::fts(n);
+    let sql = format!("SELECT rowid, rank FROM {fts} WHERE {fts} MATCH ?1");
+    let mut statement = connection.prepare_cached(&sql).sql()?;
+    let rows = statement
+        .query_map([quoted(term)], |row| Ok((values::chunk(row, 0)?, -row.get::<_, f64>(1)? as f32)));
+    rows.sql()?.collect::<Result<_, _>>().sql()
+}
+
 /// The terms as strings of FTS5's language, any of which may fit: what is quoted
 /// is never an operator. `None` when there is none.
 pub(crate) fn expression(terms: &[String]) -> Option<String> {
-    let mut all = String::new();
-    for term in terms.iter().take(TERMS_MAX) {
-        let mut end = term.len().min(TERM_BYTES_MAX);
-        while !term.is_char_boundary(end) {
-            end -= 1;
-        }
+    let quoted: Vec<String> = looked_at(terms).map(|term| quoted(&term)).collect();
+    (!quoted.is_empty()).then(|| quoted.join(" OR "))
+}
+
+fn quoted(term: &str) -> String {
+    format!("\"{}\"", term.replace('"', "\"\""))
+}
+
+/// What is looked at of a query.
+pub(crate) fn looked_at(terms: &[String]) -> impl Iterator<Item = String> {
+    let terms = terms.iter().take(TERMS_MAX).map(|term| {
+        let end = term.floor_char_boundary(TERM_BYTES_MAX);
         // A zero byte would end the expression.
-        let term = term[..end].replace('\0', " ").replace('"', "\"\"");
-        if term.trim().is_empty() {
-            continue;
-        }
-        if !all.is_empty() {
-            all.push_str(" OR ");
-        }
-        all.push('"');
-        all.push_str(&term);
-        all.push('"');
-    }
-    (!all.is_empty()).then_some(all)
+        term[..end].replace('\0', " ")
+    });
+    terms.filter(|term| !term.trim().is_empty())
 }

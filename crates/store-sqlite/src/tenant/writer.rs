@@ -15,6 +15,7 @@ use crate::checkpoint::Checkpointer;
 use crate::error::Sqlite;
 use crate::queue::{Queue, Queued};
 use crate::tenant::classes::KnownClasses;
+use crate::tenant::text::Texts;
 
 /// Bytes of jobs that one transaction takes on at most, unless one alone is
 /// larger: 8 MiB are some 5,000 chunks, half a second of work here.
@@ -44,18 +45,24 @@ impl Queued for Job {
 }
 
 impl Job {
-    /// A job and where its result will be. `bytes`: what it holds in memory, about.
+    /// A job and where its result will be. `bytes`: what it holds in memory, about. `then` is
+    /// shown the result between the commit and its caller's learning of it.
     pub fn new<T: Send + 'static>(
         bytes: usize,
         frees: bool,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
     ) -> (Job, mpsc::Receiver<Result<T, Error>>) {
         let (sender, receiver) = mpsc::channel();
         let run = move |transaction: Result<&Connection, Error>| -> Reply {
             let result = transaction.and_then(|connection| nested(connection, work));
             // A caller that no longer waits needs no reply.
             Box::new(move |committed: Result<(), Error>| {
-                drop(sender.send(committed.and(result)));
+                let result = committed.and(result);
+                if let Ok(value) = &result {
+                    then(value);
+                }
+                drop(sender.send(result));
             })
         };
         (Job { bytes: 500 + bytes, frees, work: Box::new(run) }, receiver)
@@ -81,6 +88,7 @@ pub(crate) struct Writer {
     pub connection: Connection,
     pub queue: Arc<Queue<Job>>,
     pub classes: Arc<KnownClasses>,
+    pub texts: Arc<Texts>,
     pub checkpointer: Arc<Checkpointer>,
 }
 
@@ -120,6 +128,9 @@ impl Writer {
         let result = transaction().and_then(|connection| end(connection, Ok(())));
         // Before anybody is told: whoever asks next must know the new classes.
         let result = result.and_then(|()| self.classes.refresh(&self.connection));
+        if result.is_err() {
+            self.texts.doubt();
+        }
         for reply in replies {
             let result = result.clone();
             // A panic in a reply is its caller's.

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod load;
+mod text;
 
 use std::path::Path;
 use std::sync::Arc;

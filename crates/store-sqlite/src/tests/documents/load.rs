@@ -8,14 +8,21 @@ use store::documents::{Lexing, Reader, Tenants, TextQuery};
 
 use super::{opened, tenants};
 use crate::tests::kill::variable;
-use crate::{SqliteTenants, TenantsConfig};
+use crate::{SqliteTenants, TenantsConfig, TextConfig};
 
 /// A document is replaced all the time, with one word per version: what is found and what
 /// is fetched is always of one version, and nothing that was replaced is ever shown.
 #[test]
 fn a_document_that_is_replaced_is_seen_whole() {
+    let kept = TextConfig { chunks_min: 0, ..TextConfig::default() };
+    for text in [TextConfig::default(), TextConfig { wait: true, ..kept.clone() }, kept] {
+        replaced_is_seen_whole(TenantsConfig { text, ..TenantsConfig::default() });
+    }
+}
+
+fn replaced_is_seen_whole(config: TenantsConfig) {
     let dir = tempfile::tempdir().expect("a directory");
-    let tenants = tenants(dir.path(), &KeyRing::ephemeral());
+    let tenants = SqliteTenants::new(dir.path(), &KeyRing::ephemeral(), config);
     let tenant = opened(&tenants);
     tenant.create_collection(collection(1, Lexing::Stemmed)).expect("the name is free");
     let texts = |version: u64| -> Vec<String> {
