@@ -10,6 +10,8 @@ use units::{DocumentId, Labels, TeamId};
 use crate::random::Random;
 
 pub const DIMENSIONS: usize = 384;
+/// What has computed the vectors.
+pub const MADE_BY: &str = "seeds";
 /// Chunks of a document.
 pub const CHUNKS: u64 = 10;
 /// Readers of level `n` may read one document in 10^n.
@@ -28,7 +30,8 @@ pub fn team() -> TeamId {
 }
 
 pub fn collection() -> Collection {
-    let live = Generation { number: 1, embedder: "synthetic".into(), dimensions: DIMENSIONS as u32 };
+    let live =
+        Generation { number: 1, embedder: format!("synthetic {MADE_BY}"), dimensions: DIMENSIONS as u32 };
     Collection { live, ..sample::collection(1, Lexing::Stemmed) }
 }
 

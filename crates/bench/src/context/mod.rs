@@ -7,21 +7,25 @@
 //! and unencrypted, which is also the truth that recall is counted against; and
 //! hnswlib, faiss and usearch in processes of their own, in turn, with the same
 //! vectors, the same rights and as much effort as the same recall takes them.
+//! Full text is searched from memory where the collection is large enough, and
+//! then the whole of a search, both arms and what it reads of the file.
 //! pgvector is not among them: it needs a PostgreSQL with the extension.
 
 mod corpus;
 mod dense;
+mod hybrid;
 mod memory;
 mod peers;
 mod text;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use seal::{KeyRing, Source};
 use serde_json::json;
 use store::documents::{NewDocument, Tenant, Tenants};
-use store_sqlite::{SqliteTenants, TenantsConfig};
+use store_sqlite::{SqliteTenants, TenantsConfig, TextConfig};
 use vectors::{DenseIndex, Entry, FlatIndex};
 
 use crate::output::Output;
@@ -67,7 +71,9 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
     let folder =
         tempfile::Builder::new().prefix("context-").tempdir_in(&home).context("make a data directory")?;
     let keys = KeyRing::open(folder.path(), &Source::File).context("make the keys")?;
-    let tenants = SqliteTenants::new(folder.path(), &keys, TenantsConfig::default());
+    let text = TextConfig { wait: true, ..TextConfig::default() };
+    let config = TenantsConfig { text, ..TenantsConfig::default() };
+    let tenants = Arc::new(SqliteTenants::new(folder.path(), &keys, config));
     let tenant = tenants.tenant(corpus::team()).context("open the tenant")?;
     tenant.create_collection(corpus::collection()).context("make the collection")?;
 
@@ -95,7 +101,8 @@ pub fn run(options: &Options, output: &Output) -> Result<()> {
     drop(peers);
     let mut raw = json!({"dense": searched});
     if !options.only_dense {
-        raw["text"] = text::measure(&*tenant, &corpus, rounds, output, &mut rows)?;
+        raw["text"] = text::measure(&*tenant, &corpus, rounds, || tenants.text_bytes(), output, &mut rows)?;
+        raw["hybrid"] = hybrid::measure(tenants.clone(), &corpus, rounds, output, &mut rows)?;
         let acks = acknowledged(&*tenant, &corpus, rounds, if output.quick { 50 } else { 400 }, output)?;
         let name = "one document durable, p99, one writer".to_owned();
         rows.push(row(name, "ms", &acks, Target::AtMost(5.0), 400));
@@ -239,7 +246,7 @@ mod tests {
     fn what_is_measured_finds_what_it_should() {
         let output = Output { json: true, quick: true, peers: "/nowhere".into(), cache: "/nowhere".into() };
         let corpus = Corpus::new(400);
-        let tenants = MemoryTenants::new();
+        let tenants = Arc::new(MemoryTenants::new());
         let tenant = tenants.tenant(corpus::team()).unwrap();
         tenant.create_collection(corpus::collection()).unwrap();
         assert!(ingest(&*tenant, &corpus, &output).unwrap() > 0.0);
@@ -249,7 +256,8 @@ mod tests {
         let index = indexed(&*tenant, &keys, folder.path(), 400, &output, &mut rows).unwrap();
         let world = World { tenant: &*tenant, index: &index, corpus: &corpus };
         dense::measure(&world, &mut [], Rounds::new(1, true), &output, &mut rows).expect("it is measured");
-        text::measure(&*tenant, &corpus, 1, &output, &mut rows).unwrap();
+        text::measure(&*tenant, &corpus, 1, || 0, &output, &mut rows).unwrap();
+        hybrid::measure(tenants, &corpus, 1, &output, &mut rows).unwrap();
         let recalls: Vec<f64> =
             rows.iter().filter(|r| r.row.starts_with("recall")).map(|r| r.ours.unwrap().median).collect();
         assert!(recalls.len() >= 3 && recalls.iter().all(|r| *r >= 0.99), "{recalls:?}");
