@@ -9,7 +9,7 @@ use report::Report;
 use retrieval::{Collections, Embed, Embedded, Found, Query};
 use serde_json::{Value, json};
 use store::documents::Tenants;
-use units::Labels;
+use units::{Labels, Micros};
 
 use super::corpus::{self, Corpus, LEVELS};
 use super::row;
@@ -47,7 +47,7 @@ pub fn measure(
         given.0.replace(corpus.question(question));
         let start = clock::now();
         let collection = collections.find(&reader, &corpus::collection().name).context("find it")?;
-        let query = Query { text: &text, k: K, source: None, labels: &labels, graph: false };
+        let query = Query::new(&text, K, &labels, Micros(0));
         let found = collections.search(&reader, &collection, &query, &given).context("search")?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         anyhow::ensure!(found.notes.is_empty(), "{}", found.notes.join("; "));
