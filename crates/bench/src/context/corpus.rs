@@ -32,7 +32,8 @@ pub fn team() -> TeamId {
 pub fn collection() -> Collection {
     let live =
         Generation { number: 1, embedder: format!("synthetic {MADE_BY}"), dimensions: DIMENSIONS as u32 };
-    Collection { live, ..sample::collection(1, Lexing::Stemmed) }
+    let settings = r#"{"acl": ["team"]}"#.into();
+    Collection { live, settings, ..sample::collection(1, Lexing::Stemmed) }
 }
 
 /// Whoever may read one document in 10^`level`.
