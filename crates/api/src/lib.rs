@@ -55,7 +55,7 @@ pub use policies::{
     PolicyTestReport,
 };
 pub use records::{Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, Step, Tokens};
-pub use routes::{Action, Body, Match, Method, Miss, Query, ROUTES, Route, find};
+pub use routes::{Action, Body, DATA_PLANE, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
 pub use status::{
     EngineMemory, EngineStatus, KeySource, Model, ModelMemory, Provider, Status, Target, TargetKind,

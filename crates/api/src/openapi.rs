@@ -4,14 +4,14 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{Body, ErrorResponse, ROUTES, Route};
+use crate::{Body, DATA_PLANE, ErrorResponse, ROUTES, Route};
 
 /// The document, the same bytes for the same `version`.
 pub fn openapi(version: &str) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().chain(DATA_PLANE) {
         let operation = operation(route, &mut generator);
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Value::Object(item) = item {

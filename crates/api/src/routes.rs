@@ -10,11 +10,11 @@ use crate::{
     AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGate,
     CollectionGraph, Conversation, CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam,
     CreateUser, CreatedKey, Document, DocumentChange, DocumentPreview, Elevation, FitGate, ForgetMemory,
-    Forgotten, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer,
-    PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, Record, RecordSummary, ReindexCollection,
-    Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection, SearchMemory,
-    SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact, StatedFact,
-    Status, Team, Tool, ToolPin, User, Whoami,
+    Forgotten, GraphRows, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer,
+    PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, QueryGraph, Record, RecordSummary,
+    ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection,
+    SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact,
+    StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub enum Action {
     WriteKeyring,
     ReadTools,
     WriteTools,
+    /// Declared queries of knowledge graphs, each by its own grants and policies.
+    QueryGraphs,
     ReadAudit,
     Cosign,
     /// The whole log beside the ledger.
@@ -113,6 +115,7 @@ impl Action {
             Action::WriteKeyring => "keyring:write",
             Action::ReadTools => "tools:read",
             Action::WriteTools => "tools:write",
+            Action::QueryGraphs => "graphs:query",
             Action::ReadAudit => "audit:read",
             Action::Cosign => "audit:cosign",
             Action::OpenAudit => "audit:open",
@@ -413,6 +416,14 @@ pub enum Miss {
     /// The path exists with other methods.
     Method,
 }
+
+/// Operations under the same prefix that the data plane answers, with its rates, records and gate; by
+/// path. The description has them, [`find`] does not.
+#[rustfmt::skip]
+pub const DATA_PLANE: &[Route] = &[
+    Route { method: Method::Post, request: json::<QueryGraph>(),
+        ..get("query_graph", "/api/v1/graphs/{graph}/queries/{query}", Action::QueryGraphs, "Ask a declared query of a knowledge graph or database that exists", json::<GraphRows>()) },
+];
 
 /// Finds the operation for a method and a path without its query. A linear
 /// scan of twenty entries: the control plane is not the hot path.

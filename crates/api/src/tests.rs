@@ -17,6 +17,19 @@ fn every_route_is_described_once_and_under_the_prefix() {
 }
 
 #[test]
+fn what_the_data_plane_answers_is_described_and_not_found_here() {
+    let document = openapi("0.1.0");
+    for route in DATA_PLANE {
+        let operation = &document["paths"][route.path][route.method.name().to_ascii_lowercase()];
+        assert_eq!(operation["operationId"], route.name);
+        assert_eq!(find(route.method.name(), route.path).err(), Some(Miss::NotFound), "{}", route.name);
+        assert!(ROUTES.iter().all(|r| r.name != route.name), "{}", route.name);
+    }
+    let query = &document["paths"]["/api/v1/graphs/{graph}/queries/{query}"]["post"];
+    assert_eq!(query["parameters"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn trap_x1_a_route_that_writes_needs_an_action_that_writes() {
     for route in ROUTES {
         // A question can be too long for a URL.
@@ -54,7 +67,7 @@ fn the_description_resolves_every_reference() {
         assert!(schemas.contains_key(name), "{name}");
     }
     let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditBooks AuditDifference AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditOpening AuditCommitment Secret AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CachedAnswer UsedDocument NearRecord CollectionList Collection CollectionRanking CollectionGate CreateCollection DocumentList Document DocumentChange DocumentPreview Passage FitGate JudgedQuestion CollectionGraph GraphEdge Reindexed ReindexCollection SearchResult Evidence SearchExplained GraphWalk StageCost SearchCollection CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey CreateKey RotateKey LedgerCheck ManifestList Manifest ConversationList Conversation RememberedFactList RememberedFact ReplacedFact StatedFact StateFact Forgotten ForgetMemory RememberedTurnList RememberedTurn SearchMemory ModelList Model Target TargetKind ModelMemory TeamQueue Policies PolicySummary PolicyAnswer PolicyQuestion PolicyReplay PolicyChange PolicyTestReport PolicyCase ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser SetUserRole Whoami"].assert_eq(&names.join(" "));
+    expect!["Plan PlanStep PlanAction FieldChange ErrorResponse ErrorBody Retry ApprovalList Approval ApprovalValue ApprovalState AnswerApproval AuditBooks AuditDifference AuditCheckpoint AddCosignature AuditKey AuditLog AuditLeaf AuditVerdict AuditOpening AuditCommitment Secret AuditReceipt BudgetList Budget BudgetScope Period BudgetKind CreateBudget CachedAnswer UsedDocument NearRecord CollectionList Collection CollectionRanking CollectionGate CreateCollection DocumentList Document DocumentChange DocumentPreview Passage FitGate JudgedQuestion CollectionGraph GraphEdge Reindexed ReindexCollection SearchResult Evidence SearchExplained GraphWalk StageCost SearchCollection CostReport CostBy CostRow Tokens ElevationList Elevation Role AskElevation KeyRing MasterKey TenantKeys RotateKeyRing KeyList Key KeyVersion CreatedKey CreateKey RotateKey LedgerCheck ManifestList Manifest ConversationList Conversation RememberedFactList RememberedFact ReplacedFact StatedFact StateFact Forgotten ForgetMemory RememberedTurnList RememberedTurn SearchMemory ModelList Model Target TargetKind ModelMemory TeamQueue Policies PolicySummary PolicyAnswer PolicyQuestion PolicyReplay PolicyChange PolicyTestReport PolicyCase ProviderList Provider KeySource SetProviderKey RecordSummaryList RecordSummary Record Step Attempt Line Rejected Posting PolicyDecision Status EngineStatus EngineMemory TeamList Team CreateTeam Shredded Copies ShredTenant ToolList Tool ToolStanding ToolPin SetToolKey ApproveTool UserList User CreateUser SetUserRole Whoami GraphRows QueryGraph"].assert_eq(&names.join(" "));
 }
 
 #[test]

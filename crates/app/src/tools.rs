@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
 use gateway::tools::{
-    CallAs, Child, ClientTools, GraphPlace, Pin, TIMEOUTS, Tokens, ToolPlace, ToolServer, Toolbox,
+    CallAs, Child, ClientTools, GraphPlace, GraphWay, Pin, TIMEOUTS, Tokens, ToolPlace, ToolServer, Toolbox,
 };
 use identity::Exchange;
-use manifest::{Credential, Document, KeyFrom, OAuth, Spec, ToolUpstream};
+use manifest::{Credential, Database, Document, GraphServer, KeyFrom, OAuth, Spec, ToolUpstream};
 use net::client::{Reach, Timeouts};
 use net::{HeaderMap, HeaderValue, Origin, header};
 use report::Report;
+use sql_postgres::Login;
 use toolgate::Declarations;
+use zeroize::Zeroizing;
 
 /// The tools of what is declared; a server that cannot be put in force is told and left out.
 pub fn toolbox(store: &dyn store::Store, documents: &[Document], problems: &mut Vec<Report>) -> Toolbox {
@@ -77,11 +79,21 @@ fn server(store: &dyn store::Store, name: &str, declared: &manifest::Tool) -> Re
         }
         ToolUpstream::Graph(graph) => {
             let reach = if graph.allow_private { Reach::Private } else { Reach::Public };
-            let (origin, path) = Origin::split(&graph.url, reach).map_err(|e| unusable(e.to_string()))?;
-            let headers = graph.key.as_ref().map(|key| ours(store, name, key, graph.basic));
-            let headers = headers.transpose().map_err(unusable)?.unwrap_or_default();
-            let path = path.path().to_owned();
-            ToolPlace::Graph(GraphPlace { origin, path, headers, queries: graph.queries.clone() })
+            let key = graph.key.as_ref();
+            let (origin, way) = match &graph.server {
+                GraphServer::Http { url, basic } => {
+                    let (origin, path) = Origin::split(url, reach).map_err(|e| unusable(e.to_string()))?;
+                    let headers = key.map(|key| ours(store, name, key, *basic));
+                    let headers = headers.transpose().map_err(unusable)?.unwrap_or_default();
+                    (origin, GraphWay::Http { path: path.path().to_owned(), headers })
+                }
+                GraphServer::Postgres(database) => {
+                    let login = key.ok_or_else(|| "its login is not declared".to_owned());
+                    let login = login.and_then(|key| login_of(&secret(store, name, key)?, database));
+                    (postgres(database, reach), GraphWay::Postgres(login.map_err(unusable)?))
+                }
+            };
+            ToolPlace::Graph(GraphPlace { origin, way, queries: graph.queries.clone() })
         }
     };
     let mut declarations = declarations(declared);
@@ -151,6 +163,22 @@ fn ours(store: &dyn store::Store, name: &str, key: &KeyFrom, basic: bool) -> Res
     let mut headers = HeaderMap::new();
     headers.insert(header::AUTHORIZATION, value);
     Ok(headers)
+}
+
+/// Where a database is.
+fn postgres(database: &Database, reach: Reach) -> Origin {
+    Origin::other("postgresql", database.tls, &database.host, database.port, reach)
+}
+
+/// A name and a password with a colon between them, for a database.
+fn login_of(key: &str, database: &Database) -> Result<Login, String> {
+    let (user, password) = key.split_once(':').ok_or("its key is not `user:password`")?;
+    let plain = |text: &str| !text.contains('\0');
+    if user.is_empty() || !plain(user) || !plain(password) {
+        return Err("its key is not `user:password`".into());
+    }
+    let password = Zeroizing::new(password.to_owned());
+    Ok(Login { database: database.name.clone(), user: user.to_owned(), password })
 }
 
 /// Where the server's tokens come from.

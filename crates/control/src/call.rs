@@ -201,6 +201,8 @@ fn required(action: Action) -> &'static [policy::Action] {
         // Opening a tool to agents, or a value to a tool, is a decision about security.
         Action::ReadTools => &[ReadDeclared],
         Action::WriteTools => &[ManagePolicy],
+        // Answered by the data plane: `api::DATA_PLANE`.
+        Action::QueryGraphs => &[Infer],
     }
 }
 
@@ -223,7 +225,7 @@ fn act(action: Action) -> Option<Act> {
         Action::WriteKeys => Some(Act::AdminKeys),
         Action::ReadRecords => Some(Act::AdminRecords),
         Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => None,
-        Action::ReadMemory | Action::WriteMemory => None,
+        Action::ReadMemory | Action::WriteMemory | Action::QueryGraphs => None,
         Action::OpenAudit => Some(Act::AdminRead),
         action if action.writes() => Some(Act::AdminWrite),
         _ => Some(Act::AdminRead),

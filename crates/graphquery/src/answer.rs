@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{ANSWER_BYTES_MAX, COLUMNS_MAX, Language};
+use crate::{ANSWER_BYTES_MAX, COLUMNS_MAX, Form};
 
 /// What a query gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,15 +19,15 @@ pub struct Table {
 ///
 /// # Errors
 /// What of it is not as the protocol says, for the operator.
-pub fn read(language: Language, bytes: &[u8], rows_max: usize) -> Result<Table, String> {
+pub fn read(form: Form, bytes: &[u8], rows_max: usize) -> Result<Table, String> {
     if bytes.len() > ANSWER_BYTES_MAX {
         return Err(format!("its answer has more than {ANSWER_BYTES_MAX} bytes; give the query a LIMIT"));
     }
     let value: Value = serde_json::from_slice(bytes).map_err(|e| format!("its answer is no JSON: {e}"))?;
     let Value::Object(whole) = value else { return Err("its answer is not a JSON object".into()) };
-    let mut table = match language {
-        Language::Sparql => sparql(whole),
-        Language::Cypher => cypher(whole),
+    let mut table = match form {
+        Form::SparqlJson => sparql(whole),
+        Form::QueryApi => cypher(whole),
     }?;
     table.left_out = table.rows.len().saturating_sub(rows_max);
     table.rows.truncate(rows_max);
@@ -124,10 +124,10 @@ fn names(value: Option<Value>, what: &str) -> Result<Vec<String>, String> {
     }
     let names: Option<Vec<String>> = names.into_iter().map(|n| n.as_str().map(str::to_owned)).collect();
     let names = names.ok_or_else(|| format!("one of its {what} is no text"))?;
+    if each_once(&names) { Ok(names) } else { Err(format!("one of its {what} stands twice")) }
+}
+
+pub(crate) fn each_once(names: &[String]) -> bool {
     let mut seen = std::collections::BTreeSet::new();
-    if names.iter().all(|name| seen.insert(name)) {
-        Ok(names)
-    } else {
-        Err(format!("one of its {what} stands twice"))
-    }
+    names.iter().all(|name| seen.insert(name))
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::Request;
 use crate::sparql::quoted;
 use crate::template::{Piece, Scanner, Template, Wrong, cut};
 use crate::value::{Parameter, Value};
+use crate::{Form, Request};
 
 /// What changes a graph, or makes its server read from elsewhere. The access mode says so too; a
 /// server that ignores it is told nothing that it could do.
@@ -100,6 +100,7 @@ pub(crate) fn request(template: &Template, values: &BTreeMap<&str, Value>) -> Re
     Request {
         content_type: "application/json",
         accept: "application/json",
+        answers: Form::QueryApi,
         body: body.to_string().into_bytes(),
     }
 }

@@ -8,12 +8,14 @@
 //!
 //! Pure: the caller sends [`Request`]s and brings bytes.
 //!
-//! Two languages: SPARQL 1.1 queries (its protocol's query form and JSON results), and Cypher over
-//! Neo4j's Query API, whose parameters are the protocol's own. SQL waits for a client library.
+//! Three languages: SPARQL 1.1 queries (its protocol's query form and JSON results), Cypher over
+//! Neo4j's Query API, and PostgreSQL's SQL, whose parameters are the protocols' own.
 
 mod answer;
 mod cypher;
+mod rows;
 mod sparql;
+mod sql;
 mod template;
 mod value;
 
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 pub use answer::{Table, read};
+pub use rows::{Column, Rows};
+pub use sql::{Argument, Statement};
 pub use template::Wrong;
 pub use value::{Parameter, Type};
 
@@ -44,6 +48,7 @@ pub const ANSWER_BYTES_MAX: usize = 2 << 20;
 pub enum Language {
     Sparql,
     Cypher,
+    Sql,
 }
 
 /// A query that may be asked.
@@ -59,12 +64,30 @@ pub struct Query {
     template: Template,
 }
 
-/// What is sent: a POST with this body.
+/// A query with its values: what is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Http(Request),
+    Sql(Statement),
+}
+
+/// A POST with this body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub content_type: &'static str,
     pub accept: &'static str,
+    /// How what comes back is [`read`].
+    pub answers: Form,
     pub body: Vec<u8>,
+}
+
+/// The shape of an answer over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// SPARQL 1.1 Query Results JSON Format.
+    SparqlJson,
+    /// Neo4j's Query API.
+    QueryApi,
 }
 
 /// Why values do not fit a query.
@@ -91,6 +114,7 @@ impl Query {
         let template = match language {
             Language::Sparql => sparql::template(template, &parameters)?,
             Language::Cypher => cypher::template(template, &parameters)?,
+            Language::Sql => sql::template(template, &parameters)?,
         };
         let description = String::new();
         Ok(Query { description, parameters, rows_max: ROWS, timeout_ms: None, language, template })
@@ -100,11 +124,11 @@ impl Query {
         self.language
     }
 
-    /// The request for these values.
+    /// What to send for these values.
     ///
     /// # Errors
     /// [`Unfit`] for a value that is missing, too much, or not of its type.
-    pub fn bind(&self, given: &Map<String, Value>) -> Result<Request, Unfit> {
+    pub fn bind(&self, given: &Map<String, Value>) -> Result<Bound, Unfit> {
         if let Some(name) = given.keys().find(|name| !self.parameters.contains_key(*name)) {
             return Err(Unfit::Unknown(name.chars().take(64).collect()));
         }
@@ -117,8 +141,9 @@ impl Query {
             values.insert(name.as_str(), value);
         }
         Ok(match self.language {
-            Language::Sparql => sparql::request(&self.template, &values),
-            Language::Cypher => cypher::request(&self.template, &values),
+            Language::Sparql => Bound::Http(sparql::request(&self.template, &values)),
+            Language::Cypher => Bound::Http(cypher::request(&self.template, &values)),
+            Language::Sql => Bound::Sql(sql::statement(&self.template, &values)),
         })
     }
 
@@ -138,13 +163,18 @@ pub fn fuzz(data: &[u8]) {
     let parameter = |kind| Parameter { kind, ..Parameter::default() };
     let parameters: BTreeMap<String, Parameter> =
         [("a".to_owned(), parameter(Type::Text)), ("b".to_owned(), parameter(Type::Iri))].into();
-    for language in [Language::Sparql, Language::Cypher] {
-        for rows_max in [0, 3] {
-            if let Ok(table) = read(language, data, rows_max) {
-                assert!(table.rows.len() <= rows_max);
-                assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
-            }
+    for (form, rows_max) in [(Form::SparqlJson, 0), (Form::QueryApi, 3), (Form::SparqlJson, 3)] {
+        if let Ok(table) = read(form, data, rows_max) {
+            assert!(table.rows.len() <= rows_max);
+            assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
         }
+    }
+    for oid in rows::READ {
+        let column = Column { name: "a".into(), oid };
+        let mut rows = Rows::new(vec![column], 1).expect("one column");
+        let _ = rows.push(&[Some(data)]);
+    }
+    for language in [Language::Sparql, Language::Cypher, Language::Sql] {
         if let Ok(query) = Query::new(language, &text, parameters.clone()) {
             let _ = query.bind(
                 &[("a".to_owned(), json!("x")), ("b".to_owned(), json!("urn:x"))].into_iter().collect(),
@@ -153,6 +183,7 @@ pub fn fuzz(data: &[u8]) {
         let template = match language {
             Language::Sparql => "SELECT * WHERE { ?x ?y $a . ?z ?y $b }",
             Language::Cypher => "MATCH (n {a: $a, b: $b}) RETURN n",
+            Language::Sql => "SELECT * FROM t WHERE a = $a AND b = $b",
         };
         let query = Query::new(language, template, parameters.clone()).expect("it only reads");
         let given = [("a".to_owned(), json!(text)), ("b".to_owned(), json!(text))].into_iter().collect();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::Request;
 use crate::template::{Piece, Scanner, Template, Wrong, cut};
 use crate::value::{Parameter, Type, Value};
+use crate::{Form, Request};
 
 /// What changes a graph, or makes its server read from elsewhere.
 const FORBIDDEN: [&str; 12] = [
@@ -99,6 +99,7 @@ pub(crate) fn request(template: &Template, values: &BTreeMap<&str, Value>) -> Re
     Request {
         content_type: "application/sparql-query",
         accept: "application/sparql-results+json",
+        answers: Form::SparqlJson,
         body: body.into_bytes(),
     }
 }

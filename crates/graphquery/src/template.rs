@@ -45,6 +45,8 @@ pub enum Wrong {
     Forbidden(String),
     #[error("it has an escape `\\u`: write the character itself")]
     Escape,
+    #[error("it has more than one statement")]
+    Many,
     #[error("a text, an address or a comment in it does not end")]
     Open,
 }
@@ -54,6 +56,22 @@ pub(crate) trait Scanner {
     /// The length of the closed part that begins here (`Some(None)`: one that does not end);
     /// `None` where code goes on.
     fn closed(&self, rest: &str) -> Option<Option<usize>>;
+    /// Whether `\uXXXX` is replaced before anything else is looked at.
+    fn unescapes(&self) -> bool {
+        true
+    }
+    /// Whether `;` ends a statement.
+    fn has_statements(&self) -> bool {
+        false
+    }
+    /// Whether a word begins a text of other rules than those by which it would be cut here.
+    fn misleads(&self, _: &Word) -> bool {
+        false
+    }
+    /// What may stand beside a hole: nothing that a term could grow together with.
+    fn stands_apart(&self, c: char) -> bool {
+        c.is_whitespace() || matches!(c, '(' | ')' | '{' | '}' | '[' | ']' | ',' | ';' | '=')
+    }
 }
 
 /// A word of code and what stands before and behind it.
@@ -80,8 +98,7 @@ pub(crate) fn cut(
     if let Some(name) = parameters.keys().find(|name| !is_name(name)) {
         return Err(Wrong::Name(name.clone()));
     }
-    // Both languages replace it before they look at anything else.
-    if text.contains("\\u") || text.contains("\\U") {
+    if scanner.unescapes() && (text.contains("\\u") || text.contains("\\U")) {
         return Err(Wrong::Escape);
     }
     let (mut pieces, mut words) = (Vec::new(), Vec::<Word>::new());
@@ -103,7 +120,8 @@ pub(crate) fn cut(
             }
             let before = text[..at].chars().next_back();
             let after = rest[1 + name.len()..].chars().next();
-            if !before.is_none_or(stands_apart) || !after.is_none_or(stands_apart) {
+            let apart = |c| scanner.stands_apart(c);
+            if !before.is_none_or(apart) || !after.is_none_or(apart) {
                 return Err(Wrong::Joined(name.into()));
             }
             let counts = words.last().is_some_and(|word| matches!(word.text.as_str(), "LIMIT" | "OFFSET"))
@@ -114,13 +132,19 @@ pub(crate) fn cut(
             at += 1 + name.len();
         } else if c.is_ascii_alphabetic() || c == '_' {
             let word = name_at(rest);
-            words.push(Word {
+            let known = Word {
                 text: word.to_ascii_uppercase(),
                 before: text[..at].chars().next_back(),
                 after: rest[word.len()..].chars().next(),
-            });
+            };
+            if scanner.misleads(&known) {
+                return Err(Wrong::Forbidden(format!("{word}{}", known.after.unwrap_or_default())));
+            }
+            words.push(known);
             piece.push_str(word);
             at += word.len();
+        } else if c == ';' && scanner.has_statements() {
+            return Err(Wrong::Many);
         } else {
             piece.push(c);
             at += c.len_utf8();
@@ -146,9 +170,4 @@ fn name_at(text: &str) -> &str {
 /// Whether a closed part has `$name`.
 fn holds(closed: &str, name: &str) -> bool {
     closed.match_indices('$').any(|(at, _)| name_at(&closed[at + 1..]) == name)
-}
-
-/// What may stand beside a hole: nothing that a term could grow together with.
-fn stands_apart(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '(' | ')' | '{' | '}' | '[' | ']' | ',' | ';' | '=')
 }

@@ -23,7 +23,10 @@ fn given(values: &[(&str, Value)]) -> Map<String, Value> {
 }
 
 fn bound(query: &Query, values: &[(&str, Value)]) -> Result<String, Unfit> {
-    query.bind(&given(values)).map(|request| String::from_utf8(request.body).expect("it is text"))
+    query.bind(&given(values)).map(|bound| match bound {
+        Bound::Http(request) => String::from_utf8(request.body).expect("it is text"),
+        Bound::Sql(statement) => statement.text,
+    })
 }
 
 #[test]
@@ -245,15 +248,15 @@ fn parameters_of_cypher_are_never_its_text() {
 
 #[test]
 fn an_answer_is_read_as_what_it_is() {
-    let read = |language, text: &str| read(language, text.as_bytes(), 2);
+    let read = |form, text: &str| read(form, text.as_bytes(), 2);
     let answer = r#"{"head":{"vars":["a","b"]},"results":{"bindings":[
         {"a":{"type":"uri","value":"urn:x"},"b":{"type":"literal","value":"7","datatype":"http://www.w3.org/2001/XMLSchema#integer"}},
         {"a":{"type":"bnode","value":"n1"}},
         {"b":{"type":"literal","value":"hallo","xml:lang":"de"}}]}}"#;
-    let table = read(Language::Sparql, answer).expect("it is sound");
+    let table = read(Form::SparqlJson, answer).expect("it is sound");
     assert_eq!((table.columns.len(), table.left_out), (2, 1));
     assert_eq!(table.rows, [vec![json!("urn:x"), json!(7)], vec![json!("_:n1"), Value::Null]]);
-    let truth = read(Language::Sparql, r#"{"head":{},"boolean":true}"#).expect("it is sound");
+    let truth = read(Form::SparqlJson, r#"{"head":{},"boolean":true}"#).expect("it is sound");
     assert_eq!((truth.columns, truth.rows), (vec!["boolean".to_owned()], vec![vec![json!(true)]]));
     for (lie, word) in [
         ("<html>", "JSON"),
@@ -269,24 +272,131 @@ fn an_answer_is_read_as_what_it_is() {
         (r#"{"head":{"vars":["a"]},"results":{"bindings":[{"a":"x"}]}}"#, "no type"),
         (r#"{"head":{"vars":["a"]},"results":{"bindings":[]}} junk"#, "trailing"),
     ] {
-        let why = read(Language::Sparql, lie).expect_err(lie);
+        let why = read(Form::SparqlJson, lie).expect_err(lie);
         assert!(why.contains(word), "{lie}: {why}");
     }
     let big = format!("{}{}", answer, " ".repeat(ANSWER_BYTES_MAX));
-    assert!(read(Language::Sparql, &big).expect_err("too long").contains("LIMIT"));
+    assert!(read(Form::SparqlJson, &big).expect_err("too long").contains("LIMIT"));
     // An integer that JSON's readers would take for another stays a text.
     let large = answer.replace("\"7\"", "\"9007199254740993\"");
-    assert_eq!(read(Language::Sparql, &large).expect("it is sound").rows[0][1], json!("9007199254740993"));
+    assert_eq!(read(Form::SparqlJson, &large).expect("it is sound").rows[0][1], json!("9007199254740993"));
 
     let rows = r#"{"data":{"fields":["n","m"],"values":[[{"properties":{"name":"Ada"}},1],["x",null]]},"bookmarks":["b"]}"#;
-    let table = read(Language::Cypher, rows).expect("it is sound");
+    let table = read(Form::QueryApi, rows).expect("it is sound");
     assert_eq!(table.rows[0][0]["properties"]["name"], "Ada");
     let told = read(
-        Language::Cypher,
+        Form::QueryApi,
         r#"{"errors":[{"code":"Neo.ClientError.Statement.AccessMode","message":"Writing in read access mode"}]}"#,
     );
     assert!(told.expect_err("it says so").contains("AccessMode"));
-    assert!(read(Language::Cypher, r#"{"data":{"fields":["n"],"values":[[1,2]]}}"#).is_err());
+    assert!(read(Form::QueryApi, r#"{"data":{"fields":["n"],"values":[[1,2]]}}"#).is_err());
+}
+
+#[test]
+fn a_statement_of_sql_reads_and_its_values_are_arguments() {
+    let sql = |template: &str, of: &[(&str, Type)]| query(Language::Sql, template, of);
+    let kinds = [("name", Type::Text), ("n", Type::Integer), ("day", Type::Date), ("sum", Type::Decimal)];
+    let template = "WITH big AS (SELECT * FROM orders WHERE total >= $sum) -- it's \"all\"; really\n\
+        SELECT '$1; don''t', \"delete\" /* a /* ; */ b */ FROM big WHERE lower(name)=lower($name::text) \
+        AND day>$day OR name=$name LIMIT $n;";
+    let query = sql(template, &kinds).expect("it only reads");
+    let values = [
+        ("name", json!("'; DROP TABLE orders --")),
+        ("n", json!(5)),
+        ("day", json!("2026-11-28")),
+        ("sum", json!("3.50")),
+    ];
+    let Ok(Bound::Sql(statement)) = query.bind(&given(&values)) else { panic!("they fit") };
+    let text =
+        template.replace("$sum", "$1").replace("$name", "$2").replace("$day", "$3").replace("$n;", "$4");
+    assert_eq!(statement.text, text);
+    let arguments: Vec<(u32, &str)> = statement.arguments.iter().map(|a| (a.oid, a.text.as_str())).collect();
+    assert_eq!(arguments, [(1700, "3.50"), (25, "'; DROP TABLE orders --"), (1082, "2026-11-28"), (20, "5")]);
+    for template in [
+        "DELETE FROM t",
+        "WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone",
+        "SELECT * INTO copy FROM t",
+        "SELECT 1.INTO copy",
+        "SELECT * FROM t FOR UPDATE",
+        "EXPLAIN ANALYZE SELECT 1",
+        "COPY t TO PROGRAM 'sh'",
+        "SELECT dblink_exec('host=elsewhere', 'DROP TABLE t')",
+        "SELECT pg_catalog.pg_read_file('/etc/passwd')",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "SELECT pg_terminate_backend(7)",
+        "SELECT E'\\'' , '; DELETE FROM t --'",
+        "SELECT U&'\\0041'",
+        "",
+    ] {
+        let refused = sql(template, &[]);
+        assert!(matches!(refused, Err(Wrong::Forbidden(_) | Wrong::Begins(..))), "{template}: {refused:?}");
+    }
+    assert_eq!(sql("SELECT 1; SELECT 2", &[]), Err(Wrong::Many));
+    for open in ["SELECT 'a", "SELECT \"a", "SELECT /* /* */ 1", "SELECT 'a''"] {
+        assert_eq!(sql(open, &[]), Err(Wrong::Open), "{open}");
+    }
+    for text in ["SELECT $$a$$", "SELECT $tag$a$tag$", "SELECT $1", "SELECT a$b"] {
+        assert!(matches!(sql(text, &[]), Err(Wrong::Undeclared(_))), "{text}");
+    }
+    let a: &[(&str, Type)] = &[("a", Type::Text)];
+    for text in ["SELECT '$a'", "SELECT \"$a\"", "SELECT 1 -- $a"] {
+        assert_eq!(sql(text, a), Err(Wrong::Inside("a".into())), "{text}");
+    }
+    for text in ["SELECT b$a", "SELECT $a$ b $a$", "SELECT date$a", "SELECT 1$a", "SELECT 'b'$a"] {
+        assert_eq!(sql(text, a), Err(Wrong::Joined("a".into())), "{text}");
+    }
+    assert!(sql("SELECT ($a)::uuid,$a||'x' WHERE b=ANY(string_to_array($a,','))", a).is_ok());
+}
+
+#[test]
+fn rows_are_read_by_the_types_of_their_columns() {
+    let column = |name: &str, oid| Column { name: name.into(), oid };
+    let read = |oid, text: &str| -> Result<Value, String> {
+        let mut rows = Rows::new(vec![column("a", oid)], 1)?;
+        rows.push(&[Some(text.as_bytes())])?;
+        Ok(rows.end().rows[0][0].clone())
+    };
+    for (oid, text, value) in [
+        (25, "a\nb", json!("a\nb")),
+        (16, "t", json!(true)),
+        (23, "-7", json!(-7)),
+        (20, "9007199254740993", json!("9007199254740993")),
+        (701, "1.5e300", json!(1.5e300)),
+        (701, "NaN", json!("NaN")),
+        (1700, "3.1400", json!("3.1400")),
+        (1700, "Infinity", json!("Infinity")),
+        (3802, "{\"a\": [1, null]}", json!({"a": [1, null]})),
+        (1184, "2026-11-28 06:00:00.5+00", json!("2026-11-28T06:00:00.5Z")),
+        (1184, "infinity", json!("infinity")),
+        (1184, "0044-03-15 10:00:00+00 BC", json!("0044-03-15 10:00:00+00 BC")),
+        (1082, "2026-11-28", json!("2026-11-28")),
+        (2950, "0190f3a2-7c1e-7a4b-8f2d-3c5e9a1b7d60", json!("0190f3a2-7c1e-7a4b-8f2d-3c5e9a1b7d60")),
+    ] {
+        assert_eq!(read(oid, text), Ok(value), "{oid} {text}");
+    }
+    for (oid, lie) in [
+        (16, "yes"),
+        (20, "1.5"),
+        (20, ""),
+        (1700, "1e3"),
+        (1700, "."),
+        (2950, "0190f3a2"),
+        (114, "{"),
+        (701, "x"),
+    ] {
+        assert!(read(oid, lie).is_err(), "{oid} {lie}");
+    }
+    assert!(read(17, "\\x00").expect_err("bytes").contains("encode"));
+    assert!(read(1009, "{a,b}").expect_err("an array").contains("::text"));
+    let wide = (0..COLUMNS_MAX + 1).map(|n| column(&n.to_string(), 25)).collect();
+    assert!(Rows::new(wide, 1).is_err() && Rows::new(vec![column("a", 25), column("a", 23)], 1).is_err());
+
+    let mut rows = Rows::new(vec![column("a", 25), column("b", 23)], 1).expect("two columns");
+    assert!(rows.push(&[Some(b"x")]).is_err() && rows.push(&[Some(b"\xff"), None]).is_err());
+    rows.push(&[Some(b"x"), None]).expect("a row");
+    rows.push(&[None, Some(b"7")]).expect("one too many");
+    let table = rows.end();
+    assert_eq!((table.rows, table.left_out), (vec![vec![json!("x"), Value::Null]], 1));
 }
 
 proptest! {

@@ -24,8 +24,9 @@ pub use diff::{Action, FieldChange, Plan, Step, diff};
 pub use document::{Document, Kind, Spec, parse};
 pub use kinds::budget::{Budget, BudgetKind, Period, Scope};
 pub use kinds::collection::{BUILTIN_EMBEDDER, Collection};
+pub use kinds::database::Database;
 pub use kinds::feature::{AnswerCache, Feature, Retrieve};
-pub use kinds::graph::ToolGraph;
+pub use kinds::graph::{GraphServer, ToolGraph};
 pub use kinds::guard::{
     Guard, GuardAction, GuardDeny, GuardLimits, GuardRelease, Injection, RemoteGuard, Side,
 };

@@ -34,8 +34,13 @@ impl Trust {
     pub fn with_file(file: &Path) -> Result<Trust, Error> {
         Ok(Trust { extra: certificates(file)?, loaded: Arc::default() })
     }
-    pub(crate) fn connector(&self) -> Result<TlsConnector, String> {
-        self.loaded.get_or_init(|| self.load()).clone().map(TlsConnector::from)
+    /// `protocol`: what ALPN offers in place of HTTP.
+    pub(crate) fn connector(&self, protocol: Option<&[u8]>) -> Result<TlsConnector, String> {
+        let mut config = self.loaded.get_or_init(|| self.load()).clone()?;
+        if let Some(protocol) = protocol {
+            Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+        }
+        Ok(TlsConnector::from(config))
     }
 
     fn load(&self) -> Result<Arc<ClientConfig>, String> {

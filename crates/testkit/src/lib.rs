@@ -1,5 +1,5 @@
 //! The world around Bedplate, faked: a provider that can misbehave in every
-//! way seen in the field, a model hub, a vault, and a harness for the real binary.
+//! way seen in the field, a model hub, a vault, and a harness for the real binary; and a real database.
 //!
 //! Blocking sockets and one thread per connection, on purpose: a fake that
 //! shares no code with what it tests, can cut a response at any byte, and
@@ -10,6 +10,7 @@ pub mod harness;
 pub mod http;
 pub mod hub;
 pub mod mcp;
+pub mod postgres;
 pub mod provider;
 pub mod vault;
 
@@ -19,5 +20,6 @@ pub use gguf::{random_embedder, random_reranker};
 pub use harness::Bedplate;
 pub use hub::Hub;
 pub use mcp::{McpServer, Says};
+pub use postgres::Postgres;
 pub use provider::{Behaviour, End, Phase, Provider, Seen};
 pub use vault::Vault;

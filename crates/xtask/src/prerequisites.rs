@@ -26,10 +26,12 @@ const BUILD: [Need; 7] = [
 ];
 
 /// The SDK suites run in a virtual environment of their own.
-const TEST: [Need; 2] = [
+const TEST: [Need; 3] = [
     Need { there: || answers("python3", &["-c", "import venv, ensurepip"]), package: "python3-venv" },
     // A token in software, for the master key that stays in a device.
     Need { there: || answers("softhsm2-util", &["--version"]), package: "softhsm2" },
+    // A real database, for queries that are declared.
+    Need { there: postgres, package: "postgresql" },
 ];
 
 /// The identity journeys run against a certified provider, which is a package of npm.
@@ -79,6 +81,14 @@ fn ensure(needs: &[Need]) -> Result<()> {
         Some(need) => bail!("{} is installed and still does not answer", need.package),
         None => Ok(()),
     }
+}
+
+/// Debian keeps the server's programs out of the path, a folder for each version.
+fn postgres() -> bool {
+    let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") else {
+        return answers("initdb", &["--version"]);
+    };
+    versions.filter_map(Result::ok).any(|version| version.path().join("bin/initdb").is_file())
 }
 
 fn libclang() -> bool {

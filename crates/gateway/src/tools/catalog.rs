@@ -84,6 +84,10 @@ pub(super) async fn seen(
     gateway: &Gateway,
     server: &ToolServer,
 ) -> Result<Arc<Seen>, Report> {
+    // What is declared here is known, and as new as the declaration.
+    if matches!(server.place, ToolPlace::Function { .. } | ToolPlace::Graph(_)) {
+        return fetch(client, gateway, server).await.map(Arc::new);
+    }
     let tools = &gateway.tools;
     let now = runtime::clock::monotonic_us();
     let known =

@@ -2,12 +2,13 @@
 //!
 //! A query is a tool: grant, policy, gate and record are those of [`super::call`], for an agent and
 //! for whoever asks at `/api/v1/graphs/NAME/queries/QUERY`. What is sent is the template with its
-//! values bound by type, over the one hardened client, which follows no redirect; what comes back
-//! is read as its protocol says, and is untrusted like any tool's result.
+//! values bound by type: over the one hardened client, which follows no redirect, or in a session of
+//! its own that can only read. What comes back is read as its protocol says, and is untrusted like any
+//! tool's result.
 
 use std::collections::BTreeMap;
 
-use graphquery::{ANSWER_BYTES_MAX, Query, read};
+use graphquery::{ANSWER_BYTES_MAX, Bound, Query, Request as Post, Table, read};
 use net::client::{Request as Asked, Timeouts};
 use net::server::{Request, Response};
 use net::{HeaderMap, HeaderValue, Origin, StatusCode, header};
@@ -25,9 +26,14 @@ use crate::{Surface, Worker, admit, identify};
 /// Where a graph is, and what may be asked of it.
 pub struct GraphPlace {
     pub origin: Origin,
-    pub path: String,
-    pub headers: HeaderMap,
+    pub way: GraphWay,
     pub queries: BTreeMap<String, Query>,
+}
+
+/// How it is spoken to, with our own credential.
+pub enum GraphWay {
+    Http { path: String, headers: HeaderMap },
+    Postgres(sql_postgres::Login),
 }
 
 impl GraphPlace {
@@ -49,20 +55,49 @@ pub(super) async fn ask(
     arguments: &Map<String, Value>,
 ) -> Result<Value, Report> {
     let query = place.queries.get(name).ok_or_else(|| http::broken(server, "it has no such query"))?;
-    let bound = query.bind(arguments).map_err(|why| {
-        Report::new("TG0014", format!("the query \"{name:.64}\" of \"{}\" cannot be asked so", server.name))
-            .because(why.to_string())
-    })?;
-    let mut headers = place.headers.clone();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(bound.content_type));
-    headers.insert(header::ACCEPT, HeaderValue::from_static(bound.accept));
-    let path = place.path.parse().map_err(|_| http::broken(server, "its path is not one"))?;
-    let request = Asked::post(path, headers, vec![bound.body.into()]);
+    let bound = query.bind(arguments).map_err(|why| unfit(server, name, why.to_string()))?;
     let total = query.timeout_ms.map(std::time::Duration::from_millis).or(server.timeouts.total);
     let timeouts = Timeouts { total, ..server.timeouts };
+    let table = match (&bound, &place.way) {
+        (Bound::Http(request), GraphWay::Http { path, headers }) => {
+            let to = (&place.origin, path.as_str(), headers);
+            over_http(client, server, to, data, request, &timeouts, query.rows_max).await?
+        }
+        (Bound::Sql(statement), GraphWay::Postgres(login)) => {
+            let limits = sql_postgres::Limits {
+                rows: query.rows_max,
+                bytes: ANSWER_BYTES_MAX,
+                connect: timeouts.connect,
+                total: total.unwrap_or(timeouts.first_byte),
+            };
+            let question = sql_postgres::Question { login, statement, limits };
+            let clearance = server.clear(data)?;
+            sql_postgres::ask(clearance, &place.origin, client.trust(), &question)
+                .await
+                .map_err(|error| unanswered(server, name, &error))?
+        }
+        _ => return Err(http::broken(server, "its queries are of another language than it speaks")),
+    };
+    let shown = json!({"columns": table.columns, "rows": table.rows, "left_out": table.left_out});
+    Ok(json!({"content": [{"type": "text", "text": shown.to_string()}], "structuredContent": shown}))
+}
+
+async fn over_http(
+    client: &net::Client,
+    server: &ToolServer,
+    (origin, path, headers): (&Origin, &str, &HeaderMap),
+    data: &Labels,
+    post: &Post,
+    timeouts: &Timeouts,
+    rows_max: usize,
+) -> Result<Table, Report> {
+    let mut headers = headers.clone();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(post.content_type));
+    headers.insert(header::ACCEPT, HeaderValue::from_static(post.accept));
+    let path = path.parse().map_err(|_| http::broken(server, "its path is not one"))?;
+    let request = Asked::post(path, headers, vec![post.body.clone().into()]);
     let lost = |e: net::Error| http::broken(server, report::chain(&e));
-    let response =
-        client.send(&server.clear(data)?, &place.origin, request, &timeouts).await.map_err(lost)?;
+    let response = client.send(&server.clear(data)?, origin, request, timeouts).await.map_err(lost)?;
     let status = response.status;
     if status.is_redirection() {
         return Err(http::broken(server, format!("it sends elsewhere ({status}), where nobody follows")));
@@ -72,9 +107,18 @@ pub(super) async fn ask(
         let (said, _) = mcp::disarm(&String::from_utf8_lossy(&body[..body.len().min(600)]));
         return Err(http::broken(server, format!("its status is {status}: {said:.300}")));
     }
-    let table = read(query.language(), &body, query.rows_max).map_err(|why| http::broken(server, why))?;
-    let shown = json!({"columns": table.columns, "rows": table.rows, "left_out": table.left_out});
-    Ok(json!({"content": [{"type": "text", "text": shown.to_string()}], "structuredContent": shown}))
+    read(post.answers, &body, rows_max).map_err(|why| http::broken(server, why))
+}
+
+/// A database that did not answer, or a value that it cannot take.
+fn unanswered(server: &ToolServer, query: &str, error: &sql_postgres::Error) -> Report {
+    let (said, _) = mcp::disarm(&report::chain(error));
+    if error.is_the_callers() { unfit(server, query, said) } else { http::broken(server, said) }
+}
+
+fn unfit(server: &ToolServer, query: &str, why: impl Into<String>) -> Report {
+    let what = format!("the query \"{query:.64}\" of \"{}\" cannot be asked so", server.name);
+    Report::new("TG0014", what).because(why)
 }
 
 /// The name of a graph and of its query in a path.

@@ -37,7 +37,7 @@ use units::Labels;
 
 pub use catalog::{Listed, Standing, discover};
 pub use child::Child;
-pub use graph::GraphPlace;
+pub use graph::{GraphPlace, GraphWay};
 pub use held::{Held, HeldState};
 pub use tokens::{CallAs, Tokens};
 pub use watch::ClientTools;

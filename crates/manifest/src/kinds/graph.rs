@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use graphquery::{Language, Parameter, Query, ROWS, ROWS_MAX, TEMPLATE_BYTES_MAX, Type};
 use report::Report;
 
+use crate::kinds::database::{self, Database};
 use crate::kinds::provider::{KeyFrom, base_url, key};
 use crate::kinds::tool::tool_name;
 use crate::read::{Fields, long_text, text};
@@ -12,13 +13,20 @@ use crate::yaml::{Node, Value, clip};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolGraph {
-    pub url: String,
+    pub server: GraphServer,
     pub allow_private: bool,
     pub key: Option<KeyFrom>,
-    /// The key is `user:password`, and not a token.
-    pub basic: bool,
     /// By the names that callers use.
     pub queries: BTreeMap<String, Query>,
+}
+
+/// Who answers, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GraphServer {
+    /// `basic`: its key is `user:password`, and not a token.
+    Http { url: String, basic: bool },
+    /// Its key is `user:password`.
+    Postgres(Database),
 }
 
 /// Queries of one graph.
@@ -27,31 +35,41 @@ const QUERIES_MAX: usize = 64;
 const CHOICES_MAX: usize = 64;
 const TIMEOUT_MS_MAX: u64 = 120_000;
 
-const LANGUAGES: [(&str, Language); 2] = [("sparql", Language::Sparql), ("cypher", Language::Cypher)];
+const LANGUAGES: [(&str, Language); 3] =
+    [("sparql", Language::Sparql), ("cypher", Language::Cypher), ("sql", Language::Sql)];
 
 pub(crate) fn read(mut fields: Fields) -> Option<ToolGraph> {
     let at = fields.at;
     if !fields.has("language") {
-        let hint = "say what it speaks: `language: sparql` or `language: cypher`";
+        let hint = "say what it speaks: `language: sparql`, `cypher` or `sql`";
         fields.problems.missing("spec.graph.language", at, hint);
     }
     let language = fields.choice("language", &LANGUAGES);
     let allow_private = fields.boolean("allowPrivate").unwrap_or(false);
-    let url = match fields.take("url") {
-        Some(node) => base_url(node, allow_private, "url", &fields),
-        None => {
+    let server = match (fields.take("url"), language) {
+        (Some(node), Some(Language::Sql)) => {
+            if !fields.has("keyEnv") && !fields.has("keySecret") {
+                let hint = "name where its login is: `keySecret: NAME` with `user:password` in it";
+                fields.problems.missing("spec.graph.keySecret", at, hint);
+            }
+            database::read(node, allow_private, "url", &fields).map(GraphServer::Postgres)
+        }
+        (Some(node), _) => {
+            let basic = fields.choice("auth", &[("bearer", false), ("basic", true)]).unwrap_or(false);
+            base_url(node, allow_private, "url", &fields).map(|url| GraphServer::Http { url, basic })
+        }
+        (None, _) => {
             fields.problems.missing("spec.graph.url", at, "write the address of its query endpoint");
             None
         }
     };
     let key = key(&mut fields);
-    let basic = fields.choice("auth", &[("bearer", false), ("basic", true)]).unwrap_or(false);
     let queries = fields.take("queries").map(|node| queries(node, language, &fields)).unwrap_or_default();
     if queries.is_empty() {
         fields.problems.missing("spec.graph.queries", at, "declare what may be asked of it");
     }
     fields.finish();
-    Some(ToolGraph { url: url?, allow_private, key, basic, queries })
+    Some(ToolGraph { server: server?, allow_private, key, queries })
 }
 
 fn queries(node: &Node, language: Option<Language>, fields: &Fields) -> BTreeMap<String, Query> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod collection;
+pub(crate) mod database;
 pub(crate) mod feature;
 pub(crate) mod graph;
 pub(crate) mod guard;

@@ -25,15 +25,29 @@ pub(super) enum Stream {
 /// address that was checked: a name that changes its mind between check and
 /// connect (DNS rebinding) gains nothing.
 pub(super) async fn open(origin: &Origin, trust: &Trust) -> Result<Stream, Error> {
+    let tcp = reach(origin).await?;
+    if origin.is_tls() { secure(origin, trust, None, tcp).await } else { Ok(Stream::Plain(tcp)) }
+}
+
+/// A TCP connection to the origin.
+pub(super) async fn reach(origin: &Origin) -> Result<TcpStream, Error> {
     let tcp = connect(origin, &resolve(origin).await?).await?;
     // Small requests must not wait for the acknowledgement of the one before.
     let _ = tcp.set_nodelay(true);
-    if !origin.is_tls() {
-        return Ok(Stream::Plain(tcp));
-    }
+    Ok(tcp)
+}
+
+/// TLS over it, with the origin's host as the name that is verified; `protocol`: of ALPN, where it is
+/// not HTTP's.
+pub(super) async fn secure(
+    origin: &Origin,
+    trust: &Trust,
+    protocol: Option<&[u8]>,
+    tcp: TcpStream,
+) -> Result<Stream, Error> {
     let failed = |why: String| Error::Tls { host: origin.host().to_owned(), why };
     let name = ServerName::try_from(origin.host().to_owned()).map_err(|e| failed(e.to_string()))?;
-    let connector = trust.connector().map_err(failed)?;
+    let connector = trust.connector(protocol).map_err(failed)?;
     let tls = connector.connect(name, tcp).await.map_err(|e| failed(e.to_string()))?;
     Ok(Stream::Tls(Box::new(tls)))
 }

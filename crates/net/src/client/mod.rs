@@ -19,6 +19,7 @@ mod download;
 mod exchange;
 mod origin;
 mod pool;
+mod socket;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use address::is_public;
 pub use download::{Download, Fetch};
 pub use exchange::Response;
 pub use origin::{Origin, Reach};
+pub use socket::Socket;
 
 use crate::{Error, Trust};
 
@@ -173,6 +175,10 @@ impl Client {
         download::get(self, clearance, Method::HEAD, url, fetch).await
     }
 
+    /// Whom it trusts: for a [`Socket`] beside it.
+    pub fn trust(&self) -> &Trust {
+        &self.shared.config.trust
+    }
     /// Connections now idle in the pool.
     pub fn idle(&self) -> usize {
         self.shared.pool.borrow().len()

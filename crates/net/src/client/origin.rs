@@ -32,6 +32,21 @@ struct Parts {
     name: Arc<str>,
 }
 
+impl Parts {
+    fn new(
+        scheme: &str,
+        tls: bool,
+        host: String,
+        port: u16,
+        reach: Reach,
+        host_header: HeaderValue,
+    ) -> Parts {
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        let name = format!("{scheme}://{open}{host}{close}:{port}").into();
+        Parts { tls, host, port, reach, host_header, name }
+    }
+}
+
 impl Origin {
     /// Splits an absolute URL into its origin and its path.
     ///
@@ -54,9 +69,13 @@ impl Origin {
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
         let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let scheme = if tls { "https" } else { "http" };
-        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-        let name = format!("{scheme}://{open}{host}{close}:{port}").into();
-        Ok((Origin(Arc::new(Parts { tls, host, port, reach, host_header, name })), path))
+        Ok((Origin(Arc::new(Parts::new(scheme, tls, host, port, reach, host_header))), path))
+    }
+    /// The origin of a server that speaks another protocol than HTTP, for [`Socket::dial`](super::Socket::dial).
+    pub fn other(scheme: &str, tls: bool, host: &str, port: u16, reach: Reach) -> Origin {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let no_header = HeaderValue::from_static("");
+        Origin(Arc::new(Parts::new(scheme, tls, host, port, reach, no_header)))
     }
     /// The origin of a URL, without its path.
     ///

@@ -50,6 +50,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "runtime",
             "seal",
             "sensors",
+            "sql-postgres",
             "store-sqlite",
             "vectors",
         ],
@@ -60,7 +61,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 17] = [
+const SIDEWAYS: [(&str, &str, &str); 18] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -74,6 +75,7 @@ const SIDEWAYS: [(&str, &str, &str); 17] = [
     ("engine-process", "engine", "the same engine, elsewhere"),
     ("retrieval", "formats", "documents of hostile formats are read in a process of their own"),
     ("retrieval", "vectors", "the index of a collection is one of vectors"),
+    ("sql-postgres", "net", "a database is reached over a socket that takes a clearance"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("vectors", "seal", "a snapshot of an index is sealed"),
     ("bedplate", "cli", "the binary holds both"),
@@ -85,13 +87,14 @@ const NOT_IN_CORES: [&str; 9] =
     ["axum", "hyper", "llama-cpp-sys-2", "mio", "rusqlite", "rustix", "rustls", "tokio", "uuid"];
 
 /// One heavy library, one home.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("cryptoki", &["kms-pkcs11"]),
     ("hayro-syntax", &["formats"]),
     ("hyper", &["net"]),
     ("llama-cpp-sys-2", &["engine"]),
     ("llguidance", &["constrain"]),
     ("nvml-wrapper", &["sensors"]),
+    ("postgres-protocol", &["sql-postgres"]),
     ("quick-xml", &["formats"]),
     ("rusqlite", &["store-sqlite"]),
     ("rustls", &["net"]),
