@@ -22,6 +22,7 @@ mod policies;
 mod records;
 mod routes;
 mod secret;
+mod sources;
 mod status;
 mod tools;
 
@@ -57,6 +58,7 @@ pub use policies::{
 pub use records::{Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, Step, Tokens};
 pub use routes::{Action, Body, DATA_PLANE, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
+pub use sources::{CollectionSource, ReleasedSource, SetSourceKey, SyncCollection, SyncCounts, SyncFailure};
 pub use status::{
     EngineMemory, EngineStatus, KeySource, Model, ModelMemory, Provider, Status, Target, TargetKind,
     TeamQueue,

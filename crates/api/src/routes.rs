@@ -8,13 +8,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::{
     AddCosignature, AnswerApproval, Approval, ApproveTool, AskElevation, AuditBooks, AuditCheckpoint,
     AuditKey, AuditLog, AuditOpening, AuditReceipt, Budget, CachedAnswer, Collection, CollectionGate,
-    CollectionGraph, Conversation, CostReport, CreateBudget, CreateCollection, CreateKey, CreateTeam,
-    CreateUser, CreatedKey, Document, DocumentChange, DocumentPreview, Elevation, FitGate, ForgetMemory,
-    Forgotten, GraphRows, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies, PolicyAnswer,
-    PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, QueryGraph, Record, RecordSummary,
-    ReindexCollection, Reindexed, RememberedFact, RememberedTurn, RotateKey, RotateKeyRing, SearchCollection,
-    SearchMemory, SearchResult, SetProviderKey, SetToolKey, SetUserRole, ShredTenant, Shredded, StateFact,
-    StatedFact, Status, Team, Tool, ToolPin, User, Whoami,
+    CollectionGraph, CollectionSource, Conversation, CostReport, CreateBudget, CreateCollection, CreateKey,
+    CreateTeam, CreateUser, CreatedKey, Document, DocumentChange, DocumentPreview, Elevation, FitGate,
+    ForgetMemory, Forgotten, GraphRows, Key, KeyRing, LedgerCheck, List, Manifest, Model, Plan, Policies,
+    PolicyAnswer, PolicyQuestion, PolicyReplay, PolicyTestReport, Provider, QueryGraph, Record,
+    RecordSummary, ReindexCollection, Reindexed, ReleasedSource, RememberedFact, RememberedTurn, RotateKey,
+    RotateKeyRing, SearchCollection, SearchMemory, SearchResult, SetProviderKey, SetSourceKey, SetToolKey,
+    SetUserRole, ShredTenant, Shredded, StateFact, StatedFact, Status, SyncCollection, Team, Tool, ToolPin,
+    User, Whoami,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,11 @@ pub enum Action {
     ReadDocuments,
     WriteDocuments,
     SearchCollections,
+    /// What a source brought in and nobody released.
+    ReviewSources,
+    ReleaseSources,
+    /// The keys of sources.
+    WriteSources,
     /// The caller's own.
     ReadMemory,
     WriteMemory,
@@ -101,6 +107,9 @@ impl Action {
             Action::ReadDocuments => "documents:read",
             Action::WriteDocuments => "documents:write",
             Action::SearchCollections => "collections:search",
+            Action::ReviewSources => "sources:review",
+            Action::ReleaseSources => "sources:release",
+            Action::WriteSources => "sources:write",
             Action::ReadMemory => "memory:read",
             Action::WriteMemory => "memory:write",
             Action::ReadPolicies => "policies:read",
@@ -141,6 +150,8 @@ impl Action {
                 | Action::WriteTools
                 | Action::WriteCollections
                 | Action::WriteDocuments
+                | Action::ReleaseSources
+                | Action::WriteSources
                 | Action::WriteMemory
                 | Action::Cosign
                 | Action::OpenAudit
@@ -322,10 +333,23 @@ pub const ROUTES: &[Route] = &[
         ..get("fit_gate", "/api/v1/collections/{id}/gate", Action::WriteCollections, "Fit how much vectors count to judged questions", json::<CollectionGate>()) },
     Route { query: ENTITY,
         ..get("show_graph", "/api/v1/collections/{id}/graph", Action::SearchCollections, "What documents that the caller may read say of a name", json::<CollectionGraph>()) },
+    Route { query: DOCUMENTS,
+        ..get("list_quarantine", "/api/v1/collections/{id}/quarantine", Action::ReviewSources, "What sources brought in that nobody released, of what the caller may read", json::<List<Document>>()) },
+    Route { query: PARTS,
+        ..get("show_quarantined", "/api/v1/collections/{id}/quarantine/{document}", Action::ReviewSources, "The text of a document that waits, for whoever reviews it", json::<DocumentPreview>()) },
     Route { method: Method::Post, request: json::<ReindexCollection>(),
         ..get("reindex_collection", "/api/v1/collections/{id}/reindex", Action::WriteCollections, "Take a collection a step towards another embedder; repeat until it is live", json::<Reindexed>()) },
     Route { method: Method::Post, request: json::<SearchCollection>(),
         ..get("search_collection", "/api/v1/collections/{id}/search", Action::SearchCollections, "What bears on a query, of what the caller may read", json::<SearchResult>()) },
+    get("list_sources", "/api/v1/collections/{id}/sources", Action::ReadCollections, "What a collection reads by itself, and how that went", json::<List<CollectionSource>>()),
+    Route { method: Method::Post,
+        ..get("hold_source", "/api/v1/collections/{id}/sources/{source}/hold", Action::ReleaseSources, "Take a release back: what the source brought in is found no more", json::<ReleasedSource>()) },
+    Route { method: Method::Put, request: json::<SetSourceKey>(),
+        ..get("set_source_key", "/api/v1/collections/{id}/sources/{source}/key", Action::WriteSources, "Keep a source's key in the encrypted store", json::<CollectionSource>()) },
+    Route { method: Method::Post,
+        ..get("release_source", "/api/v1/collections/{id}/sources/{source}/release", Action::ReleaseSources, "Let what a source brought in be found, and what it will", json::<ReleasedSource>()) },
+    Route { method: Method::Post, request: json::<SyncCollection>(), status: 202,
+        ..get("sync_collection", "/api/v1/collections/{id}/sync", Action::WriteDocuments, "Begin to read the sources of a collection; `list_sources` says how far it is", json::<List<CollectionSource>>()) },
     Route { query: COSTS,
         ..get("report_costs", "/api/v1/costs", Action::ReadCosts, "What was spent, grouped", json::<CostReport>()) },
     get("list_elevations", "/api/v1/elevations", Action::ReadElevations, "Rights for a while: asked for, active, over", json::<List<Elevation>>()),

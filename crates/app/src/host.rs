@@ -14,7 +14,7 @@ use report::Report;
 use routing::Breaker;
 use seal::{KeyRing, Purpose};
 use store::{Entry, KeyVersion, SpendQuery, Store};
-use units::{AttemptId, Day, Micros, TeamId, Usd};
+use units::{AttemptId, Day, KeyId, Micros, TeamId, Usd};
 
 use crate::assemble::{self, Parts};
 use crate::{policies, queue};
@@ -306,6 +306,19 @@ impl control::Host for Process {
 
     fn lend_ranking(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Rank> {
         Box::new(self.lent(principal, purpose))
+    }
+
+    fn principal(&self, key: KeyId, now: Micros) -> Result<Principal, Denied> {
+        let gateway = self.gateway().expect("the control plane serves after the gateway stands");
+        gateway.snapshot.load().directory.key(key, now)
+    }
+
+    fn open_source(
+        &self,
+        collection: &str,
+        source: &manifest::Source,
+    ) -> Result<Box<dyn context::source::Source>, Report> {
+        crate::sources::open(&*self.store, collection, source)
     }
 
     fn has_variable(&self, name: &str) -> bool {

@@ -22,6 +22,7 @@ mod queue;
 mod serve;
 mod shields;
 mod signin;
+mod sources;
 mod teams;
 mod tools;
 

@@ -23,7 +23,7 @@ use units::{KeyId, OrgId, TeamId};
 use crate::front::{self, Front};
 use crate::host::{Beginning, Process};
 use crate::identities::File;
-use crate::{backends, dumps, energy, engines, identities, listen, log};
+use crate::{backends, dumps, energy, engines, identities, listen, log, sources};
 
 pub fn run(args: Serve) -> ExitCode {
     match serve(args) {
@@ -98,6 +98,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         audit: Arc::clone(&audit),
         keys: keys.clone(),
         collections: Arc::clone(&collections),
+        syncs: Arc::default(),
     });
     if let Some(path) = &args.config {
         apply_config(&plane, &*store, path)?;
@@ -161,6 +162,8 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     let models = process.models.clone();
     let watched = identities.map(|file| (file, Arc::clone(&gateway), Arc::clone(&plane)));
     let searched = Arc::clone(&plane.collections);
+    let reading = has_control.then(|| Arc::clone(&plane));
+    let syncs = Arc::clone(&plane.syncs);
     let running = server.start(shutdown.clone(), move |_| {
         let front = Front {
             worker: Worker {
@@ -188,6 +191,9 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
     if let Some((file, gateway, plane)) = watched {
         signals.block_on(async { identities::watch(file, gateway, plane) });
     }
+    if let Some(plane) = reading {
+        signals.block_on(async { sources::watch(plane, shutdown.clone()) });
+    }
     announce(&listen::url(address, tls.is_some()), &data, first.as_deref());
 
     signals.block_on(async {
@@ -195,6 +201,7 @@ fn serve(args: Serve) -> Result<(), Vec<Report>> {
         runtime::spawn(runtime::TaskKind::Log, "audit.checkpoints", signing);
         shutdown.draining().await;
     });
+    syncs.stop();
     observe::info!(
         "server.draining",
         reason = shutdown.reason().unwrap_or("unknown"),

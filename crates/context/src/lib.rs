@@ -8,7 +8,7 @@
 //! The way of a document: [`parse::parse`] → [`chunk::chunks`] → [`embed`]. The way
 //! of a question: [`text::Query::read`] → [`plan::plan`] → both arms, outside →
 //! [`rank::rank`]. Where a collection keeps a graph, [`graph`] makes its edges and walks them.
-//! Before and after them stand [`cache`] and [`memory`];
+//! Before and after them stand [`cache`] and [`memory`]; [`source`] is the port of what a collection reads itself;
 //! [`eval`] says how good it was.
 //!
 //! Invariants: text that a person would not see is never indexed, and what was left
@@ -25,4 +25,5 @@ pub mod memory;
 pub mod parse;
 pub mod plan;
 pub mod rank;
+pub mod source;
 pub mod text;

@@ -13,7 +13,7 @@ use units::Micros;
 
 use crate::{
     Plane, access, audit, collections, declare, elevate, keyring, memory, money, openings, policies, ranking,
-    records, show, tools, users,
+    records, show, sources, tools, users,
 };
 
 /// Manifests are the largest bodies here,
@@ -181,6 +181,9 @@ fn required(action: Action) -> &'static [policy::Action] {
         // Each document by its own readers: `collections`.
         Action::ReadCollections | Action::ReadDocuments | Action::SearchCollections => &[Retrieve],
         Action::WriteCollections | Action::WriteDocuments => &[WriteDocuments],
+        // What is found of a source that nobody knew is a decision about security.
+        Action::ReviewSources | Action::ReleaseSources => &[ManagePolicy],
+        Action::WriteSources => &[Deploy],
         // What is remembered is what was asked, and nobody's but the asker's own: `memory`.
         Action::ReadMemory | Action::WriteMemory => &[Infer],
         Action::ReadPolicies | Action::ReadProviders | Action::ReadManifests => &[ReadDeclared],
@@ -263,6 +266,13 @@ fn operate(plane: &Plane, call: &Call) -> Outcome {
         "forget_gate" => ranking::forget_gate(plane, call),
         "fit_gate" => ranking::fit_gate(plane, call),
         "show_graph" => collections::show_graph(plane, call),
+        "list_quarantine" => sources::quarantine(plane, call),
+        "show_quarantined" => sources::quarantined_text(plane, call),
+        "list_sources" => sources::list(plane, call),
+        "hold_source" => sources::hold(plane, call),
+        "set_source_key" => sources::set_key(plane, call),
+        "release_source" => sources::release(plane, call),
+        "sync_collection" => sources::sync(plane, call),
         "search_collection" => collections::search(plane, call),
         "report_costs" => money::report_costs(plane, call),
         "list_elevations" => elevate::list(plane, call),

@@ -8,7 +8,7 @@ use policy::{Act, Facts, Object, Principal};
 use report::Report;
 use retrieval::{Content, Found, Query, Shown, Wish};
 use store::State;
-use store::documents::{Acl, Answer, Change, Collection, Document, Lexing, Reader, Subject};
+use store::documents::{Acl, Answer, Change, Chunk, Collection, Document, Lexing, Reader, Subject, Trust};
 use units::{Day, Labels, Micros, Usd};
 
 use crate::access::check_name;
@@ -137,15 +137,29 @@ pub(crate) fn delete_document(plane: &Plane, call: &Call) -> Outcome {
 pub(crate) fn show_document_text(plane: &Plane, call: &Call) -> Outcome {
     let collection = found(plane, call)?;
     let document = document(plane, call, &collection)?;
+    if document.trust == Trust::Quarantined {
+        return Err(Report::new("CX0016", "the document is in quarantine")
+            .because("the source that brought it in was not released")
+            .hint(format!("`bedplate collection quarantine {}` shows what waits", collection.name))
+            .into());
+    }
     let reader = call.principal.reader();
+    preview(call, &document, |from, limit| plane.collections.text(&reader, document.id, from, limit))
+}
+
+/// A page of a document's parts, as `text` gives them.
+pub(crate) fn preview(
+    call: &Call,
+    document: &Document,
+    text: impl FnOnce(u32, usize) -> Result<Vec<Chunk>, retrieval::Error>,
+) -> Outcome {
     let from = match call.query("from") {
         None => 0,
         Some(text) => text
             .parse()
             .map_err(|_| Report::new("CT0002", format!("from is \"{text:.20}\"; write a number")))?,
     };
-    let chunks = plane.collections.text(&reader, document.id, from, PREVIEW_PARTS + 1);
-    let chunks = chunks.map_err(|e| e.report())?;
+    let chunks = text(from, PREVIEW_PARTS + 1).map_err(|e| e.report())?;
     let more = chunks.len() > PREVIEW_PARTS;
     let parts = chunks.into_iter().take(PREVIEW_PARTS).map(|chunk| api::Passage {
         heading: chunk.heading,
@@ -153,7 +167,7 @@ pub(crate) fn show_document_text(plane: &Plane, call: &Call) -> Outcome {
         end: chunk.span.end,
         text: chunk.text,
     });
-    json(&api::DocumentPreview { document: show_document(&document), parts: parts.collect(), more })
+    json(&api::DocumentPreview { document: show_document(document), parts: parts.collect(), more })
 }
 
 pub(crate) fn search(plane: &Plane, call: &Call) -> Outcome {
@@ -351,7 +365,7 @@ fn may_retrieve(plane: &Plane, who: &Principal, collection: &Collection) -> Resu
 }
 
 /// By its id, or by its source.
-fn document(plane: &Plane, call: &Call, collection: &Collection) -> Result<Document, Report> {
+pub(crate) fn document(plane: &Plane, call: &Call, collection: &Collection) -> Result<Document, Report> {
     let name = call.param(1);
     let found = plane.collections.document(&call.principal.reader(), collection, name);
     found.map_err(|e| e.report())?.ok_or_else(|| {
@@ -364,7 +378,7 @@ fn document(plane: &Plane, call: &Call, collection: &Collection) -> Result<Docum
 }
 
 /// How many of a list are wanted.
-fn page(call: &Call) -> Result<usize, Report> {
+pub(crate) fn page(call: &Call) -> Result<usize, Report> {
     match call.query("limit") {
         None => Ok(PAGE),
         Some(text) => {
@@ -445,7 +459,7 @@ fn subjects(acl: &Acl) -> Vec<String> {
     acl.subjects().map(ToString::to_string).collect()
 }
 
-fn show_document(d: &Document) -> api::Document {
+pub(crate) fn show_document(d: &Document) -> api::Document {
     api::Document {
         id: d.id.to_string(),
         source: d.source.clone(),

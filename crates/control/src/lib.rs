@@ -24,6 +24,7 @@ mod records;
 mod seats;
 mod sessions;
 pub mod show;
+mod sources;
 pub mod tools;
 mod users;
 
@@ -35,11 +36,12 @@ use policy::{Denied, PolicySet, Principal, World};
 use report::Report;
 use seal::KeyRing;
 use store::{KeyVersion, Store};
-use units::{Micros, TeamId};
+use units::{KeyId, Micros, TeamId};
 
 pub use call::{answer, refuse};
 pub use seats::Visitor;
 pub use sessions::Door;
+pub use sources::Syncs;
 
 /// The running process, as the control plane sees it.
 pub trait Host: Send + Sync + 'static {
@@ -69,6 +71,20 @@ pub trait Host: Send + Sync + 'static {
     fn lend(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Embed>;
     /// The same as rerankers of what a search finds.
     fn lend_ranking(&self, principal: &Principal, purpose: String) -> Box<dyn retrieval::Rank>;
+    /// Who a key is, for work that nobody asks for.
+    ///
+    /// # Errors
+    /// When it is revoked or expired.
+    fn principal(&self, key: KeyId, now: Micros) -> Result<Principal, Denied>;
+    /// Opens a declared source of a collection, with its key. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// CX0014: it cannot be asked as it is declared.
+    fn open_source(
+        &self,
+        collection: &str,
+        source: &manifest::Source,
+    ) -> Result<Box<dyn context::source::Source>, Report>;
     /// Whether the process's environment has a variable of this name, not what it holds.
     fn has_variable(&self, name: &str) -> bool;
     /// Every declared tool, as its server describes it now. May wait for servers.
@@ -95,6 +111,7 @@ pub struct Plane {
     pub keys: KeyRing,
     pub collections: Arc<retrieval::Collections>,
     pub audit: Arc<::audit::Shared>,
+    pub syncs: Arc<Syncs>,
 }
 
 impl Plane {

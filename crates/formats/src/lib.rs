@@ -33,6 +33,7 @@ use context::parse::{Assembly, Error, Format, Limits, Table};
 pub use child::run;
 pub use reader::{Bounds, Launch, Reader};
 pub use sink::Sink;
+pub use xml::{Element, Fault, Token, Tokens};
 
 /// Reads a document here: what the child does.
 fn read(bytes: &[u8], format: Format, sink: &mut Sink<'_>) -> Result<(), Error> {

@@ -1,5 +1,6 @@
-//! The XML of office files, token by token: no document types, no entities but the
-//! five that XML has, nothing deeper than a limit.
+//! XML, token by token: that of office files, and of what else is read with suspicion.
+//! There are no document types, no entities but the five that XML has, and nothing is deeper
+//! than a limit.
 
 use std::borrow::Cow;
 
@@ -8,13 +9,29 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
+/// The tokens of a part of an office file.
 pub struct Xml<'x> {
     format: Format,
+    tokens: Tokens<'x>,
+}
+
+/// The tokens of any XML.
+pub struct Tokens<'x> {
     reader: Reader<&'x [u8]>,
     depth: usize,
     depth_max: usize,
     /// The name of the element that ended last.
     closed: String,
+}
+
+/// Why there are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    TooDeep {
+        max: usize,
+    },
+    /// It is no XML, or more than XML has to be.
+    Broken(String),
 }
 
 /// Names are without their prefixes: what a prefix stands for is the same in all of them.
@@ -29,19 +46,43 @@ pub struct Element<'x>(BytesStart<'x>);
 
 impl<'x> Xml<'x> {
     pub fn new(bytes: &'x [u8], format: Format, depth_max: usize) -> Xml<'x> {
-        let mut reader = Reader::from_reader(bytes);
-        reader.config_mut().expand_empty_elements = true;
-        Xml { format, reader, depth: 0, depth_max, closed: String::new() }
+        Xml { format, tokens: Tokens::new(bytes, depth_max) }
     }
 
     pub fn next(&mut self) -> Result<Token<'x>, Error> {
+        self.tokens.next().map_err(|fault| self.error(fault))
+    }
+
+    /// Passes over what is inside of the element that was opened last.
+    pub fn skip(&mut self) -> Result<(), Error> {
+        self.tokens.skip().map_err(|fault| self.error(fault))
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::TooDeep { max } => Error::TooDeep { max },
+            Fault::Broken(why) => Error::Broken { format: self.format, why },
+        }
+    }
+}
+
+impl<'x> Tokens<'x> {
+    pub fn new(bytes: &'x [u8], depth_max: usize) -> Tokens<'x> {
+        let mut reader = Reader::from_reader(bytes);
+        reader.config_mut().expand_empty_elements = true;
+        Tokens { reader, depth: 0, depth_max, closed: String::new() }
+    }
+
+    /// # Errors
+    /// [`Fault`]; after one there is no more to be had.
+    pub fn next(&mut self) -> Result<Token<'x>, Fault> {
         loop {
-            let event = self.reader.read_event().map_err(|why| self.broken(&why.to_string()))?;
+            let event = self.reader.read_event().map_err(|why| broken(&why.to_string()))?;
             match event {
                 Event::Start(start) => {
                     self.depth += 1;
                     if self.depth > self.depth_max {
-                        return Err(Error::TooDeep { max: self.depth_max });
+                        return Err(Fault::TooDeep { max: self.depth_max });
                     }
                     return Ok(Token::Open(Element(start)));
                 }
@@ -52,25 +93,25 @@ impl<'x> Xml<'x> {
                     return Ok(Token::Close(self.closed.clone()));
                 }
                 Event::Text(text) => {
-                    return text.decode().map(Token::Text).map_err(|_| self.broken("it is not UTF-8"));
+                    return text.decode().map(Token::Text).map_err(|_| broken("it is not UTF-8"));
                 }
                 Event::CData(text) => {
-                    return text.decode().map(Token::Text).map_err(|_| self.broken("it is not UTF-8"));
+                    return text.decode().map(Token::Text).map_err(|_| broken("it is not UTF-8"));
                 }
                 Event::GeneralRef(name) => {
-                    let known = name.resolve_char_ref().map_err(|why| self.broken(&why.to_string()))?;
+                    let known = name.resolve_char_ref().map_err(|why| broken(&why.to_string()))?;
                     if let Some(character) = known {
                         return Ok(Token::Text(Cow::Owned(character.to_string())));
                     }
-                    let name = name.decode().map_err(|_| self.broken("it is not UTF-8"))?;
+                    let name = name.decode().map_err(|_| broken("it is not UTF-8"))?;
                     return match resolve_predefined_entity(&name) {
                         Some(text) => Ok(Token::Text(Cow::Borrowed(text))),
-                        None => Err(self.broken("it uses an entity of its own")),
+                        None => Err(broken("it uses an entity of its own")),
                     };
                 }
-                // Office files have none, and those that do mean to be expanded.
-                Event::DocType(_) => return Err(self.broken("it declares a document type")),
-                Event::Eof if self.depth > 0 => return Err(self.broken("it ends inside of an element")),
+                // What needs none has none, and those that do mean to be expanded.
+                Event::DocType(_) => return Err(broken("it declares a document type")),
+                Event::Eof if self.depth > 0 => return Err(broken("it ends inside of an element")),
                 Event::Eof => return Ok(Token::End),
                 Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
             }
@@ -78,7 +119,10 @@ impl<'x> Xml<'x> {
     }
 
     /// Passes over what is inside of the element that was opened last.
-    pub fn skip(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn skip(&mut self) -> Result<(), Fault> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {
             if let Token::End = self.next()? {
@@ -87,10 +131,10 @@ impl<'x> Xml<'x> {
         }
         Ok(())
     }
+}
 
-    fn broken(&self, why: &str) -> Error {
-        Error::Broken { format: self.format, why: why.chars().take(200).collect() }
-    }
+fn broken(why: &str) -> Fault {
+    Fault::Broken(why.chars().take(200).collect())
 }
 
 impl Element<'_> {

@@ -5,11 +5,13 @@
 //! outside: HTTP, the command line, files, signals. Nothing of Bedplate's code
 //! is linked here, so nothing can be agreed upon behind the user's back.
 
+mod bucket;
 mod command;
 mod folder;
 pub mod issuer;
 mod world;
 
+pub use bucket::Bucket;
 pub use command::{Ran, bedplate};
 pub use folder::Folder;
 pub use world::{PROVIDER_KEY, Setup, World, price};

@@ -115,6 +115,12 @@ pub fn check(documents: &[Document], known: &Known) -> Vec<Report> {
                 if let Some(name) = &collection.reranker {
                     problems.extend(missing(document, "spec.reranker", "model", name, &models));
                 }
+                for (index, source) in collection.sources.iter().enumerate() {
+                    let Some(payer) = &source.payer else { continue };
+                    let path = format!("spec.sources[{index}].payer");
+                    let payer = format!("{}/{payer}", collection.team);
+                    problems.extend(missing(document, &path, "key", &payer, &known.keys));
+                }
             }
             Spec::Tool(tool) => {
                 for (index, name) in tool.teams.iter().enumerate() {

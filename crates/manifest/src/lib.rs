@@ -36,6 +36,7 @@ pub use kinds::model::{Model, Place, Price, Target};
 pub use kinds::oauth::{CallAs, OAuth};
 pub use kinds::policy::{Policy, PolicyEffect, PolicyTest, Question};
 pub use kinds::provider::{Dialect, KeyFrom, Provider, Timeouts};
+pub use kinds::source::{Bucket, Feed, Pages, Source, SourceKind};
 pub use kinds::team::Team;
 pub use kinds::tool::{Credential, Tool, ToolUpstream};
 

@@ -299,7 +299,7 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
 }
 
 /// A key whose value would be a secret.
-fn names_secret(key: &str) -> bool {
+pub(crate) fn names_secret(key: &str) -> bool {
     let key: String =
         key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     matches!(key.as_str(), "key" | "secret" | "token" | "password" | "authorization" | "cookie" | "bearer")

@@ -16,6 +16,11 @@ pub enum Error {
     NotEmpty { name: String },
     #[error("the source \"{0}\" belongs to a document that others share")]
     NotYours(String),
+    #[error("\"{0}\" belongs to a document that a source of the collection brings in")]
+    OfSource(String),
+    /// A source that cannot be read, as whoever reads it says it.
+    #[error("{}", .0.what)]
+    Source(Report),
     #[error("{source_name}: {why}")]
     Document { source_name: String, why: context::parse::Error },
     #[error("what a collection keeps of itself cannot be read: {0}")]
@@ -57,6 +62,10 @@ impl Error {
             Error::NotYours(source) => Report::new("CT0004", format!("the source \"{source:.200}\" is taken"))
                 .because("it belongs to a document that you may not read, which you would replace unseen")
                 .hint("put yours under another source, or ask its readers"),
+            Error::OfSource(source) => Report::new("CT0004", format!("\"{source:.200}\" belongs to a source of the collection"))
+                .because("what a source brings in is replaced by that source alone")
+                .hint("put yours under another name"),
+            Error::Source(report) => report.clone(),
             Error::Document { source_name, why } => why.report().at(source_name.chars().take(200).collect::<String>()),
             Error::Settings(why) => {
                 Report::new("ST0006", "what a collection keeps of itself cannot be read").because(why.clone())

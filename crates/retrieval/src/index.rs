@@ -89,6 +89,17 @@ impl Slot {
         })
     }
 
+    /// Trusts documents otherwise. The index is made again when it is next asked: whose vectors
+    /// it is to learn, the store knows.
+    pub fn entrust(
+        &self,
+        tenant: &dyn Tenant,
+        collection: &Collection,
+        entrust: impl FnOnce() -> Result<Vec<Put>, Error>,
+    ) -> Result<Vec<Put>, Error> {
+        self.change(tenant, collection, entrust, |_, puts| puts.is_empty().then_some(0))
+    }
+
     /// Removes something from the store, and from the index.
     pub fn remove(
         &self,

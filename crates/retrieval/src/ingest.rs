@@ -4,12 +4,13 @@ use context::chunk::{self, Size, embedded_text};
 use context::embed::lexical_hash;
 use context::parse::{Declared, Limits, Parsed, Why, format, parse};
 use ring::digest;
-use store::documents::{Acl, Change, Collection, NewChunk, NewDocument, Put, Reader, Span, Trust};
-use units::{DocumentId, Labels, Micros};
+use store::documents::{Acl, Change, Collection, Grade, NewChunk, NewDocument, Put, Reader, Span, Trust};
+use units::{DocumentId, Labels, Micros, TeamId};
 
 use crate::embed::{self, Embed};
 use crate::graph::{new_edges, relate_kept};
 use crate::settings::Settings;
+use crate::sources::{BATCH, is_of_source};
 use crate::{Collections, Error};
 
 /// How often a document is embedded again because the collection's embedder, or the
@@ -37,6 +38,34 @@ pub struct Content<'a> {
     pub modified: Option<Micros>,
 }
 
+/// On whose word a document is put.
+#[derive(Clone, Copy)]
+pub(crate) enum Writer<'w> {
+    /// Somebody's, who replaces nothing that they may not read, and nothing of a source's.
+    Reader(&'w Reader),
+    /// A source's of the collection, which replaces nothing but its own. How far it is trusted
+    /// is asked while nobody else puts anything.
+    Source { team: TeamId, trust: &'w dyn Fn() -> Result<Trust, Error> },
+}
+
+impl Writer<'_> {
+    fn team(&self) -> TeamId {
+        match self {
+            Writer::Reader(reader) => reader.team(),
+            Writer::Source { team, .. } => *team,
+        }
+    }
+    /// Whether it may put this in place of what is graded so.
+    fn may(&self, new: &NewDocument, old: &Grade) -> Result<(), Error> {
+        match self {
+            Writer::Reader(_) if is_of_source(&old.batch) => Err(Error::OfSource(new.source.clone())),
+            Writer::Reader(reader) if reader.may(&old.acl) => Ok(()),
+            Writer::Source { .. } if old.batch == new.batch => Ok(()),
+            _ => Err(Error::NotYours(new.source.clone())),
+        }
+    }
+}
+
 /// What putting it did.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -59,6 +88,23 @@ impl Collections {
         writer: &Reader,
         collection: &Collection,
         content: &Content<'_>,
+        embed: &dyn Embed,
+        now: Micros,
+    ) -> Result<Stored, Error> {
+        if is_of_source(content.batch) {
+            let why = format!("batches that begin with \"{BATCH}\" are those of the collection's sources");
+            return Err(store::Error::Invalid(why).into());
+        }
+        self.put_as(Writer::Reader(writer), collection, content, "", embed, now)
+    }
+
+    /// `mark`: what the source says of this content.
+    pub(crate) fn put_as(
+        &self,
+        writer: Writer<'_>,
+        collection: &Collection,
+        content: &Content<'_>,
+        mark: &str,
         embed: &dyn Embed,
         now: Micros,
     ) -> Result<Stored, Error> {
@@ -90,6 +136,7 @@ impl Collections {
                 trust: Trust::Known,
                 batch: content.batch.to_owned(),
                 modified: content.modified,
+                mark: mark.to_owned(),
                 at: now,
                 generation: 0,
                 chunks: Vec::new(),
@@ -112,7 +159,7 @@ impl Collections {
     /// now; begin again.
     fn put_once(
         &self,
-        writer: &Reader,
+        writer: Writer<'_>,
         collection: &Collection,
         mut new: NewDocument,
         keeps_acl: bool,
@@ -138,7 +185,8 @@ impl Collections {
             }
             Some(model) => {
                 // What may be told to the embedder is decided by what the source has already, too.
-                let before = tenant.grade_of(collection.id, &source)?.map(|(_, labels)| labels);
+                let before = tenant.grade_of(collection.id, &source)?;
+                let before = before.map(|grade| grade.labels);
                 let labels = before.map_or(new.labels.clone(), |before| new.labels.join(&before));
                 let texts: Vec<String> =
                     pieces.iter().map(|p| embed::read_with(&p.chunk.heading, &p.chunk.text)).collect();
@@ -163,14 +211,17 @@ impl Collections {
             if known && !is_current()? {
                 return Err(Error::Contended);
             }
-            if let Some((acl, labels)) = tenant.grade_of(collection.id, &source)? {
-                if !writer.may(&acl) {
-                    return Err(Error::NotYours(source.clone()));
-                }
+            if let Writer::Source { trust, .. } = writer {
+                new.trust = trust()?;
+            }
+            if let Some(grade) = tenant.grade_of(collection.id, &source)? {
+                writer.may(&new, &grade)?;
                 if keeps_acl {
-                    new.acl = acl;
+                    new.acl = grade.acl;
                 }
-                new.labels = new.labels.join(&labels);
+                new.labels = new.labels.join(&grade.labels);
+                // Who releases is asked for that, and nobody does it by putting again.
+                new.trust = if grade.trust == Trust::Quarantined { grade.trust } else { new.trust };
             }
             let put = tenant.put(vec![new])?.into_iter().next();
             put.ok_or_else(|| store::Error::Io("the store put nothing".into()).into())
@@ -218,7 +269,8 @@ fn pieces(parsed: &Parsed) -> Vec<Piece> {
     pieces.iter().map(piece).collect()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256, by which contents are the same.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash

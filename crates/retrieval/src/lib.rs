@@ -29,6 +29,8 @@ mod rerank;
 mod restart;
 mod search;
 mod settings;
+mod sources;
+mod sync;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +39,7 @@ pub use embed::{Embed, Embedded};
 pub use error::Error;
 pub use gate::{Judged, QUESTIONS_MAX};
 pub use graph::{Neighbour, Walked};
-pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored};
+pub use ingest::{Content, DOCUMENT_BYTES_MAX, Stored, sha256 as digest};
 pub use memory::{Heard, Recall, Recalled, Stated, Statement, owner};
 pub use near::{Kept, Nearest, Question};
 pub use open::{Collections, EMBEDDER, Shown, Wish};
@@ -45,4 +47,6 @@ pub use reindex::Reindexed;
 pub use rerank::Rank;
 pub use search::{ALSO_MAX, Evidence, Explained, Found, Query, Reranking};
 pub use settings::{Fitted, RERANK_MS, Ranking, Reranker};
+pub use sources::{Origin, Released, Standing};
+pub use sync::{Counts, Failed, Outcome, Progress, Synced, Wanted};
 pub use vectors::Snapshots;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store::documents::{
     Acl, Chunk, Collection, Counts, Document, Generation, Invalidated, Lexing, Reader, Removed, Tenant,
-    Tenants,
+    Tenants, Trust,
 };
 use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
 use vectors::Snapshots;
@@ -129,6 +129,22 @@ impl Collections {
         found.ok_or_else(|| Error::NoCollection(name.chars().take(100).collect()))
     }
 
+    /// One of a team's, for what the server does with it by itself. Nothing of it is shown.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of_team(&self, team: TeamId, name: &str) -> Result<Option<Collection>, Error> {
+        Ok(self.tenant(team)?.collection(name)?)
+    }
+
+    /// Who reads a document of it that names nobody.
+    ///
+    /// # Errors
+    /// When what it keeps of itself cannot be read.
+    pub fn acl(&self, collection: &Collection) -> Result<Acl, Error> {
+        Ok(Settings::read(&collection.settings)?.acl)
+    }
+
     /// The same with what the reader may read of it.
     ///
     /// # Errors
@@ -214,7 +230,8 @@ impl Collections {
         self.remove(team, collection.id).map(drop)
     }
 
-    /// Documents that the reader may read, in the order of their sources.
+    /// Documents that the reader may read and that are not quarantined, in the order of their
+    /// sources.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -225,7 +242,7 @@ impl Collections {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Document>, Error> {
-        Ok(self.tenant(reader.team())?.documents(reader, collection.id, after, limit)?)
+        self.of_trust(reader, collection, after, limit, |trust| trust != Trust::Quarantined)
     }
 
     /// A document of a collection by its id or its source; `None` when the reader may
@@ -259,7 +276,8 @@ impl Collections {
         }
     }
 
-    /// The parts of a document in their order, from one on (0 is the first); empty when the reader may not.
+    /// The parts of a document in their order, from one on (0 is the first); empty when the reader
+    /// may not, and while it is quarantined.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -270,7 +288,15 @@ impl Collections {
         from: u32,
         limit: usize,
     ) -> Result<Vec<Chunk>, Error> {
-        Ok(self.tenant(reader.team())?.document_chunks(reader, id, from, limit)?)
+        let tenant = self.tenant(reader.team())?;
+        match tenant.document(reader, id)? {
+            Some(document) if document.trust != Trust::Quarantined => {
+                let chunks = tenant.document_chunks(reader, id, from, limit)?;
+                // It may have been taken out of service between the two.
+                Ok(chunks.into_iter().filter(|chunk| chunk.trust != Trust::Quarantined).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Removes a document, and in the same transaction what was made from it.

@@ -4,6 +4,7 @@ mod between;
 mod poison;
 mod ranking;
 mod snapshots;
+mod sources;
 
 use std::sync::Arc;
 

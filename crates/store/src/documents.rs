@@ -28,7 +28,7 @@ mod rows;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use units::{CollectionId, DocumentId, Labels, TeamId};
+use units::{CollectionId, DocumentId, Labels, Micros, TeamId};
 
 use crate::Error;
 
@@ -43,8 +43,8 @@ pub use remember::{
     Conversation, Ended, Fact, Forgotten, Memory, NewFact, Speaker, TURN_BYTES_MAX, Turn, TurnHit,
 };
 pub use rows::{
-    Change, Chunk, ChunkId, Collection, Document, Generation, Hit, Invalidated, Lexing, NewChunk,
-    NewDocument, Put, Removed, Span, Trust, Version,
+    Brought, Change, Chunk, ChunkId, Collection, Document, Generation, Grade, Hit, Invalidated, Lexing,
+    NewChunk, NewDocument, Put, Removed, Span, Trust, Version,
 };
 
 /// Collections of one tenant at most: each has a full-text table of its own.
@@ -55,6 +55,9 @@ pub const CHUNKS_MAX: usize = 100_000;
 pub const EDGES_MAX: usize = 1_000_000;
 /// Bytes of one chunk's text, and of its heading, at most.
 pub const CHUNK_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one note of a collection at most, and notes of one collection.
+pub const NOTE_BYTES_MAX: usize = 64 << 10;
+pub const NOTES_MAX: usize = 256;
 /// Dimensions of a vector at most.
 pub const DIMENSIONS_MAX: u32 = 8_192;
 /// Terms of one full-text query at most; later ones are not looked at.
@@ -113,6 +116,14 @@ pub trait Collections: Send + Sync {
     fn activate(&self, id: CollectionId, generation: u32) -> Result<(), Error>;
     /// Removes a generation that is not live, with its vectors. `false` when there was none.
     fn drop_generation(&self, id: CollectionId, generation: u32) -> Result<bool, Error>;
+    /// What its owner keeps of a collection beside its settings: a text by its name. They go
+    /// with the collection.
+    fn note(&self, id: CollectionId, name: &str) -> Result<Option<String>, Error>;
+    /// Keeps a note in place of the one of that name; `None`: none.
+    ///
+    /// # Errors
+    /// [`Error::Missing`]; [`Error::Invalid`] beyond a bound.
+    fn put_note(&self, id: CollectionId, name: &str, note: Option<&str>) -> Result<(), Error>;
 }
 
 /// What a full-text search is asked.
@@ -153,10 +164,32 @@ pub trait Documents: Send + Sync {
         collection: CollectionId,
         sources: &[(String, [u8; 32])],
     ) -> Result<Vec<bool>, Error>;
-    /// Who may read what a source has now, and its labels; `None` when it has nothing. For
-    /// whoever puts it again: nobody replaces what they may not read, no list is widened by
-    /// being left out, and labels do not fall. Nothing of it is shown.
-    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error>;
+    /// How what a source has now is graded; `None` when it has nothing. For whoever puts it
+    /// again: nobody replaces what they may not read, no list is widened by being left out,
+    /// labels do not fall, and quarantine does not end. Nothing of it is shown.
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<Grade>, Error>;
+    /// What a batch brought in, in the order of the sources, from behind `after` on; at most
+    /// `limit`, capped at [`PAGE_MAX`]. For whoever brings it in again. Nothing of it is shown.
+    fn brought(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Brought>, Error>;
+    /// Notes what sources now say of contents that are the same. Those that there are none of
+    /// are left out.
+    fn mark(&self, collection: CollectionId, marks: Vec<(String, String)>) -> Result<(), Error>;
+    /// Trusts documents of a batch otherwise: at most `limit` of those that are not trusted so,
+    /// capped at [`PAGE_MAX`], in one durable transaction. Each is regraded as by a put.
+    fn entrust(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        trust: Trust,
+        limit: usize,
+        at: Micros,
+    ) -> Result<Vec<Put>, Error>;
     /// Gives chunks their vectors in a generation that is not live. Chunks that are gone are
     /// left out, and those that have one keep it. Returns how many of the collection's chunks still have none.
     ///

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod mcp;
 pub mod postgres;
 pub mod provider;
+pub mod shelf;
 pub mod vault;
 
 pub use client::{Answer, Ask, Open};
@@ -22,4 +23,5 @@ pub use hub::Hub;
 pub use mcp::{McpServer, Says};
 pub use postgres::Postgres;
 pub use provider::{Behaviour, End, Phase, Provider, Seen};
+pub use shelf::Shelf;
 pub use vault::Vault;

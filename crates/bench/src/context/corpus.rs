@@ -105,6 +105,7 @@ impl Corpus {
             labels: Labels::default(),
             trust: Trust::Known,
             batch: "docs".into(),
+            mark: String::new(),
             modified: None,
             at: sample::later(n),
             generation: 1,

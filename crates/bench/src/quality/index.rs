@@ -175,6 +175,7 @@ fn document(collection: CollectionId, at: usize, entry: &Entry, vector: &[f32]) 
         labels: Labels::default(),
         trust: store::documents::Trust::Known,
         batch: "bench".into(),
+        mark: String::new(),
         modified: None,
         at: Micros(0),
         generation: 1,

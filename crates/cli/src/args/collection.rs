@@ -33,6 +33,16 @@ pub enum Collection {
     },
     /// Keep a collection as a folder is: what is added, changed and removed there, until it is stopped.
     Watch(CollectionWatch),
+    /// Read what its manifest declares as sources: what is new, changed and gone there. Can be cut short and repeated.
+    Sync(CollectionSync),
+    /// What sources brought in that nobody released: kept, and found by nobody.
+    Quarantine(CollectionQuarantine),
+    /// Let what a source brought in be found, and what it will.
+    Release(CollectionSource),
+    /// Take a release back.
+    Hold(CollectionSource),
+    /// Keep a source's key in the server's encrypted store; it is read from standard input.
+    SetKey(CollectionSource),
     /// What its search is worth on judged questions: words, vectors, and both. `--fit` learns from them.
     Eval(CollectionEval),
     /// How much vectors count, as `eval --fit` has learned it.
@@ -221,8 +231,41 @@ pub struct CollectionWatch {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct CollectionSync {
+    pub name: String,
+    /// One of its sources; all of them unless told.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Also read what says of itself that it has not changed.
+    #[arg(long)]
+    pub full: bool,
+    /// Believe a source that has nothing any more: remove all that it brought in.
+    #[arg(long)]
+    pub empty: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionQuarantine {
+    pub name: String,
+    /// Show the text of one of them: where it came from, or its id.
+    #[arg(long, value_name = "SOURCE")]
+    pub show: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CollectionSource {
+    pub name: String,
+    /// As the collection's manifest calls it.
+    #[arg(long)]
+    pub source: String,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct CollectionExport {
     pub name: String,
+    /// Only what waits in quarantine, for whoever may release it.
+    #[arg(long)]
+    pub quarantined: bool,
     /// Write to this file; otherwise to standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

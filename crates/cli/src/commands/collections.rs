@@ -4,6 +4,7 @@ mod eval;
 mod export;
 mod order;
 mod search;
+mod sources;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,11 @@ pub(super) fn run(server: &Server, command: args::Collection, json: bool) -> Res
         }
         args::Collection::Reindex { name, embedder } => reindex(server, &name, embedder, json)?,
         args::Collection::Watch(args) => return watch::run(server, &args, json),
+        args::Collection::Sync(args) => return sources::sync(server, &args, json),
+        args::Collection::Quarantine(args) => sources::quarantine(server, &args, json)?,
+        args::Collection::Release(args) => sources::judge(server, &args, "release", json)?,
+        args::Collection::Hold(args) => sources::judge(server, &args, "hold", json)?,
+        args::Collection::SetKey(args) => sources::set_key(server, &args, json)?,
         args::Collection::Eval(args) => return eval::run(server, &args, json),
         args::Collection::Gate { name, forget } => order::gate(server, &name, forget, json)?,
         args::Collection::Export(args) => export::run(server, &args, json)?,
@@ -420,8 +426,10 @@ fn reindex(server: &Server, name: &str, embedder: Option<String>, json: bool) ->
 fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     let collection: Collection = server.get(&path_of(name))?;
     let documents = documents(server, name)?;
+    let sources = sources::list(server, name)?.data;
     if json {
-        println!("{}", serde_json::json!({ "collection": collection, "documents": documents }));
+        let all = serde_json::json!({ "collection": collection, "documents": documents, "sources": sources });
+        println!("{all}");
         return Ok(());
     }
     let c = &collection;
@@ -443,7 +451,7 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
         c.acl.join(", "),
         order::ranking_text(c)
     );
-    print!("{}", document_table(&documents));
+    print!("{}{}", sources::text(&sources), document_table(&documents));
     Ok(())
 }
 

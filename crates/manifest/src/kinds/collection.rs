@@ -8,6 +8,7 @@ use units::Labels;
 use crate::document::{model_name, object_name};
 use crate::kinds::labels;
 use crate::kinds::local::seconds;
+use crate::kinds::source::{self, Source};
 use crate::read::{Fields, text};
 use crate::yaml::Node;
 
@@ -35,6 +36,8 @@ pub struct Collection {
     pub half_life_s: Option<u64>,
     /// Maximal marginal relevance, in hundredths.
     pub mmr_percent: Option<u8>,
+    /// What the server reads by itself, in the order of the manifest.
+    pub sources: Vec<Source>,
 }
 
 /// What a reranker may take at most: as long as a person waits.
@@ -69,7 +72,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
     let language = language(fields);
     let lexing = fields.choice("lexing", &LEXING);
     let embedder = embedder(fields);
-    let acl = acl(fields);
+    let acl = if fields.has("acl") { acl(fields) } else { Some(Acl::team()) };
     let labels = labels::of_data(fields);
     let graph = fields.boolean("graph").unwrap_or(false);
     let reranker = fields.take("reranker").and_then(|node| model(fields, node, "spec.reranker"));
@@ -77,6 +80,8 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
     let rerank_deadline_ms = deadline.and_then(|ms| u32::try_from(ms).ok());
     let half_life_s = half_life(fields);
     let mmr_percent = mmr(fields);
+    let quarantine = fields.boolean("quarantine").unwrap_or(false);
+    let sources = source::all(fields, quarantine);
     Some(Collection {
         team: team?,
         language: language?,
@@ -89,6 +94,7 @@ pub(crate) fn read(fields: &mut Fields) -> Option<Collection> {
         rerank_deadline_ms,
         half_life_s,
         mmr_percent,
+        sources,
     })
 }
 
@@ -155,11 +161,12 @@ fn mmr(fields: &mut Fields) -> Option<u8> {
     lambda.map(|lambda| (lambda * 100.0).round() as u8)
 }
 
-fn acl(fields: &mut Fields) -> Option<Acl> {
-    let Some(nodes) = fields.list("acl", SUBJECTS_MAX) else { return Some(Acl::team()) };
+/// A list of readers; `None`: there is none, or none that can be used.
+pub(crate) fn acl(fields: &mut Fields) -> Option<Acl> {
+    let nodes = fields.list("acl", SUBJECTS_MAX)?;
     let mut subjects: Vec<Subject> = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
-        let path = format!("spec.acl[{index}]");
+        let path = fields.path_of(&format!("acl[{index}]"));
         let word = text(node, &path, fields.problems)?;
         match word.parse() {
             Ok(subject) => subjects.push(subject),
@@ -170,7 +177,7 @@ fn acl(fields: &mut Fields) -> Option<Acl> {
         Ok(acl) => Some(acl),
         Err(why) => {
             fields.problems.push(
-                Report::new("MF0009", "`spec.acl` is no list of readers")
+                Report::new("MF0009", format!("`{}` is no list of readers", fields.path_of("acl")))
                     .at(fields.problems.place(fields.at))
                     .because(why.to_string()),
             );

@@ -12,5 +12,6 @@ pub(crate) mod model;
 pub(crate) mod oauth;
 pub(crate) mod policy;
 pub(crate) mod provider;
+pub(crate) mod source;
 pub(crate) mod team;
 pub(crate) mod tool;

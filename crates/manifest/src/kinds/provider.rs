@@ -6,7 +6,7 @@
 use report::Report;
 
 use crate::kinds::labels::{self, PlaceLabels};
-use crate::read::{Fields, text};
+use crate::read::{Fields, names_secret, text};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -155,8 +155,19 @@ fn named(fields: &mut Fields, name: &'static str, expected: &str, allowed: fn(u8
 }
 
 pub(crate) fn base_url(node: &Node, allow_private: bool, name: &str, fields: &Fields) -> Option<String> {
-    let path = fields.path_of(name);
-    let url = text(node, &path, fields.problems)?;
+    let url = address(node, allow_private, &fields.path_of(name), false, fields)?;
+    Some(url.trim_end_matches('/').to_owned())
+}
+
+/// An address that is asked; `query`: it may have one, in which no secret stands.
+pub(crate) fn address(
+    node: &Node,
+    allow_private: bool,
+    path: &str,
+    query: bool,
+    fields: &Fields,
+) -> Option<String> {
+    let url = text(node, path, fields.problems)?;
     let refuse = |because: &str, hint: &str| {
         let report = Report::new("MF0009", format!("`{path}` is not accepted"))
             .at(fields.problems.place(node.at))
@@ -175,9 +186,11 @@ pub(crate) fn base_url(node: &Node, allow_private: bool, name: &str, fields: &Fi
             "use `https://`, or write `allowPrivate: true` for a machine of your own network",
         );
     }
-    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@') {
-        fields.problems.secret(&path, node.at);
+    let (place, asked) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, _) = place.split_once('/').unwrap_or((place, ""));
+    let shows = asked.split('&').any(|pair| names_secret(pair.split('=').next().unwrap_or_default()));
+    if authority.contains('@') || shows {
+        fields.problems.secret(path, node.at);
         return None;
     }
     let printable = url.bytes().all(|b| b.is_ascii_graphic());
@@ -188,13 +201,16 @@ pub(crate) fn base_url(node: &Node, allow_private: bool, name: &str, fields: &Fi
     let host_is_sane = !host.is_empty()
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b))
         && (host.starts_with('[') || !host.contains(':'));
-    if !printable || !host_is_sane || url.contains(['?', '#', '\\']) {
-        return refuse(
-            "it must be scheme, host, optional port and path, without query or fragment",
-            "put query parameters under `query`",
-        );
+    if !printable || !host_is_sane || url.contains(['#', '\\']) || url.contains('?') && !query {
+        return match query {
+            true => refuse("it must be scheme, host, optional port, path and query, without fragment", ""),
+            false => refuse(
+                "it must be scheme, host, optional port and path, without query or fragment",
+                "put query parameters under `query`",
+            ),
+        };
     }
-    Some(url.trim_end_matches('/').to_owned())
+    Some(url)
 }
 
 fn header_name(name: &str) -> bool {

@@ -150,7 +150,7 @@ pub(crate) fn remove(connection: &Connection, id: CollectionId) -> Result<Option
             .execute([document])
             .sql()?;
     }
-    for table in ["acl", "documents", "generations"] {
+    for table in ["acl", "documents", "generations", "notes"] {
         connection.execute(&format!("DELETE FROM {table} WHERE collection = ?1"), [found.n]).sql()?;
     }
     connection.execute("DELETE FROM collections WHERE n = ?1", [found.n]).sql()?;
@@ -216,6 +216,30 @@ pub(crate) fn drop_generation(connection: &Connection, id: CollectionId, number:
     }
     schema::drop_table(connection, &schema::vectors(found.n, number))?;
     Ok(true)
+}
+
+pub(crate) fn note(connection: &Connection, id: CollectionId, name: &str) -> Result<Option<String>, Error> {
+    let Some(n) = number(connection, id)? else { return Ok(None) };
+    let sql = "SELECT note FROM notes WHERE collection = ?1 AND name = ?2";
+    connection.prepare_cached(sql).sql()?.query_row((n, name), |row| row.get(0)).optional().sql()
+}
+
+pub(crate) fn put_note(
+    connection: &Connection,
+    id: CollectionId,
+    name: &str,
+    note: Option<&str>,
+) -> Result<(), Error> {
+    let n = number(connection, id)?.ok_or_else(|| missing(id))?;
+    let sql = "SELECT count(*) FROM notes WHERE collection = ?1 AND name != ?2";
+    let others: i64 = connection.prepare_cached(sql).sql()?.query_row((n, name), |row| row.get(0)).sql()?;
+    check::note(name, note, others as usize)?;
+    match note {
+        Some(note) => connection.execute("INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3)", (n, name, note)),
+        None => connection.execute("DELETE FROM notes WHERE collection = ?1 AND name = ?2", (n, name)),
+    }
+    .map(|_| ())
+    .sql()
 }
 
 pub(crate) fn touch(connection: &Connection, n: i64) -> Result<(), Error> {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row};
 use store::Error;
 use store::documents::{
-    Acl, AclClass, Chunk, ChunkId, Classes, Counts, Document, Reader, Span, Trust, Version,
+    Acl, AclClass, Brought, Chunk, ChunkId, Classes, Counts, Document, Grade, Reader, Span, Trust, Version,
 };
-use units::{CollectionId, DocumentId, Labels, Micros};
+use units::{CollectionId, DocumentId, Micros};
 
 use super::classes::KnownClasses;
 use super::{collections, schema, values};
@@ -244,14 +244,32 @@ pub(crate) fn grade_of(
     connection: &Connection,
     collection: CollectionId,
     source: &str,
-) -> Result<Option<(Acl, Labels)>, Error> {
+) -> Result<Option<Grade>, Error> {
     let Some(n) = collections::number(connection, collection)? else { return Ok(None) };
-    let sql = "SELECT acl, labels FROM classes JOIN documents ON documents.class = classes.id
+    let sql = "SELECT acl, labels, trust, batch FROM classes JOIN documents ON documents.class = classes.id
                WHERE collection = ?1 AND source = ?2";
     let mut statement = connection.prepare_cached(sql).sql()?;
     let mut rows = statement.query((n, source)).sql()?;
     let Some(row) = rows.next().sql()? else { return Ok(None) };
     let text: String = row.get(0).sql()?;
     let acl = Acl::parse(&text).map_err(|e| Error::Damaged(format!("a list of readers: {e}")))?;
-    Ok(Some((acl, values::labels(row, 1)?)))
+    let (labels, trust) = (values::labels(row, 1)?, values::trust(row, 2)?);
+    Ok(Some(Grade { acl, labels, trust, batch: row.get(3).sql()? }))
+}
+
+pub(crate) fn brought(
+    connection: &Connection,
+    collection: CollectionId,
+    batch: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Brought>, Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(Vec::new()) };
+    let sql = "SELECT source, hash, mark FROM documents
+               WHERE collection = ?1 AND batch = ?2 AND source > ?3 ORDER BY source LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql).sql()?;
+    let rows = statement.query_map((n, batch, after.unwrap_or(""), values::limit(limit)), |row| {
+        Ok(Brought { source: row.get(0)?, hash: row.get(1)?, mark: row.get(2)? })
+    });
+    rows.sql()?.collect::<Result<_, _>>().sql()
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use store::Error;
 use store::documents::{
-    Acl, AclClass, Answer, AnswerVector, Answers, Chunk, ChunkId, Classes, Collection, Collections,
-    Conversation, Counts, Document, Documents, Edge, Fact, Forgotten, Graph, Hit, IndexRow, IndexRows,
-    Invalidated, Memory, NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Tenant, TextQuery, Turn,
-    TurnHit, Unembedded, check,
+    Acl, AclClass, Answer, AnswerVector, Answers, Brought, Chunk, ChunkId, Classes, Collection, Collections,
+    Conversation, Counts, Document, Documents, Edge, Fact, Forgotten, Grade, Graph, Hit, IndexRow, IndexRows,
+    Invalidated, Memory, NewAnswer, NewDocument, NewFact, Put, Reader, Removed, Tenant, TextQuery, Trust,
+    Turn, TurnHit, Unembedded, check,
 };
-use units::{AnswerId, CollectionId, DocumentId, Labels, Micros, TeamId, TurnId};
+use units::{AnswerId, CollectionId, DocumentId, Micros, TeamId, TurnId};
 
 use crate::connect::{Role, connect};
 
@@ -49,6 +49,14 @@ impl Collections for TenantFile {
     }
     fn drop_generation(&self, id: CollectionId, generation: u32) -> Result<bool, Error> {
         self.free(0, move |connection| collections::drop_generation(connection, id, generation), |_, _| {})
+    }
+    fn note(&self, id: CollectionId, name: &str) -> Result<Option<String>, Error> {
+        self.read(|connection| collections::note(connection, id, name))
+    }
+    fn put_note(&self, id: CollectionId, name: &str, note: Option<&str>) -> Result<(), Error> {
+        let (name, note) = (name.to_owned(), note.map(str::to_owned));
+        let bytes = note.as_ref().map_or(0, String::len);
+        self.write(bytes, move |connection| collections::put_note(connection, id, &name, note.as_deref()))
     }
 }
 
@@ -123,8 +131,33 @@ impl Documents for TenantFile {
     ) -> Result<Vec<bool>, Error> {
         self.read(|connection| fetch::are_current(connection, collection, sources))
     }
-    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error> {
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<Grade>, Error> {
         self.read(|connection| fetch::grade_of(connection, collection, source))
+    }
+    fn brought(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Brought>, Error> {
+        self.read(|connection| fetch::brought(connection, collection, batch, after, limit))
+    }
+    fn mark(&self, collection: CollectionId, marks: Vec<(String, String)>) -> Result<(), Error> {
+        marks.iter().try_for_each(|(_, mark)| check::mark(mark))?;
+        let bytes = marks.iter().map(|(source, mark)| source.len() + mark.len() + 50).sum();
+        self.write(bytes, move |connection| put::mark(connection, collection, &marks))
+    }
+    fn entrust(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        trust: Trust,
+        limit: usize,
+        at: Micros,
+    ) -> Result<Vec<Put>, Error> {
+        let batch = batch.to_owned();
+        self.write(0, move |connection| put::entrust(connection, collection, &batch, trust, limit, at))
     }
     fn put_vectors(
         &self,

@@ -8,7 +8,7 @@ use store::documents::{
     Acl, AclClass, Change, ChunkId, Invalidated, NewChunk, NewDocument, Put, Reader, Removed, Trust, check,
     half,
 };
-use units::{CollectionId, DocumentId};
+use units::{CollectionId, DocumentId, Micros};
 
 use super::classes::intern;
 use super::collections::{self, Numbered};
@@ -26,10 +26,11 @@ struct Old {
     said: (String, String, Trust),
     /// Format, batch, time.
     noted: (String, String, Option<i64>),
+    mark: String,
 }
 
 fn old(connection: &Connection, collection: i64, source: &str) -> Result<Option<Old>, Error> {
-    let sql = "SELECT n, id, version, hash, class, title, labels, trust, format, batch, modified
+    let sql = "SELECT n, id, version, hash, class, title, labels, trust, format, batch, modified, mark
                FROM documents WHERE collection = ?1 AND source = ?2";
     let mut statement = connection.prepare_cached(sql).sql()?;
     let mut rows = statement.query((collection, source)).sql()?;
@@ -42,6 +43,7 @@ fn old(connection: &Connection, collection: i64, source: &str) -> Result<Option<
         class: AclClass(row.get(4).sql()?),
         said: (row.get(5).sql()?, row.get(6).sql()?, values::trust(row, 7)?),
         noted: (row.get(8).sql()?, row.get(9).sql()?, row.get(10).sql()?),
+        mark: row.get(11).sql()?,
     }))
 }
 
@@ -90,6 +92,9 @@ fn put_one(connection: &Connection, collection: &Numbered, new: NewDocument) -> 
     } else {
         put.kept = chunk_ids(connection, old.n)?;
         put.change = Change::Unchanged;
+        if old.mark != new.mark {
+            set_mark(connection, collection.n, &new.source, &new.mark)?;
+        }
         return Ok(put);
     };
     let anew = put.change == Change::Replaced || said != old.said;
@@ -126,9 +131,9 @@ fn insert(
     }
     let sql = "INSERT INTO documents
                    (id, collection, source, version, hash, title, format, class, labels, trust, batch,
-                    modified, created, updated, chunks, bytes)
+                    modified, mark, created, updated, chunks, bytes)
                VALUES (:id, :collection, :source, 1, :hash, :title, :format, :class, :labels, :trust, :batch,
-                       :modified, :at, :at, :chunks, :bytes) RETURNING n";
+                       :modified, :mark, :at, :at, :chunks, :bytes) RETURNING n";
     let mut statement = connection.prepare_cached(sql).sql()?;
     let values = named_params! {
         ":id": new.id.0.as_bytes(),
@@ -142,6 +147,7 @@ fn insert(
         ":trust": values::number(&Trust::ALL, &new.trust),
         ":batch": new.batch,
         ":modified": new.modified.map(|at| at.0),
+        ":mark": new.mark,
         ":at": new.at.0,
         ":chunks": new.chunks.len() as i64,
         ":bytes": values::int(bytes(&new.chunks)),
@@ -153,7 +159,7 @@ fn insert(
 fn update(connection: &Connection, n: i64, new: &NewDocument, put: &Put, anew: bool) -> Result<(), Error> {
     let sql = "UPDATE documents SET
                    version = :version, hash = :hash, title = :title, format = :format, class = :class,
-                   labels = :labels, trust = :trust, batch = :batch, modified = :modified,
+                   labels = :labels, trust = :trust, batch = :batch, modified = :modified, mark = :mark,
                    updated = iif(:anew, :at, updated), chunks = iif(:replaced, :chunks, chunks),
                    bytes = iif(:replaced, :bytes, bytes)
                WHERE n = :n";
@@ -168,6 +174,7 @@ fn update(connection: &Connection, n: i64, new: &NewDocument, put: &Put, anew: b
         ":trust": values::number(&Trust::ALL, &new.trust),
         ":batch": new.batch,
         ":modified": new.modified.map(|at| at.0),
+        ":mark": new.mark,
         ":anew": anew,
         ":at": new.at.0,
         ":replaced": put.change == Change::Replaced,
@@ -367,6 +374,69 @@ pub(crate) fn remove_absent(
     }
     drop(rows);
     remove(connection, &gone)
+}
+
+fn set_mark(connection: &Connection, collection: i64, source: &str, mark: &str) -> Result<(), Error> {
+    let sql = "UPDATE documents SET mark = ?3 WHERE collection = ?1 AND source = ?2";
+    connection.prepare_cached(sql).sql()?.execute((collection, source, mark)).map(|_| ()).sql()
+}
+
+pub(crate) fn mark(
+    connection: &Connection,
+    collection: CollectionId,
+    marks: &[(String, String)],
+) -> Result<(), Error> {
+    let Some(n) = collections::number(connection, collection)? else { return Ok(()) };
+    marks.iter().try_for_each(|(source, mark)| set_mark(connection, n, source, mark))
+}
+
+/// As a put that says another trust: another version, without what was answered under the old.
+pub(crate) fn entrust(
+    connection: &Connection,
+    collection: CollectionId,
+    batch: &str,
+    trust: Trust,
+    limit: usize,
+    at: Micros,
+) -> Result<Vec<Put>, Error> {
+    let collection = collections::get(connection, collection)?.n;
+    let trusted = values::number(&Trust::ALL, &trust);
+    let rows: Vec<(i64, DocumentId, u32, AclClass)> = {
+        let sql = "SELECT n, id, version, class FROM documents
+                   WHERE collection = ?1 AND batch = ?2 AND trust != ?3 ORDER BY id LIMIT ?4";
+        let mut statement = connection.prepare_cached(sql).sql()?;
+        let mut rows = statement.query((collection, batch, trusted, values::limit(limit))).sql()?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().sql()? {
+            let id = DocumentId(values::id(row, 1)?);
+            found.push((row.get(0).sql()?, id, row.get(2).sql()?, AclClass(row.get(3).sql()?)));
+        }
+        found
+    };
+    let searched = trust != Trust::Quarantined;
+    let sql = "UPDATE documents SET trust = ?2, version = version + 1, updated = ?3 WHERE n = ?1";
+    let mut puts = Vec::with_capacity(rows.len());
+    for (n, document, version, class) in rows {
+        connection.prepare_cached(sql).sql()?.execute((n, trusted, at.0)).sql()?;
+        let answers = forget_answers(connection, n)?;
+        let kept = chunk_ids(connection, n)?;
+        allow(connection, collection, &kept, searched.then_some(class))?;
+        puts.push(Put {
+            document,
+            version: version + 1,
+            change: Change::Regraded,
+            class,
+            searched,
+            added: Vec::new(),
+            kept,
+            removed: Vec::new(),
+            invalidated: Invalidated { answers, ..Invalidated::default() },
+        });
+    }
+    if !puts.is_empty() {
+        collections::touch(connection, collection)?;
+    }
+    Ok(puts)
 }
 
 pub(crate) fn put_vectors(

@@ -98,6 +98,11 @@ pub(crate) const STEPS: &[&str] = &[
      ) STRICT;
      CREATE INDEX edges_by_source ON edges (source);
      CREATE INDEX edges_by_target ON edges (target);",
+    // What a source says of contents, and what its owner keeps of a collection.
+    "ALTER TABLE documents ADD COLUMN mark TEXT NOT NULL DEFAULT '';
+     CREATE TABLE notes (
+         collection INTEGER NOT NULL, name TEXT NOT NULL, note TEXT NOT NULL, PRIMARY KEY (collection, name)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The name of a collection's full-text table.

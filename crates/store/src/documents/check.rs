@@ -2,8 +2,8 @@
 
 use super::{
     ANSWER_BYTES_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, COLLECTIONS_MAX, Collection, DEPENDENCIES_MAX,
-    DIMENSIONS_MAX, EDGES_MAX, Edge, Generation, NAME_BYTES_MAX, NewAnswer, NewDocument, NewFact, Subject,
-    TURN_BYTES_MAX, Turn, half,
+    DIMENSIONS_MAX, EDGES_MAX, Edge, Generation, NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, NewAnswer,
+    NewDocument, NewFact, Subject, TURN_BYTES_MAX, Turn, half,
 };
 use crate::Error;
 
@@ -101,6 +101,7 @@ pub fn document(document: &NewDocument, live: &Generation) -> Result<(), Error> 
     text("a document's title", &document.title, 0, 2_000)?;
     text("a document's format", &document.format, 0, 200)?;
     text("a document's batch", &document.batch, 0, 500)?;
+    mark(&document.mark)?;
     if document.chunks.len() > CHUNKS_MAX {
         return invalid(format!("a document of {} chunks; at most {CHUNKS_MAX} fit", document.chunks.len()));
     }
@@ -124,6 +125,20 @@ pub fn document(document: &NewDocument, live: &Generation) -> Result<(), Error> 
             ));
         }
         names(&edge.from, &edge.relation, &edge.to)?;
+    }
+    Ok(())
+}
+
+pub fn mark(mark: &str) -> Result<(), Error> {
+    text("a document's mark", mark, 0, 500)
+}
+
+/// A collection's note beside `count` others.
+pub fn note(name: &str, note: Option<&str>, count: usize) -> Result<(), Error> {
+    text("a note's name", name, 1, 300)?;
+    text("a note", note.unwrap_or_default(), 0, NOTE_BYTES_MAX)?;
+    if note.is_some() && count >= NOTES_MAX {
+        return invalid(format!("a collection has at most {NOTES_MAX} notes"));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod remember;
 mod rights;
 pub mod sample;
 mod search;
+mod sources;
 
 use super::Tenants;
 use crate::conformance::{Case, run_cases};
@@ -33,6 +34,9 @@ const CASES: &[Case<dyn Tenants>] = &[
     ("only who sees a document shares it", rights::only_who_sees_a_document_shares_it),
     ("whoever puts again learns the readers and the labels", rights::whoever_puts_again_learns_the_grade),
     ("quarantined text is found by nobody", rights::quarantined_text_is_found_by_nobody),
+    ("a batch is known again by whoever brought it in", sources::a_batch_is_known_again),
+    ("a batch is trusted otherwise, a part at a time", sources::a_batch_is_trusted_otherwise),
+    ("a collection's notes are kept and go with it", sources::notes_are_kept_and_go),
     ("an agent sees what both may see", rights::an_agent_sees_what_both_may_see),
     ("a mask grows with the lists there are", rights::a_mask_grows_with_the_lists),
     ("tenants know nothing of each other", rights::tenants_know_nothing_of_each_other),

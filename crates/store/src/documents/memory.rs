@@ -8,12 +8,13 @@ mod ports;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use units::{AnswerId, CollectionId, DocumentId, Labels, TeamId, TurnId};
+use units::{AnswerId, CollectionId, DocumentId, Micros, TeamId, TurnId};
 
 use super::{
-    Acl, AclClass, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document, Documents,
-    Edge, Fact, Generation, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk, NewDocument, NewEdge,
-    PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn, Unembedded, check, half,
+    Acl, AclClass, Brought, Change, Chunk, ChunkId, Classes, Collection, Collections, Counts, Document,
+    Documents, Edge, Fact, Generation, Grade, Hit, IndexRow, IndexRows, Invalidated, NewAnswer, NewChunk,
+    NewDocument, NewEdge, PAGE_MAX, Put, Reader, Removed, Tenant, Tenants, TextQuery, Trust, Turn,
+    Unembedded, check, half,
 };
 use crate::Error;
 
@@ -46,6 +47,7 @@ struct MemoryTenant {
 struct Inner {
     collections: BTreeMap<CollectionId, Held>,
     documents: BTreeMap<DocumentId, Document>,
+    marks: BTreeMap<DocumentId, String>,
     by_source: BTreeMap<(CollectionId, String), DocumentId>,
     /// With the document of each.
     chunks: BTreeMap<ChunkId, (DocumentId, u32, NewChunk)>,
@@ -66,6 +68,7 @@ struct Held {
     /// The highest generation that was ever begun.
     begun: u32,
     revision: u64,
+    notes: BTreeMap<String, String>,
 }
 
 impl MemoryTenant {
@@ -141,6 +144,7 @@ impl Inner {
     }
     fn remove(&mut self, id: DocumentId) -> Option<Removed> {
         let document = self.documents.remove(&id)?;
+        self.marks.remove(&id);
         self.by_source.remove(&(document.collection, document.source));
         let answers = self.remove_answers(id);
         let mut invalidated = Invalidated { answers, ..Invalidated::default() };
@@ -154,6 +158,7 @@ impl Inner {
         let known = self.by_source.get(&(new.collection, new.source.clone())).copied();
         let Some(id) = known else { return self.add(new, class) };
         let old = self.documents[&id].clone();
+        self.marks.insert(id, new.mark.clone());
         let mut document = Document {
             acl: new.acl.clone(),
             class,
@@ -227,6 +232,7 @@ impl Inner {
             bytes: 0,
         };
         self.documents.insert(id, document);
+        self.marks.insert(id, new.mark);
         self.by_source.insert((collection, new.source), id);
         let added = self.add_chunks(id, collection, new.generation, new.chunks);
         self.add_edges(new.edges, &added);
@@ -263,6 +269,26 @@ impl Inner {
         }
         self.of_document.insert(document, ids.clone());
         ids
+    }
+    /// Trusts a document otherwise: what was answered under the old trust goes.
+    fn entrust(&mut self, id: DocumentId, trust: Trust, at: Micros) -> Put {
+        let document = self.documents.get_mut(&id).expect("whoever asks has just seen it");
+        (document.trust, document.updated) = (trust, at);
+        document.version += 1;
+        let (version, class, collection) = (document.version, document.class, document.collection);
+        let answers = self.remove_answers(id);
+        self.touch(collection);
+        Put {
+            document: id,
+            version,
+            change: Change::Regraded,
+            class,
+            searched: trust != Trust::Quarantined,
+            added: Vec::new(),
+            kept: self.of_document[&id].clone(),
+            removed: Vec::new(),
+            invalidated: Invalidated { answers, ..Invalidated::default() },
+        }
     }
     fn add_edges(&mut self, edges: Vec<NewEdge>, chunks: &[ChunkId]) {
         for NewEdge { chunk, from, relation, to } in edges {

@@ -82,6 +82,9 @@ pub struct NewDocument {
     pub batch: String,
     /// Of the content, as the source says.
     pub modified: Option<Micros>,
+    /// What the source says of this very content: an entity tag; empty: nothing. For whoever
+    /// brings it in again ([`super::Documents::brought`]); another one is no change.
+    pub mark: String,
     pub at: Micros,
     /// The generation that the chunks' vectors are of: the live one.
     pub generation: u32,
@@ -129,6 +132,24 @@ pub struct Document {
     pub chunks: u32,
     /// Of its chunks' texts.
     pub bytes: u64,
+}
+
+/// Who may read what a source has, and how far it is trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grade {
+    pub acl: Acl,
+    pub labels: Labels,
+    pub trust: Trust,
+    pub batch: String,
+}
+
+/// A document as whoever brought it in knows it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    pub source: String,
+    pub hash: [u8; 32],
+    /// As [`NewDocument::mark`].
+    pub mark: String,
 }
 
 /// A chunk's number in its tenant: grows, and is never given again.

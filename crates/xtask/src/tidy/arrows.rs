@@ -51,6 +51,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "seal",
             "sensors",
             "sql-postgres",
+            "sources",
             "store-sqlite",
             "vectors",
         ],
@@ -61,7 +62,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
 ];
 
 /// Arrows on one floor, each with its reason.
-const SIDEWAYS: [(&str, &str, &str); 18] = [
+const SIDEWAYS: [(&str, &str, &str); 20] = [
     ("*core", "store", "storage is the one injected port"),
     ("*edge", "runtime", "time, randomness and tasks have one owner"),
     ("kms-pkcs11", "seal", "the port of whoever keeps the master key"),
@@ -76,6 +77,8 @@ const SIDEWAYS: [(&str, &str, &str); 18] = [
     ("retrieval", "formats", "documents of hostile formats are read in a process of their own"),
     ("retrieval", "vectors", "the index of a collection is one of vectors"),
     ("sql-postgres", "net", "a database is reached over a socket that takes a clearance"),
+    ("sources", "formats", "what lists documents is XML, whose library has its home there"),
+    ("sources", "net", "what a collection reads is reached over HTTP"),
     ("store-sqlite", "seal", "what is stored is sealed"),
     ("vectors", "seal", "a snapshot of an index is sealed"),
     ("bedplate", "cli", "the binary holds both"),

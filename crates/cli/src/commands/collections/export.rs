@@ -11,7 +11,10 @@ use crate::table::grouped;
 use crate::{Failure, Progress, args, failure};
 
 pub(super) fn run(server: &Server, args: &args::CollectionExport, json: bool) -> Result<(), Failure> {
-    let listed = documents(server, &args.name)?;
+    let (listed, room) = match args.quarantined {
+        false => (documents(server, &args.name)?, "documents"),
+        true => (super::sources::waiting(server, &args.name)?, "quarantine"),
+    };
     let out: Box<dyn Write> = match &args.out {
         Some(path) => Box::new(std::fs::File::create(path).map_err(|e| failure::file("create", path, &e))?),
         None => Box::new(std::io::stdout()),
@@ -23,7 +26,7 @@ pub(super) fn run(server: &Server, args: &args::CollectionExport, json: bool) ->
         let mut whole: Option<DocumentPreview> = None;
         loop {
             let from = whole.as_ref().map_or(0, |whole| whole.parts.len());
-            let path = format!("{}/documents/{}?from={from}", path_of(&args.name), encode(&document.id));
+            let path = format!("{}/{room}/{}?from={from}", path_of(&args.name), encode(&document.id));
             let page: DocumentPreview = server.get(&path)?;
             let more = page.more && !page.parts.is_empty();
             match &mut whole {

@@ -2,8 +2,8 @@
 
 use super::sample::{acl, collection, document, opened, put, reader, shared, team};
 use crate::documents::{
-    AclClass, Change, ChunkId, Counts, Lexing, NewDocument, Reader, Subject, Tenant, Tenants, TextQuery,
-    Trust,
+    AclClass, Change, ChunkId, Counts, Grade, Lexing, NewDocument, Reader, Subject, Tenant, Tenants,
+    TextQuery, Trust,
 };
 use units::{Labels, Sensitivity};
 
@@ -86,7 +86,8 @@ pub fn whoever_puts_again_learns_the_grade(tenants: &dyn Tenants) {
     let new = NewDocument { labels: labels.clone(), ..shared(1, &["The engine burns."], &["user:ada"]) };
     put(&*tenant, new.clone());
     let grade = |source: &str| tenant.grade_of(new.collection, source).expect("it reads");
-    assert_eq!(grade(&new.source), Some((acl(&["user:ada"]), labels)));
+    let of = Grade { acl: acl(&["user:ada"]), labels, trust: Trust::Known, batch: "docs".into() };
+    assert_eq!(grade(&new.source), Some(of));
     assert_eq!(grade("elsewhere.md"), None);
     tenant.remove(&[new.id]).expect("it is removed");
     assert_eq!(grade(&new.source), None);

@@ -70,6 +70,7 @@ pub fn document(n: u64, texts: &[&str]) -> NewDocument {
         labels: Labels::default(),
         trust: Trust::Known,
         batch: "docs".into(),
+        mark: String::new(),
         modified: Some(at(n)),
         at: at(10_000 + n),
         generation: 1,

@@ -26,7 +26,7 @@ impl Collections for MemoryTenant {
         if inner.collections.len() >= crate::documents::COLLECTIONS_MAX {
             return Err(check::too_many_collections());
         }
-        inner.collections.insert(row.id, Held { row, begun: 1, revision: 0 });
+        inner.collections.insert(row.id, Held { row, begun: 1, revision: 0, notes: BTreeMap::new() });
         Ok(())
     }
     fn update_collection(&self, row: Collection) -> Result<(), Error> {
@@ -88,6 +88,20 @@ impl Collections for MemoryTenant {
         inner.vectors.retain(|(of, number, _), _| (*of, *number) != (id, generation));
         Ok(dropped)
     }
+    fn note(&self, id: CollectionId, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.inner().collections.get(&id).and_then(|held| held.notes.get(name).cloned()))
+    }
+    fn put_note(&self, id: CollectionId, name: &str, note: Option<&str>) -> Result<(), Error> {
+        let mut inner = self.inner();
+        inner.held(id)?;
+        let notes = &mut inner.collections.get_mut(&id).expect("just seen").notes;
+        check::note(name, note, notes.len() - usize::from(notes.contains_key(name)))?;
+        match note {
+            Some(note) => notes.insert(name.to_owned(), note.to_owned()),
+            None => notes.remove(name),
+        };
+        Ok(())
+    }
 }
 
 impl Documents for MemoryTenant {
@@ -148,10 +162,58 @@ impl Documents for MemoryTenant {
         };
         Ok(sources.iter().map(is).collect())
     }
-    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<(Acl, Labels)>, Error> {
+    fn grade_of(&self, collection: CollectionId, source: &str) -> Result<Option<Grade>, Error> {
         let inner = self.inner();
         let id = inner.by_source.get(&(collection, source.to_owned()));
-        Ok(id.map(|id| (inner.documents[id].acl.clone(), inner.documents[id].labels.clone())))
+        Ok(id.map(|id| {
+            let Document { acl, labels, trust, batch, .. } = inner.documents[id].clone();
+            Grade { acl, labels, trust, batch }
+        }))
+    }
+    fn brought(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Brought>, Error> {
+        let inner = self.inner();
+        let behind = inner.by_source.iter().filter(|((of, source), id)| {
+            *of == collection
+                && after.is_none_or(|after| source.as_str() > after)
+                && inner.documents[*id].batch == batch
+        });
+        let row = |((_, source), id): (&(CollectionId, String), &DocumentId)| Brought {
+            source: source.clone(),
+            hash: inner.documents[id].hash,
+            mark: inner.marks[id].clone(),
+        };
+        Ok(behind.map(row).take(limit.min(PAGE_MAX)).collect())
+    }
+    fn mark(&self, collection: CollectionId, marks: Vec<(String, String)>) -> Result<(), Error> {
+        marks.iter().try_for_each(|(_, mark)| check::mark(mark))?;
+        let mut inner = self.inner();
+        for (source, mark) in marks {
+            if let Some(id) = inner.by_source.get(&(collection, source)).copied() {
+                inner.marks.insert(id, mark);
+            }
+        }
+        Ok(())
+    }
+    fn entrust(
+        &self,
+        collection: CollectionId,
+        batch: &str,
+        trust: Trust,
+        limit: usize,
+        at: Micros,
+    ) -> Result<Vec<Put>, Error> {
+        let mut inner = self.inner();
+        inner.held(collection)?;
+        let other = |d: &&Document| d.collection == collection && d.batch == batch && d.trust != trust;
+        let wanted = inner.documents.values().filter(other).map(|d| d.id);
+        let wanted: Vec<DocumentId> = wanted.take(limit.min(PAGE_MAX)).collect();
+        Ok(wanted.into_iter().map(|id| inner.entrust(id, trust, at)).collect())
     }
     fn put_vectors(
         &self,
