@@ -300,17 +300,17 @@ fn compare(reference: &Reference, variant: &Path, text: &str, name: &str) -> Res
 }
 
 /// A progress bar whose length is known when the work has begun.
-struct Bar {
+pub struct Bar {
     label: String,
     bar: Option<Progress>,
     done: u64,
 }
 
 impl Bar {
-    fn new(label: &str) -> Bar {
+    pub fn new(label: &str) -> Bar {
         Bar { label: label.to_owned(), bar: None, done: 0 }
     }
-    fn show(&mut self, done: u64, all: u64) {
+    pub fn show(&mut self, done: u64, all: u64) {
         let bar = self.bar.get_or_insert_with(|| Progress::steps(self.label.clone(), Some(all)));
         bar.add(done.saturating_sub(self.done));
         self.done = done;

@@ -9,14 +9,14 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cli::import::{Compared, Import, Imported};
+use cli::import::{Compared, Import, Imported, Rounded};
 use cli::{Failure, Progress};
-use engine::{Engine, Options};
+use engine::{Engine, Options, Quantization};
 use gguf::import::{FILE_MAX, Folder, Plan};
 use gguf::safetensors::Safetensors;
 use report::Report;
 
-use crate::compress::{Part, check_output, unwritable};
+use crate::compress::{Bar, Part, check_output, unwritable};
 use crate::engines;
 
 /// How like the reference's a vector must be. A model of 32-bit weights was measured at
@@ -28,8 +28,17 @@ const REPEATED_MIN: f64 = 0.999_99;
 const TEXTS_MAX: usize = 10_000;
 /// Texts embedded at once.
 const BATCH: usize = 32;
-/// What is embedded twice.
-const TEXTS: [&str; 3] = ["The pump moves cooling water.", "How many days of leave are there?", "a"];
+/// What is embedded twice, and before and after rounding.
+const TEXTS: [&str; 8] = [
+    "The pump moves cooling water.",
+    "How many days of leave are there?",
+    "a",
+    "error VX0002: revision 41,937 is not taken",
+    "Whoever signs answers for it until it is stored.",
+    "fn search(&self) -> Result<Vec<Hit>, Error>",
+    "Ada Lovelace wrote to Charles Babbage in 1843.",
+    "no, not ever",
+];
 
 pub fn run(args: &Import, json: bool) -> ExitCode {
     match imported(args) {
@@ -52,9 +61,22 @@ fn imported(args: &Import) -> Result<Imported, Failure> {
     check_output(&weights, &output, args.force)?;
     let reference = args.reference.as_deref().map(read_reference).transpose()?;
     let plan = plan(&args.folder, &name, &weights)?;
-    let part = Part::of(&output);
-    write(&plan, &weights, &part.0)?;
-    let checked = check(&part.0, &plan, reference.as_ref())?;
+    let whole = Part::of(&output);
+    write(&plan, &weights, &whole.0)?;
+    let (part, checked) = match args.to {
+        None => {
+            let checked = check(&whole.0, &plan, reference.as_ref(), None)?;
+            (whole, checked)
+        }
+        Some(to) => {
+            let exact = Loaded::open(&whole.0)?.embed(TEXTS.map(str::to_owned).to_vec())?;
+            let exact: BTreeMap<String, Vec<f32>> = TEXTS.map(str::to_owned).into_iter().zip(exact).collect();
+            let rounded = Part::of(&whole.0);
+            round(&whole.0, &rounded.0, to)?;
+            let checked = check(&rounded.0, &plan, reference.as_ref(), Some(&exact))?;
+            (rounded, checked)
+        }
+    };
     // Somebody may have made one meanwhile.
     check_output(&weights, &output, args.force)?;
     fs::rename(&part.0, &output).map_err(|e| unwritable(&output, &e))?;
@@ -69,6 +91,7 @@ fn imported(args: &Import) -> Result<Imported, Failure> {
         pooling: plan.pooling.into(),
         repeated_cosine_min: checked.repeated,
         reference: checked.compared,
+        rounded: checked.rounded,
         notes: plan.notes,
     })
 }
@@ -151,29 +174,57 @@ struct Checked {
     fingerprint: String,
     repeated: f64,
     compared: Option<Compared>,
+    rounded: Option<Compared>,
 }
 
-/// Loads what was written, and looks at its vectors.
+fn failed(because: String) -> Report {
+    Report::new("IM0002", "the imported model does not make the vectors that it should")
+        .because(because)
+        .hint("nothing was written; the model may compute otherwise than its folder says")
+}
+
+/// A file in the engine.
+struct Loaded {
+    engine: Engine,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Loaded {
+    fn open(file: &Path) -> Result<Loaded, Report> {
+        let options = Options { threads: engines::threads(), ..Options::default() };
+        let engine = Engine::open(file, options).map_err(|e| e.report())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        Ok(Loaded { engine, runtime: runtime.map_err(|e| failed(e.to_string()))? })
+    }
+    fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Report> {
+        let vectors = self.runtime.block_on(self.engine.embed(texts)).map_err(|e| e.report())?;
+        Ok(vectors.into_iter().map(|(vector, _)| vector).collect())
+    }
+}
+
+/// Writes the same model with smaller weights.
+fn round(whole: &Path, to: &Path, kind: Rounded) -> Result<(), Report> {
+    let kind = match kind {
+        Rounded::Q8_0 => Quantization::Q8_0,
+        Rounded::F16 => Quantization::F16,
+        Rounded::BF16 => Quantization::BF16,
+    };
+    let mut bar = Bar::new("rounding");
+    engine::quantize(whole, to, kind, engines::threads(), |done, all| bar.show(done.into(), all.into()))
+        .map_err(|e| e.report())
+}
+
+/// Loads what was written, and looks at its vectors: beside a reference's, and beside those of
+/// the weights before they were rounded.
 fn check(
     file: &Path,
     plan: &Plan,
     reference: Option<&BTreeMap<String, Vec<f32>>>,
+    exact: Option<&BTreeMap<String, Vec<f32>>>,
 ) -> Result<Checked, Report> {
-    let failed = |because: String| {
-        Report::new("IM0002", "the imported model does not make the vectors that it should")
-            .because(because)
-            .hint("nothing was written; the model may compute otherwise than its folder says")
-    };
-    let options = Options { threads: engines::threads(), ..Options::default() };
-    let engine = Engine::open(file, options).map_err(|e| e.report())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|e| failed(e.to_string()))?;
-    let embed = |texts: Vec<String>| -> Result<Vec<Vec<f32>>, Report> {
-        let vectors = runtime.block_on(engine.embed(texts)).map_err(|e| e.report())?;
-        Ok(vectors.into_iter().map(|(vector, _)| vector).collect())
-    };
+    let loaded = Loaded::open(file)?;
     let texts = || TEXTS.map(str::to_owned).to_vec();
-    let (first, second) = (embed(texts())?, embed(texts())?);
+    let (first, second) = (loaded.embed(texts())?, loaded.embed(texts())?);
     if let Some(wrong) = first.iter().find(|v| v.len() as u64 != plan.dimensions) {
         return Err(failed(format!("a vector has {} numbers, not {}", wrong.len(), plan.dimensions)));
     }
@@ -184,19 +235,21 @@ fn check(
     if cosine(&first[0], &first[1]) > REPEATED_MIN {
         return Err(failed("two texts have the same vector".into()));
     }
-    let compared = match reference {
-        None => None,
-        Some(reference) => {
-            let compared = compare(reference, embed)?;
-            if compared.cosine_min < LIKENESS_MIN {
-                let why =
-                    format!("a text's vector has cosine {:.6} with the reference's", compared.cosine_min);
-                return Err(failed(why));
-            }
-            Some(compared)
+    let like = |these: Option<&BTreeMap<String, Vec<f32>>>, whose: &str| -> Result<_, Report> {
+        let Some(these) = these else { return Ok(None) };
+        let compared = compare(these, |texts| loaded.embed(texts))?;
+        if compared.cosine_min < LIKENESS_MIN {
+            let why = format!("a text's vector has cosine {:.6} with {whose}", compared.cosine_min);
+            return Err(failed(why));
         }
+        Ok(Some(compared))
     };
-    Ok(Checked { fingerprint: engine.info().fingerprint.clone(), repeated, compared })
+    Ok(Checked {
+        fingerprint: loaded.engine.info().fingerprint.clone(),
+        repeated,
+        rounded: like(exact, "that of the weights before they were rounded")?,
+        compared: like(reference, "the reference's")?,
+    })
 }
 
 fn compare(

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::table::{bytes, grouped};
@@ -20,12 +20,28 @@ pub struct Import {
     /// A JSON object of texts and the vectors that the model is known to make of them: the result must make them, too.
     #[arg(long, value_name = "FILE")]
     pub reference: Option<PathBuf>,
+    /// The type that the weights are rounded to; as they are unless told. The result must make nearly the vectors that they make.
+    #[arg(long, value_name = "TYPE")]
+    pub to: Option<Rounded>,
     /// Replace the output file if there is one.
     #[arg(long)]
     pub force: bool,
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rounded {
+    /// Half of the memory, and the fastest where the processor multiplies it (AVX-512 BF16).
+    #[value(name = "bf16")]
+    BF16,
+    /// Half of the memory.
+    #[value(name = "f16")]
+    F16,
+    /// A quarter of the memory.
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 /// What was written, and how it was checked.
@@ -43,6 +59,8 @@ pub struct Imported {
     /// The least likeness of a text's vectors in two runs: 1 for a model that is sound.
     pub repeated_cosine_min: f64,
     pub reference: Option<Compared>,
+    /// Beside the vectors of the same weights before they were rounded.
+    pub rounded: Option<Compared>,
     pub notes: Vec<String>,
 }
 
@@ -75,13 +93,15 @@ fn render(i: &Imported) -> String {
         grouped(i.context_tokens),
         i.repeated_cosine_min
     );
-    if let Some(c) = &i.reference {
-        text.push_str(&format!(
-            "  beside the reference: cosine {:.6} at least, {:.6} on average, over {} texts\n",
-            c.cosine_min,
-            c.cosine_mean,
-            grouped(c.texts)
-        ));
+    for (what, compared) in [("the reference", &i.reference), ("the weights as they were", &i.rounded)] {
+        if let Some(c) = compared {
+            text.push_str(&format!(
+                "  beside {what}: cosine {:.6} at least, {:.6} on average, over {} texts\n",
+                c.cosine_min,
+                c.cosine_mean,
+                grouped(c.texts)
+            ));
+        }
     }
     i.notes.iter().for_each(|note| text.push_str(&format!("  note: {note}\n")));
     if let Some(file) = &i.file {

@@ -114,6 +114,21 @@ fn a_folder_is_imported_checked_and_served() {
     assert_eq!(holds["reference"]["texts"], json!(2), "{holds:#}");
     assert!(holds["reference"]["cosine_min"].as_f64().is_some_and(|c| c > 0.999), "{holds:#}");
 
+    // Rounded weights make nearly the same vectors, of the whole ones and of the reference.
+    let smaller = world.folder.path().join("smaller.gguf").display().to_string();
+    let reference = reference.display().to_string();
+    for kind in ["bf16", "q8_0"] {
+        let rounded = import(&["--to", kind, "-o", &smaller, "--force", "--json", "--reference", &reference]);
+        let rounded = rounded.exits(0).json();
+        assert!(rounded["bytes"].as_u64() < made["bytes"].as_u64(), "{rounded:#}");
+        for beside in ["rounded", "reference"] {
+            let cosine = rounded[beside]["cosine_min"].as_f64().expect("it was compared");
+            assert!((0.999..0.999_999_99).contains(&cosine), "{kind}: {rounded:#}");
+        }
+    }
+    let left: Vec<String> = world.folder.files().iter().map(|(path, _)| path.display().to_string()).collect();
+    assert!(left.iter().all(|path| !path.contains(".part")), "nothing is left of the way: {left:?}");
+
     fs::write(Path::new(&source).join("config.json"), r#"{"model_type": "roberta"}"#).expect("written");
     let refused = import(&["--force"]).exits(1);
     assert!(refused.stderr.contains("IM0001") && refused.stderr.contains("roberta"), "{refused:?}");

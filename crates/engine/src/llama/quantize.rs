@@ -20,10 +20,12 @@ pub enum Quantization {
     Q6K,
     Q8_0,
     F16,
+    /// As large as F16, less exact, and the fastest where the processor multiplies it (AVX-512 BF16).
+    BF16,
 }
 
 impl Quantization {
-    /// All, the smallest first.
+    /// Those that make a model smaller by more bits or fewer, the smallest first.
     pub const ALL: [Quantization; 6] = [
         Quantization::Q4_0,
         Quantization::Q4KM,
@@ -42,6 +44,7 @@ impl Quantization {
             Quantization::Q6K => "Q6_K",
             Quantization::Q8_0 => "Q8_0",
             Quantization::F16 => "F16",
+            Quantization::BF16 => "BF16",
         }
     }
     /// By its usual name, in any case.
@@ -56,6 +59,7 @@ impl Quantization {
             Quantization::Q6K => sys::LLAMA_FTYPE_MOSTLY_Q6_K,
             Quantization::Q8_0 => sys::LLAMA_FTYPE_MOSTLY_Q8_0,
             Quantization::F16 => sys::LLAMA_FTYPE_MOSTLY_F16,
+            Quantization::BF16 => sys::LLAMA_FTYPE_MOSTLY_BF16,
         }
     }
 }
