@@ -1,5 +1,6 @@
 """Passages of a collection in any request: the official clients read the answer as ever, and its citations."""
 
+import openai
 import pytest
 
 from conftest import user
@@ -44,6 +45,43 @@ def test_anthropic_reads_an_answer_with_its_citations(reader, model):
         assert cited(answer.model_extra) == ["leave.md"]
         with client.messages.stream(**asked) as stream:
             assert "".join(stream.text_stream)
+
+
+def file_search(**more) -> dict:
+    return {"type": "file_search", "vector_store_ids": ["handbook"], "max_num_results": 2} | more
+
+
+@pytest.mark.parametrize("model", ["oai/echo", "ant/echo"])
+def test_file_search_is_answered_by_collections(reader, model):
+    with reader.openai() as client:
+        asked = {"model": model, "messages": QUESTION, "tools": [file_search()], "tool_choice": "required"}
+        answer = client.chat.completions.create(**asked)
+        assert "30 days" in answer.choices[0].message.content, "the provider says what it was asked"
+        assert cited(answer.model_extra) == ["leave.md"]
+        stream = client.chat.completions.create(**asked, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+        # Beside tools of the client's own, and within a threshold.
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        both = client.chat.completions.create(model=model, messages=QUESTION, tools=[file_search(), tool])
+        assert cited(both.model_extra) == ["leave.md"]
+        strict = file_search(ranking_options={"ranker": "auto", "score_threshold": 1.0})
+        nothing = client.chat.completions.create(model=model, messages=QUESTION, tools=[strict])
+        assert cited(nothing.model_extra) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "error", "code"),
+    [
+        (file_search(vector_store_ids=["vs_of_nobody"]), openai.NotFoundError, "CT0003"),
+        (file_search(filters={"type": "eq", "key": "region", "value": "eu"}), openai.BadRequestError, "GW0011"),
+        (file_search(ranking_options={"ranker": "default-2024-11-15"}), openai.BadRequestError, "GW0011"),
+        (file_search(max_num_results=51), openai.BadRequestError, "DI0004"),
+    ],
+)
+def test_what_file_search_cannot_have_is_refused(reader, tool, error, code):
+    with reader.openai() as client, pytest.raises(error) as refused:
+        client.chat.completions.create(model="oai/echo", messages=QUESTION, tools=[tool])
+    assert refused.value.response.headers["bedplate-error"] == code
 
 
 def test_a_stream_says_its_citations_in_a_comment(reader):

@@ -17,6 +17,9 @@ pub struct Collection {
     pub lexing: String,
     /// What makes its vectors: `lexical-hash-1`, or a model and the very weights that its name led to.
     pub embedder: String,
+    /// The number of the set of vectors that is searched: a new one for each embedder.
+    #[serde(default)]
+    pub generation: u32,
     /// The embedder that it is to have, where that is another: see `reindex_collection`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedder_wanted: Option<String>,
@@ -406,4 +409,11 @@ pub struct GraphEdge {
 pub struct StageCost {
     pub name: String,
     pub us: u64,
+    /// What it asked a model for, in a request of its own: `tokens` and `cost_usd` of `request_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }

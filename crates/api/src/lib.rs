@@ -55,7 +55,9 @@ pub use policies::{
     Policies, PolicyAnswer, PolicyCase, PolicyChange, PolicyQuestion, PolicyReplay, PolicySummary,
     PolicyTestReport,
 };
-pub use records::{Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, Step, Tokens};
+pub use records::{
+    Attempt, Line, PolicyDecision, Posting, Record, RecordSummary, Rejected, StageSpent, Step, Tokens,
+};
 pub use routes::{Action, Body, DATA_PLANE, Match, Method, Miss, Query, ROUTES, Route, find};
 pub use secret::Secret;
 pub use sources::{CollectionSource, ReleasedSource, SetSourceKey, SyncCollection, SyncCounts, SyncFailure};

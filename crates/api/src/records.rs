@@ -107,6 +107,24 @@ pub struct Record {
     /// What the policy set said; absent when it was not asked.
     #[serde(default)]
     pub policy: Option<PolicyDecision>,
+    /// What its stages asked models for, in requests of their own; not in `cost_usd`.
+    #[serde(default)]
+    pub spent: Vec<StageSpent>,
+    /// `cost_usd` and what its stages spent.
+    #[serde(default)]
+    pub total_usd: String,
+}
+
+/// What a stage asked a model for: a request of its own, with a record of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageSpent {
+    /// `embed`, `rerank`.
+    pub stage: String,
+    pub request_id: String,
+    pub tokens: u64,
+    pub cost_usd: String,
+    /// The legs of that request.
+    pub postings: Vec<Posting>,
 }
 
 /// A decision of the policy set.

@@ -143,11 +143,12 @@ fn feature(
             canary: None,
             prompt: declared.prompt.as_deref().map(Arc::from),
             retrieve: declared.retrieve.as_ref().map(|r| dialects::Retrieve {
-                collection: r.collection.clone(),
+                collections: vec![r.collection.clone()],
                 k: r.k,
                 graph: r.graph,
                 also: Vec::new(),
                 rerank: r.rerank.clone().map_or(dialects::Rerank::Declared, dialects::Rerank::By),
+                relevance_min: None,
             }),
             teams: declared.teams.as_ref().map(|names| {
                 let offered = state.teams.iter().filter(|team| names.contains(&team.name));

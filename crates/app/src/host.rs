@@ -117,7 +117,7 @@ impl Process {
 
     fn lent(&self, principal: &Principal, purpose: String) -> gateway::Lent {
         let gateway = Arc::clone(self.gateway().expect("the control plane serves after the gateway stands"));
-        gateway::Lent { gateway, principal: principal.clone(), on_behalf_of: None, purpose }
+        gateway::Lent::new(gateway, principal.clone(), None, purpose)
     }
 
     fn gateway(&self) -> Option<&Arc<Gateway>> {

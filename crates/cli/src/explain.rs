@@ -18,8 +18,23 @@ pub(crate) fn render(record: &Record) -> String {
     if record.attempts.is_empty() {
         text.push_str("\nno target was called\n");
     }
+    text.push_str(&spent(record));
     text.push_str(&postings(record));
     text
+}
+
+/// What stages asked models for beside the attempts, and what all of it comes to.
+fn spent(record: &Record) -> String {
+    if record.spent.is_empty() {
+        return String::new();
+    }
+    let mut rows: Vec<Vec<String>> = record
+        .spent
+        .iter()
+        .map(|s| vec![format!("  {}", s.stage), grouped(s.tokens), s.cost_usd.clone(), s.request_id.clone()])
+        .collect();
+    rows.push(vec!["  with the attempts".to_owned(), String::new(), record.total_usd.clone(), String::new()]);
+    format!("\nspent by its stages\n{}", table(&["  stage", ">tokens", ">USD", "request"], &rows))
 }
 
 fn head(record: &Record) -> String {
@@ -196,13 +211,11 @@ fn attempt_text(number: usize, attempt: &Attempt) -> String {
 }
 
 fn postings(record: &Record) -> String {
-    if record.postings.is_empty() {
+    let all = || record.postings.iter().chain(record.spent.iter().flat_map(|spent| &spent.postings));
+    if all().next().is_none() {
         return String::from("\nledger: nothing was posted\n");
     }
-    let rows: Vec<Vec<String>> = record
-        .postings
-        .iter()
-        .map(|p| vec![format!("  {}", p.account), p.amount_usd.clone(), p.attempt.clone()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        all().map(|p| vec![format!("  {}", p.account), p.amount_usd.clone(), p.attempt.clone()]).collect();
     format!("\nledger\n{}", table(&["  account", ">USD", "attempt"], &rows))
 }

@@ -442,6 +442,7 @@ pub(crate) fn show(shown: &Shown, who: &Principal) -> api::Collection {
         language: c.language.clone(),
         lexing: c.lexing.name().into(),
         embedder: c.live.embedder.clone(),
+        generation: c.live.number,
         embedder_wanted: shown.wanted.clone(),
         acl: subjects(&shown.acl),
         labels: c.labels.to_string(),
@@ -484,6 +485,18 @@ const fn change_name(change: Change) -> &'static str {
         Change::Replaced => "replaced",
         Change::Regraded => "regraded",
         Change::Unchanged => "unchanged",
+    }
+}
+
+/// What a stage took, and what of it was a model's.
+fn stage(name: &str, us: u64, spent: &[store::Spent]) -> api::StageCost {
+    let spent = spent.iter().find(|spent| spent.stage == name);
+    api::StageCost {
+        name: name.into(),
+        us,
+        tokens: spent.map(|spent| spent.tokens),
+        cost_usd: spent.map(|spent| spent.cost.to_string()),
+        request_id: spent.map(|spent| spent.request.to_string()),
     }
 }
 
@@ -539,7 +552,7 @@ fn show_found(found: Found, explain: bool, readable: Option<&[bool]>) -> api::Se
             left_out: e.left_out,
             by_words: e.by_words,
             by_vectors: e.by_vectors,
-            stages: e.stages.into_iter().map(|(name, us)| api::StageCost { name: name.into(), us }).collect(),
+            stages: e.stages.iter().map(|(name, us)| stage(name, *us, &e.spent)).collect(),
         }),
     }
 }

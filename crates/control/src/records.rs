@@ -3,7 +3,7 @@
 use policy::{Action, Principal};
 use report::Report;
 use store::{Attempt, AttemptOutcome, Outcome as Ended, Record, State};
-use units::{KeyId, UserId};
+use units::{KeyId, Usd, UserId};
 
 use crate::Plane;
 use crate::access::{key_name, team_name};
@@ -53,6 +53,8 @@ pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::
     })?;
     let postings = plane.store.postings(id).map_err(|e| e.report())?;
     let (outcome, error_code) = ended(&record.outcome);
+    let spent = record.spent.iter().map(|spent| stage_spent(plane, spent)).collect::<Result<Vec<_>, _>>()?;
+    let total = Usd::sum(record.spent.iter().map(|spent| spent.cost).chain([record.cost]));
     Ok(api::Record {
         id: record.id.to_string(),
         at: record.at.to_string(),
@@ -89,17 +91,33 @@ pub(crate) fn record(plane: &Plane, who: &Principal, text: &str) -> Result<api::
             .iter()
             .map(|r| api::Rejected { target: r.target.clone(), reason: r.reason.clone() })
             .collect(),
-        postings: postings
-            .iter()
-            .map(|p| api::Posting {
-                attempt: p.attempt.to_string(),
-                account: p.account.to_string(),
-                amount_usd: p.amount.to_string(),
-            })
-            .collect(),
+        postings: postings.iter().map(posting).collect(),
         labels: record.labels.to_string(),
         policy: record.judged.as_ref().map(judged),
+        spent,
+        total_usd: Usd::from_wide(total).unwrap_or(Usd::MAX).to_string(),
     })
+}
+
+/// What a stage spent, with the legs of its request. Whoever may see a request may see what it
+/// spent: it was made by the same key.
+fn stage_spent(plane: &Plane, spent: &store::Spent) -> Result<api::StageSpent, Report> {
+    let postings = plane.store.postings(spent.request).map_err(|e| e.report())?;
+    Ok(api::StageSpent {
+        stage: spent.stage.clone(),
+        request_id: spent.request.to_string(),
+        tokens: spent.tokens,
+        cost_usd: spent.cost.to_string(),
+        postings: postings.iter().map(posting).collect(),
+    })
+}
+
+fn posting(posting: &store::Posting) -> api::Posting {
+    api::Posting {
+        attempt: posting.attempt.to_string(),
+        account: posting.account.to_string(),
+        amount_usd: posting.amount.to_string(),
+    }
 }
 
 fn judged(judged: &store::Judged) -> api::PolicyDecision {

@@ -24,6 +24,9 @@ pub enum Error {
     /// DI0006.
     #[error("{parameter} has no form in the {target} dialect: {because}")]
     Untranslatable { parameter: String, target: &'static str, because: String },
+    /// GW0011.
+    #[error("{parameter} is not what our searches do: {because}")]
+    FileSearch { parameter: String, because: String },
     /// UP0004: a provider's answer, not a client's request.
     #[error("the provider's answer could not be read: {because}")]
     Upstream { because: String },
@@ -55,6 +58,7 @@ impl Error {
             Error::Field { .. } => "DI0004",
             Error::Missing { .. } => "DI0005",
             Error::Untranslatable { .. } => "DI0006",
+            Error::FileSearch { .. } => "GW0011",
             Error::Upstream { .. } => "UP0004",
         }
     }
@@ -62,7 +66,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Error::Field { path, .. } | Error::Missing { path } => Some(path),
-            Error::Untranslatable { parameter, .. } => Some(parameter),
+            Error::Untranslatable { parameter, .. } | Error::FileSearch { parameter, .. } => Some(parameter),
             _ => None,
         }
     }
@@ -93,6 +97,9 @@ impl From<Error> for Report {
                     .at(parameter)
                     .because(because)
                     .hint("leave it out, or ask for a model whose provider speaks your dialect")
+            }
+            Error::FileSearch { parameter, because } => {
+                Report::new(code, "a collection is not searched like that").at(parameter).because(because)
             }
             Error::Upstream { because } => {
                 Report::new(code, "the provider's answer could not be read").because(because)

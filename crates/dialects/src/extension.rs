@@ -26,7 +26,7 @@ const TURNS: u64 = 4;
 pub const CONVERSATION_BYTES_MAX: usize = 200;
 
 /// What a client asks of us beside the answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extension {
     pub retrieve: Option<Retrieve>,
     /// The conversation that this question and its answer are kept in.
@@ -47,11 +47,11 @@ pub struct Recall {
     pub across: bool,
 }
 
-/// Passages of a collection, to be put before the question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Passages of collections, to be put before the question.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Retrieve {
-    /// Its name, in the team of whoever asks.
-    pub collection: String,
+    /// Their names, in the team of whoever asks: one, but where a tool asks for more.
+    pub collections: Vec<String>,
     /// Passages at most, 1 to [`PASSAGES_MAX`].
     pub k: Option<u32>,
     /// Also walk the collection's graph.
@@ -59,6 +59,8 @@ pub struct Retrieve {
     /// The question in other words, or parts of it; at most [`ALSO_MAX`].
     pub also: Vec<String>,
     pub rerank: Rerank,
+    /// The least relevance that a passage has.
+    pub relevance_min: Option<f32>,
 }
 
 /// Who orders the passages.
@@ -184,7 +186,8 @@ fn retrieve(text: &str) -> Result<Option<Retrieve>, Error> {
         Ok(())
     })?;
     let collection = collection.ok_or_else(|| Error::missing("bedplate.retrieve.collection"))?;
-    Ok(Some(Retrieve { collection, k: k.and_then(|k| u32::try_from(k).ok()), graph, also, rerank }))
+    let k = k.and_then(|k| u32::try_from(k).ok());
+    Ok(Some(Retrieve { collections: vec![collection], k, graph, also, rerank, relevance_min: None }))
 }
 
 fn phrasings(text: &str) -> Result<Vec<String>, Error> {
@@ -210,7 +213,7 @@ fn model(text: &str) -> Result<String, Error> {
 }
 
 /// The body without the field whose value lies at `value`: its key, and one comma.
-fn without(body: &Bytes, value: &Range<usize>) -> Bytes {
+pub(crate) fn without(body: &Bytes, value: &Range<usize>) -> Bytes {
     // Back over `"bedplate" :`. However the key is escaped, it holds no quote.
     let colon = body[..value.start].trim_ascii_end().len() - 1;
     let quote = body[..colon].trim_ascii_end().len() - 1;
@@ -244,7 +247,14 @@ mod tests {
     #[test]
     fn the_field_is_taken_out_wherever_it_stands_and_nothing_else_changes() {
         let (also, rerank) = (vec!["a \"b\"".to_owned()], Rerank::By("judge".into()));
-        let retrieve = Some(Retrieve { collection: "h".into(), k: Some(3), graph: true, also, rerank });
+        let retrieve = Some(Retrieve {
+            collections: vec!["h".into()],
+            k: Some(3),
+            graph: true,
+            also,
+            rerank,
+            relevance_min: None,
+        });
         let wanted = Extension { retrieve, ..Extension::default() };
         let field = r#""bedplate" : {"retrieve": {"collection":"h","k":3,"graph":true,"also":["a \"b\""],"rerank":"judge"}}"#;
         for (body, rest) in [

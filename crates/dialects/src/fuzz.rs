@@ -19,6 +19,7 @@ pub fn request(bytes: &[u8]) {
         };
         let spliced = rewrite(&body, &envelope, &change).join();
         assert_eq!(scan(&spliced).map(|e| e.model), Ok("other".to_string()));
+        crate::file_search::keeps_a_body_whole(&body, &envelope);
     }
     let _ = openai::embeddings::decode(&body);
     let _ = crate::rerank::decode(&body);

@@ -19,6 +19,7 @@ pub mod anthropic;
 mod error;
 pub mod extension;
 mod fields;
+pub mod file_search;
 pub mod fuzz;
 #[cfg(test)]
 mod golden;

@@ -47,6 +47,8 @@ pub struct Envelope {
     pub include_usage_span: Option<Range<usize>>,
     /// `tools` (or `functions`) is a list with something in it.
     pub has_tools: bool,
+    /// The value of `tools`.
+    pub tools_span: Option<Range<usize>>,
     /// `service_tier` as asked.
     pub service_tier: Option<String>,
     /// The value of `bedplate`: see [`crate::extension`].
@@ -121,7 +123,12 @@ fn note(envelope: &mut Envelope, key: &str, span: Range<usize>, text: &str) -> R
             envelope.stream_options_span = Some(span);
         }
         crate::extension::FIELD => envelope.extension_span = Some(span),
-        "tools" | "functions" => envelope.has_tools |= value.starts_with('[') && !is_empty_list(value),
+        "tools" | "functions" => {
+            envelope.has_tools |= value.starts_with('[') && !is_empty_list(value);
+            if key == "tools" {
+                envelope.tools_span = Some(span);
+            }
+        }
         _ => {}
     }
     Ok(())

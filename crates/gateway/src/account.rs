@@ -17,7 +17,7 @@ use ledger::{Ask, Hold};
 use net::server::Request;
 use policy::{Principal, Ticket};
 use report::Report;
-use store::{Attempt, AttemptOutcome, Entry, HoldRow, Judged, Outcome, Rejected, Step};
+use store::{Attempt, AttemptOutcome, Entry, HoldRow, Judged, Outcome, Rejected, Spent, Step};
 use tokio::time::Sleep;
 use units::{AttemptId, Labels, Micros, RequestId, Usd};
 
@@ -225,6 +225,8 @@ pub(crate) struct Account {
     pub fill: Option<Box<Fill>>,
     /// A guard allows no target outside of this process.
     pub local_only: bool,
+    /// What its stages asked models for, in requests of their own.
+    pub spent: Vec<Spent>,
     /// Counts the request as in flight until its account ends.
     #[expect(dead_code, reason = "it counts by being held")]
     pub in_flight: observe::metrics::Held,

@@ -149,6 +149,7 @@ pub(crate) fn admit_worst(
                 cache: Cache::Off,
                 fill: None,
                 local_only: false,
+                spent: Vec::new(),
                 in_flight: gateway.meters.requests_in_flight.hold(),
             });
             admitted.raise(&labels);
@@ -363,6 +364,7 @@ fn note_refusal(
             .get(worst.model.as_str())
             .map_or_else(|| arrival.said.clone(), |route| label::arriving(arrival, principal, route)),
         judged: arrival.judged.take(),
+        spent: Vec::new(),
     };
     let leaf = Some(leaf::of(&record, principal, arrival.evidence()));
     let entry = Entry::Settle { record: Arc::new(record), postings: Vec::new(), leaf };

@@ -261,11 +261,11 @@ fn key(prepared: &Prepared) -> Option<Key> {
     })
 }
 
-/// The collection that is asked; empty where none is.
+/// The collections that are asked; empty where none is.
 fn collection(prepared: &Prepared) -> String {
     let asked = prepared.asked.extension.retrieve.as_ref();
     let of_feature = prepared.admitted.route.feature.as_ref().and_then(|f| f.retrieve.as_ref());
-    asked.or(of_feature).map(|retrieve| retrieve.collection.clone()).unwrap_or_default()
+    asked.or(of_feature).map(|retrieve| retrieve.collections.join("\n")).unwrap_or_default()
 }
 
 /// Whether a text has no personal data and no secrets in it, also where no guard looks.

@@ -35,6 +35,18 @@ pub(crate) async fn decode(arrival: &mut Arrival, request: Request) -> Result<As
         envelope = dialects::scan(&rest).map_err(Report::from)?;
         (extension, body) = (asked, rest);
     }
+    if arrival.surface.dialect() == Dialect::OpenaiChat
+        && let Some((wanted, rest)) = dialects::file_search::take(&body, &envelope).map_err(Report::from)?
+    {
+        if extension.retrieve.is_some() {
+            return Err(Report::new("DI0004", "what to retrieve is said twice")
+                .at("bedplate.retrieve")
+                .because("the tool file_search says it too")
+                .hint("keep one of them"));
+        }
+        envelope = dialects::scan(&rest).map_err(Report::from)?;
+        (extension.retrieve, body) = (wanted, rest);
+    }
     let converses = matches!(arrival.surface.dialect(), Dialect::OpenaiChat | Dialect::AnthropicMessages);
     if extension != Extension::default() && !converses {
         return Err(Report::new(

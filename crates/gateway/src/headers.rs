@@ -19,7 +19,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What Anthropic's own servers call it, and its clients read.
 const REQUEST_ID_ANTHROPIC: HeaderName = HeaderName::from_static("request-id");
 const TARGET: HeaderName = HeaderName::from_static("bedplate-target");
-const COST: HeaderName = HeaderName::from_static("bedplate-cost");
+pub(crate) const COST: HeaderName = HeaderName::from_static("bedplate-cost");
 const CACHE: HeaderName = HeaderName::from_static("bedplate-cache");
 const DROPPED: HeaderName = HeaderName::from_static("bedplate-dropped");
 const TIMING: HeaderName = HeaderName::from_static("server-timing");

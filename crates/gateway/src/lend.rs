@@ -5,16 +5,17 @@
 //! cleared for its target, recorded. So a document goes to no provider that its labels
 //! keep it from, and what embedding it costs is its team's, with a record that says what for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chat::{EmbedInput, EmbedRequest, RerankRequest};
-use net::server::ResponseBody;
+use net::server::{Response, ResponseBody};
 use policy::Principal;
 use report::Report;
 use retrieval::{Embed, Embedded, Rank};
-use units::Labels;
+use store::Spent;
+use units::{Labels, RequestId, Usd};
 
 use crate::account::Arrival;
 use crate::journey::Stop;
@@ -29,6 +30,8 @@ pub struct Lent {
     pub on_behalf_of: Option<String>,
     /// For the record.
     pub purpose: String,
+    /// What was asked so far.
+    spent: Mutex<Vec<Spent>>,
 }
 
 impl Embed for Lent {
@@ -44,6 +47,10 @@ impl Embed for Lent {
         let (answer, made_by) = self.ask(Surface::Embed, labels, body, None)?;
         let response = dialects::openai::embeddings::decode_response(&answer);
         Ok(Embedded { made_by, vectors: response.map_err(Report::from)?.vectors })
+    }
+
+    fn spent(&self) -> Vec<Spent> {
+        self.noted().clone()
     }
 }
 
@@ -74,9 +81,40 @@ impl Rank for Lent {
         }
         Ok(scores)
     }
+
+    fn spent(&self) -> Vec<Spent> {
+        self.noted().clone()
+    }
 }
 
 impl Lent {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        principal: Principal,
+        on_behalf_of: Option<String>,
+        purpose: String,
+    ) -> Lent {
+        Lent { gateway, principal, on_behalf_of, purpose, spent: Mutex::default() }
+    }
+
+    fn noted(&self) -> std::sync::MutexGuard<'_, Vec<Spent>> {
+        // A list that somebody's panic left is a whole list.
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what a request came to; one that was dropped stays at nothing, and its record says more.
+    fn note(&self, request: RequestId, surface: Surface, answer: &Response) {
+        let cost = answer.headers.get(headers::COST).and_then(|cost| cost.to_str().ok()?.parse().ok());
+        let usage = match &answer.body {
+            ResponseBody::Full(body) => dialects::usage_of(surface.dialect(), body).usage,
+            _ => None,
+        };
+        let tokens = usage.map_or(0, |usage| chat::Axis::ALL.iter().map(|axis| usage.get(*axis)).sum());
+        if let Some(spent) = self.noted().iter_mut().find(|spent| spent.request == request) {
+            (spent.cost, spent.tokens) = (cost.unwrap_or(Usd::ZERO), tokens);
+        }
+    }
+
     /// The answer's body, and by what it was made.
     fn ask(
         &self,
@@ -122,18 +160,25 @@ impl Lent {
         let from = runtime::clock::monotonic_us();
         let asked = decode::written(&mut arrival, body)?;
         arrival.step("lend", from, self.purpose.clone());
+        let stage = if surface == Surface::Rerank { "rerank" } else { "embed" };
+        let spent = Spent { stage: stage.into(), request: arrival.id, tokens: 0, cost: Usd::ZERO };
+        self.noted().push(spent);
         match embed::walk(worker, &mut arrival, self.principal.clone(), asked).await {
-            Ok((response, made_by)) => match response.body {
-                ResponseBody::Full(body) => Ok((body, made_by)),
-                _ => Err(Report::new(
-                    "UP0004",
-                    "the target answered a request for vectors or scores with a stream",
-                )),
-            },
+            Ok((response, made_by)) => {
+                self.note(arrival.id, surface, &response);
+                match response.body {
+                    ResponseBody::Full(body) => Ok((body, made_by)),
+                    _ => Err(Report::new(
+                        "UP0004",
+                        "the target answered a request for vectors or scores with a stream",
+                    )),
+                }
+            }
             Err(Stop::Refused(report)) => Err(report),
             Err(Stop::Failed(admitted, report)) => {
                 // Settled like any other; nobody reads the answer.
-                headers::failure(admitted, &arrival, report.clone()).await;
+                let answer = headers::failure(admitted, &arrival, report.clone()).await;
+                self.note(arrival.id, surface, &answer);
                 Err(report)
             }
         }

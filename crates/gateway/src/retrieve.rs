@@ -13,7 +13,8 @@ use std::sync::Arc;
 use context::cache::ContextId;
 use dialects::{Rerank, Retrieve};
 use report::Report;
-use retrieval::{Evidence, Found, Query, Reranking};
+use retrieval::{Embed, Evidence, Explained, Found, Query, Reranking};
+use store::Step;
 use store::documents::{Dependency, Reader, Subject};
 use units::{DocumentId, Integrity, Labels};
 
@@ -39,7 +40,7 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
     let of_feature = admitted.route.feature.as_ref().and_then(|f| f.retrieve.clone());
     let Some(wanted) = asked.extension.retrieve.clone().or(of_feature) else { return Ok((admitted, asked)) };
     let from = runtime::clock::monotonic_us();
-    let found = match find(&admitted, &asked, &wanted).await {
+    let found = match find(&mut admitted, &asked, &wanted).await {
         Ok(found) => found,
         Err(report) => {
             admitted.step("retrieve", from, report.code.0.into());
@@ -48,6 +49,8 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
     };
     let evidence = within(&found.evidence);
     let note = note(&wanted, &found, evidence);
+    let stages =
+        stages(&found.explained, runtime::clock::monotonic_us().saturating_sub(admitted.received_us));
     let labels = evidence.iter().fold(Labels::default(), |all, e| all.join(&e.chunk.labels));
     if !evidence.is_empty() {
         admitted.raise(&Labels { integrity: Integrity::Untrusted, ..labels });
@@ -68,10 +71,11 @@ pub(crate) async fn retrieve(mut admitted: Admitted, mut asked: Asked) -> Result
     }
     admitted.cited = Some(cited);
     admitted.step("retrieve", from, note);
+    admitted.steps.extend(stages);
     Ok((admitted, asked))
 }
 
-async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Found, Report> {
+async fn find(account: &mut Account, asked: &Asked, wanted: &Retrieve) -> Result<Found, Report> {
     let messages = &asked.decoded()?.request.messages;
     let own = account.aside.as_ref().map(|aside| aside.apart(messages).0);
     let question = aside::question(own.as_deref().unwrap_or(messages)).ok_or_else(|| {
@@ -84,16 +88,11 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
     let (collections, snapshot) = (Arc::clone(&account.gateway.collections), Arc::clone(&account.snapshot));
     let (principal, on_behalf_of) = (account.principal.clone(), account.judged.on_behalf_of.clone());
     let (wanted, labels, now) = (wanted.clone(), account.labels.clone(), account.at);
-    let lent = Lent {
-        gateway: Arc::clone(&account.gateway),
-        principal: account.principal.clone(),
-        on_behalf_of: account.judged.on_behalf_of.clone(),
-        purpose: format!("a question to collection {}, for request {}", wanted.collection, account.id),
-    };
+    let purpose = format!("a question to {}, for request {}", named(&wanted), account.id);
+    let lent = Lent::new(Arc::clone(&account.gateway), principal.clone(), on_behalf_of.clone(), purpose);
     // The store waits for a disk, and this thread has other connections.
     let found = tokio::task::spawn_blocking(move || {
-        let collection = collections.find(&reader, &wanted.collection).map_err(|e| e.report())?;
-        judge::may_retrieve(&snapshot, &principal, on_behalf_of.as_deref(), &collection)?;
+        let k = wanted.k.unwrap_or(K) as usize;
         let rerank = match &wanted.rerank {
             Rerank::Declared => Reranking::Declared,
             Rerank::Without => Reranking::Without,
@@ -103,11 +102,73 @@ async fn find(account: &Account, asked: &Asked, wanted: &Retrieve) -> Result<Fou
             also: &wanted.also,
             graph: wanted.graph,
             rerank,
-            ..Query::new(&question, wanted.k.unwrap_or(K) as usize, &labels, now)
+            ..Query::new(&question, k, &labels, now)
         };
-        collections.search_by(&reader, &collection, &query, &lent, Some(&lent)).map_err(|e| e.report())
+        let search = |name: &String| {
+            let collection = collections.find(&reader, name).map_err(|e| e.report())?;
+            judge::may_retrieve(&snapshot, &principal, on_behalf_of.as_deref(), &collection)?;
+            collections.search_by(&reader, &collection, &query, &lent, Some(&lent)).map_err(|e| e.report())
+        };
+        let all = wanted.collections.iter().map(search).collect::<Result<Vec<Found>, Report>>();
+        // Also what a search that failed has asked for.
+        (all.map(|all| joined(all, k, wanted.relevance_min)), Embed::spent(&lent))
     });
-    found.await.unwrap_or_else(|_| Err(Report::new("CT0005", "the search failed unexpectedly")))
+    let Ok((found, spent)) = found.await else {
+        return Err(Report::new("CT0005", "the search failed unexpectedly"));
+    };
+    account.spent.extend(spent);
+    found
+}
+
+/// How long each stage took, the last of which ended `ended_us` after the request's beginning, and
+/// what it asked a model for.
+fn stages(explained: &Explained, ended_us: u64) -> Vec<Step> {
+    let total: u64 = explained.stages.iter().map(|(_, us)| us).sum();
+    let mut start_us = ended_us.saturating_sub(total);
+    let mut steps = Vec::with_capacity(explained.stages.len());
+    for (name, us) in &explained.stages {
+        let of = explained.spent.iter().filter(|spent| spent.stage == *name);
+        let notes: Vec<String> = of
+            .map(|spent| format!("{} tokens, {} USD, request {}", spent.tokens, spent.cost, spent.request))
+            .collect();
+        let note = notes.join("; ");
+        steps.push(Step { name: format!("retrieve.{name}"), start_us, duration_us: *us, note });
+        start_us += us;
+    }
+    steps
+}
+
+/// What several collections have, by what is comparable between them: how relevant each passage is
+/// by itself. Of one, its own order stays.
+fn joined(all: Vec<Found>, k: usize, relevance_min: Option<f32>) -> Found {
+    let several = all.len() > 1;
+    let mut all = all.into_iter();
+    let mut found = all.next().unwrap_or_default();
+    for other in all {
+        found.evidence.extend(other.evidence);
+        found.exact &= other.exact;
+        found.readable += other.readable;
+        found.explained.gate = format!("{}; {}", found.explained.gate, other.explained.gate);
+        found.explained.stages.extend(other.explained.stages);
+        // It says all that was asked until then.
+        found.explained.spent = other.explained.spent;
+        let new: Vec<String> = other.notes.into_iter().filter(|note| !found.notes.contains(note)).collect();
+        found.notes.extend(new);
+    }
+    if several {
+        found.evidence.sort_by(|a, b| b.relevance.total_cmp(&a.relevance));
+        found.evidence.truncate(k);
+    }
+    if let Some(least) = relevance_min {
+        found.evidence.retain(|e| e.relevance >= f64::from(least));
+    }
+    found
+}
+
+/// `collection handbook`; `collections handbook, systems`.
+fn named(wanted: &Retrieve) -> String {
+    let plural = if wanted.collections.len() > 1 { "s" } else { "" };
+    format!("collection{plural} {}", wanted.collections.join(", "))
 }
 
 /// Who reads: the principal, and no more than the user that it says it acts for may.
@@ -170,8 +231,8 @@ fn note(wanted: &Retrieve, found: &Found, evidence: &[Evidence]) -> String {
     let ranked = found.explained.reranker.as_ref().filter(|_| ranked);
     let ranked = ranked.map_or_else(String::new, |model| format!(", in the order of {model}"));
     format!(
-        "collection {}: {} of {} readable parts, {accuracy}, {}{ranked}{notes}; documents {}",
-        wanted.collection,
+        "{}: {} of {} readable parts, {accuracy}, {}{ranked}{notes}; documents {}",
+        named(wanted),
         evidence.len(),
         found.readable,
         found.explained.gate,

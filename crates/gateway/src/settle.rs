@@ -100,6 +100,7 @@ pub(crate) fn settle(mut account: Account, outcome: Outcome, status: u16) -> Set
         rejected: account.rejected,
         labels: account.labels,
         judged: Some(account.judged),
+        spent: account.spent,
     });
     meters::settled(&gateway.meters, &record, &account.principal.team_name, account.first_byte_us);
     let (done, durable) = oneshot::channel();

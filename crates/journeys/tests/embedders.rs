@@ -172,3 +172,67 @@ fn a_document_goes_to_no_embedder_that_its_labels_keep_it_from() {
     world.check_books();
     world.is_sound();
 }
+
+#[test]
+fn what_each_stage_of_a_question_takes_is_on_its_record() {
+    let Some(binary) = binary() else { return };
+    let world = World::new(binary);
+    let provider = Provider::start();
+    world.provider("scripted", "openai", &provider.url(), &["m", "e"]);
+    world.create("/api/v1/teams", &json!({"name": "people"}));
+    let key = world.key("people", json!({"role": "developer"}));
+    for name in ["c", "plain"] {
+        let made = json!({"name": name, "embedder": if name == "c" { "e" } else { "lexical-hash" }});
+        assert_eq!(world.send(&Ask::json("/api/v1/collections", &made).key(&key)).status, 201);
+    }
+    assert_eq!(put(&world, &key, TEXTS[1].0, TEXTS[1].1, "internal").status, 200);
+    let asked = |collection: &str, model: &str| {
+        let body = json!({
+            "model": model, "messages": [{"role": "user", "content": "what is a budget?"}],
+            "bedplate": {"retrieve": {"collection": collection}},
+        });
+        world.send(&Ask::json("/v1/chat/completions", &body).key(&key))
+    };
+    let answer = asked("c", "m");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let record = world.record_of(&answer);
+    let steps = record["steps"].as_array().expect("steps");
+    let step =
+        |name: &str| steps.iter().find(|step| step["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    for name in ["retrieve", "retrieve.words", "retrieve.vectors", "retrieve.rank"] {
+        assert!(step(name)["duration_us"].is_u64(), "{record:#}");
+    }
+    // The question's vector is a request of its own: its tokens, its money, its postings.
+    let spent = record["spent"].as_array().expect("a list");
+    assert_eq!((spent.len(), &spent[0]["stage"]), (1, &json!("embed")), "{record:#}");
+    let of = world.record(spent[0]["request_id"].as_str().expect("an id"));
+    assert_eq!((&of["surface"], &of["cost_usd"]), (&json!("openai.embeddings"), &spent[0]["cost_usd"]));
+    assert_eq!(of["attempts"][0]["tokens"]["input"], spent[0]["tokens"], "{of:#}");
+    assert_eq!(of["postings"], spent[0]["postings"], "{of:#}");
+    let note = step("retrieve.embed")["note"].as_str().expect("a note").to_owned();
+    assert!(note.contains(of["id"].as_str().expect("an id")) && note.contains("tokens"), "{note}");
+    let usd = |value: &Value| value.as_str().and_then(|usd| usd.parse::<f64>().ok()).expect("an amount");
+    let sum = usd(&record["cost_usd"]) + usd(&spent[0]["cost_usd"]);
+    assert!(usd(&of["cost_usd"]) > 0.0 && (usd(&record["total_usd"]) - sum).abs() < 1e-12, "{record:#}");
+    let id = record["id"].as_str().expect("an id");
+    let told = world.run_with(&key, &["explain", id], "").exits(0).stdout;
+    assert!(told.contains("spent by its stages") && told.contains("with the attempts"), "{told}");
+    assert_eq!(told.matches("expense:people/e").count(), 1, "{told}");
+
+    // Also where the search, or what comes after it, fails; and nothing where no model was asked.
+    provider.script("e", [testkit::Behaviour::Status(400)]);
+    let record = world.record_of(&asked("c", "m"));
+    assert_eq!(record["spent"][0]["cost_usd"], "0", "{record:#}");
+    let record = world.record_of(&asked("plain", "m"));
+    assert_eq!((&record["spent"], &record["total_usd"]), (&json!([]), &record["cost_usd"]), "{record:#}");
+
+    // A search says the same.
+    let found = search(&world, &key, "what is a budget?");
+    let stages = found["explain"]["stages"].as_array().expect("stages");
+    let embed = stages.iter().find(|stage| stage["name"] == "embed").expect("a stage");
+    assert!(embed["tokens"].as_u64() > Some(0) && usd(&embed["cost_usd"]) > 0.0, "{found:#}");
+    let shown = world.run_with(&key, &["collection", "status", "c"], "").exits(0).stdout;
+    assert!(shown.contains("embedder e scripted/e (generation "), "{shown}");
+    world.check_books();
+    world.is_sound();
+}

@@ -83,28 +83,26 @@ impl Case<'_> {
     /// A question through each door, with more in its body: what came back, what the provider was
     /// sent, and what the record says.
     fn chat(&self, model: &str, question: &str, more: &Value) -> Told {
-        let mut told = Told::new();
-        for (path, stream) in [
-            ("/v1/chat/completions", false),
-            ("/v1/chat/completions", true),
-            ("/v1/messages", false),
-            ("/v1/messages", true),
-        ] {
-            let mut body = json!({
-                "model": model, "max_tokens": 2000, "stream": stream,
-                "messages": [{"role": "user", "content": question}],
-            });
-            for (name, value) in more.as_object().into_iter().flatten() {
-                body[name] = value.clone();
-            }
-            let before = self.provider.seen().len();
-            let answer = self.send(&Ask::json(path, &body));
-            told.push(text(&answer));
-            let seen = self.provider.seen();
-            told.extend(seen[before..].iter().map(|s| format!("{:?} {}", s.request.headers, s.json())));
-            if answer.status == 200 {
-                told.push(self.world.record_of(&answer).to_string());
-            }
+        let doors = ["/v1/chat/completions", "/v1/messages"];
+        let each = doors.into_iter().flat_map(|door| [(door, false), (door, true)]);
+        each.flat_map(|(door, stream)| self.asked(door, model, question, stream, more)).collect()
+    }
+    /// The same through one of them.
+    fn asked(&self, door: &str, model: &str, question: &str, stream: bool, more: &Value) -> Told {
+        let mut body = json!({
+            "model": model, "max_tokens": 2000, "stream": stream,
+            "messages": [{"role": "user", "content": question}],
+        });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let before = self.provider.seen().len();
+        let answer = self.send(&Ask::json(door, &body));
+        let mut told = vec![text(&answer)];
+        let seen = self.provider.seen();
+        told.extend(seen[before..].iter().map(|s| format!("{:?} {}", s.request.headers, s.json())));
+        if answer.status == 200 {
+            told.push(self.world.record_of(&answer).to_string());
         }
         told
     }
@@ -139,7 +137,7 @@ const fn path(name: &'static str, shows: Shows, take: fn(&Case<'_>) -> Told) -> 
 }
 
 /// Every way there is, by what it is called.
-const PATHS: [Path; 19] = [
+const PATHS: [Path; 20] = [
     path("search", Shows::Word, |case| {
         let mut told = Told::new();
         for at in case.collections() {
@@ -182,6 +180,14 @@ const PATHS: [Path; 19] = [
         retrieve("handbook").into_iter().chain(ids).collect()
     }),
     path("a feature's passages", Shows::Word, |case| case.chat("reader", QUESTION, &Value::Null)),
+    path("file_search", Shows::Word, |case| {
+        let search = |stores: &[&str]| {
+            let tool = json!({"type": "file_search", "vector_store_ids": stores, "max_num_results": 8});
+            case.asked("/v1/chat/completions", "m", QUESTION, false, &json!({"tools": [tool]}))
+        };
+        [search(&["handbook"]), search(&[&case.of.collection]), search(&["handbook", &case.of.collection])]
+            .concat()
+    }),
     path("the graph", Shows::Word, |case| {
         let of = |at: String| {
             [case.of.word, &case.of.source, "grade seven"].map(|name| {
@@ -330,6 +336,16 @@ const PATHS: [Path; 19] = [
                 told.push(one.1);
             }
         }
+        let store = |id: &str| {
+            let tool = json!({"type": "file_search", "vector_store_ids": [id]});
+            let told = case.asked("/v1/chat/completions", "m", QUESTION, false, &json!({"tools": [tool]}));
+            let (head, body) = told[0].split_once('\n').expect("a head");
+            let error: Value = serde_json::from_str(body).unwrap_or_default();
+            (head[..3].to_owned(), error["error"]["message"].to_string().replace(id, "NAME"))
+        };
+        // Another team's collection is no collection.
+        let (theirs, none) = (store(&case.of.collection), store(absent));
+        assert!(theirs.0 == "200" || theirs == none, "{}: {theirs:?}, {none:?}", case.by.who);
         told
     }),
     path("a new index, and what is measured", Shows::Nothing, |case| {

@@ -113,6 +113,7 @@ pub fn crash_postings(
         rejected: Vec::new(),
         labels: units::Labels::default(),
         judged: None,
+        spent: Vec::new(),
     };
     (record, postings)
 }

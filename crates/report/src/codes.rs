@@ -89,6 +89,7 @@ pub const CODES: &[Entry] = &[
     e("GW0008", C::Invalid, Client, "no target can serve the request"),
     e("GW0009", C::Internal, Us, "a provider is configured with a URL that cannot be used"),
     e("GW0010", C::Unavailable, Us, "no target of the model is in force"),
+    e("GW0011", C::Invalid, Client, "a collection is not searched like that"),
     e("ID0001", C::Unauthenticated, Client, "no API key was sent"),
     e("ID0002", C::Unauthenticated, Client, "the API key is not known"),
     e("ID0003", C::Unauthenticated, Client, "the API key has expired"),

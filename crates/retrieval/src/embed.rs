@@ -9,6 +9,7 @@
 use context::embed::{Embedder, lexical_hash};
 use context::text::Script;
 use report::Report;
+use store::Spent;
 use store::documents::Generation;
 use units::Labels;
 
@@ -27,6 +28,11 @@ pub trait Embed {
     /// As a person is told: no such model, not granted, not admissible, not paid for,
     /// not in memory; EN0001 for a text that is too long for it.
     fn embed(&self, model: &str, labels: &Labels, texts: &[String]) -> Result<Embedded, Report>;
+
+    /// What that took so far, where it was paid for.
+    fn spent(&self) -> Vec<Spent> {
+        Vec::new()
+    }
 }
 
 /// What a model made.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use context::rank::Ranked;
 use report::Report;
+use store::Spent;
 use store::documents::{Chunk, ChunkId, Collection};
 use units::Labels;
 
@@ -29,6 +30,11 @@ pub trait Rank {
         passages: &[String],
         deadline_ms: u32,
     ) -> Result<Vec<f32>, Report>;
+
+    /// What that took so far, where it was paid for.
+    fn spent(&self) -> Vec<Spent> {
+        Vec::new()
+    }
 }
 
 /// What it thinks of the best, or why it was not heard.

@@ -6,6 +6,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use context::text;
+use store::Spent;
 use store::documents::{Chunk, ChunkId, Collection, Lexing, Reader};
 use units::{Labels, Micros};
 
@@ -66,7 +67,7 @@ impl<'a> Query<'a> {
 
 /// What was found, the best first: never fewer than asked for, unless nothing more that
 /// the reader may read has anything to do with the question.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Found {
     pub evidence: Vec<Evidence>,
     /// Whether every vector that may be read was compared.
@@ -125,6 +126,8 @@ pub struct Explained {
     pub by_vectors: Vec<String>,
     /// Microseconds by stage.
     pub stages: Vec<(&'static str, u64)>,
+    /// What stages asked models for.
+    pub spent: Vec<Spent>,
 }
 
 /// Notes how long each stage took.
@@ -246,6 +249,7 @@ impl Collections {
                 by_vectors: told::sources(&arms.dense, &arms.chunks, query.k),
                 walk: arms.walk,
                 stages: watch.stages,
+                spent: spent(lent, by),
             },
         })
     }
@@ -261,6 +265,17 @@ fn phrased(query: &Query<'_>, lexing: text::Lexing) -> text::Query {
         }
     }
     asked
+}
+
+/// What both models took. They may be lent as one.
+fn spent(lent: &dyn Embed, by: Option<&dyn Rank>) -> Vec<Spent> {
+    let mut all = lent.spent();
+    for spent in by.map_or_else(Vec::new, |by| by.spent()) {
+        if all.iter().all(|known| known.request != spent.request) {
+            all.push(spent);
+        }
+    }
+    all
 }
 
 /// Who is to order what is found.

@@ -26,14 +26,14 @@ use std::sync::Arc;
 use units::{AttemptId, KeyId, Labels, Micros, PicoRate, RequestId, TeamId, Usd, Uuid7};
 
 use crate::{
-    Attempt, AttemptOutcome, Error, Judged, Line, Outcome, Posting, Record, Rejected, Step, UsageRow,
+    Attempt, AttemptOutcome, Error, Judged, Line, Outcome, Posting, Record, Rejected, Spent, Step, UsageRow,
 };
 use reader::Reader;
 use writer::Writer;
 
 /// The version of records written. Readers know it and every earlier one.
 /// 2 added labels and the policy's judgement at the end.
-const RECORD_VERSION: u8 = 2;
+const RECORD_VERSION: u8 = 3;
 /// The version of postings.
 const POSTINGS_VERSION: u8 = 1;
 
@@ -77,6 +77,12 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     });
     w.text(&record.labels.to_string());
     w.option(record.judged.as_ref(), write_judged);
+    w.list(&record.spent, |w, spent| {
+        w.text(&spent.stage);
+        w.id(spent.request.0);
+        w.number(spent.tokens);
+        w.signed(spent.cost.pico());
+    });
 }
 
 /// Reads what [`encode_record`] wrote, all of it.
@@ -115,6 +121,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Error> {
         rejected: r.list(|r| Ok(Rejected { target: r.text()?, reason: r.text()? }))?,
         labels: if version < 2 { Labels::default() } else { read_labels(&mut r)? },
         judged: if version < 2 { None } else { r.option(read_judged)? },
+        spent: if version < 3 { Vec::new() } else { r.list(read_spent)? },
     };
     r.end()?;
     Ok(record)
@@ -154,6 +161,15 @@ pub fn decode_postings(bytes: &[u8]) -> Result<Vec<Posting>, Error> {
     })?;
     r.end()?;
     Ok(postings)
+}
+
+fn read_spent(r: &mut Reader<'_>) -> Result<Spent, Error> {
+    Ok(Spent {
+        stage: r.text()?,
+        request: RequestId(r.id()?),
+        tokens: r.number()?,
+        cost: Usd::from_pico(r.signed()?),
+    })
 }
 
 fn read_labels(r: &mut Reader<'_>) -> Result<Labels, Error> {

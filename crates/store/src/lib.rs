@@ -26,7 +26,7 @@ pub use identity::{
 pub use ledger::{Done, Entry, HoldRow, LedgerCheck, Posting, Settlement, SpendQuery, SpendRow};
 pub use log::{AuditLog, CHECKPOINTS_KEPT, CheckpointRow, LEAVES_MAX, TileRow};
 pub use memory::MemoryStore;
-pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Step, UsageRow};
+pub use record::{Attempt, AttemptOutcome, Judged, Line, Outcome, Record, Rejected, Spent, Step, UsageRow};
 pub use sessions::{PART_BYTES_MAX, PARTS_MAX, SessionChange, SessionPart, Sessions, check_session};
 
 use units::RequestId;

@@ -36,6 +36,18 @@ pub struct Record {
     /// What was asked of the policy set and what it said; `None`: the request
     /// was refused before it was asked, or the record is older than policies.
     pub judged: Option<Judged>,
+    /// What its stages asked models for beside the attempts; not in `cost`.
+    pub spent: Vec<Spent>,
+}
+
+/// What a stage asked a model for: a request of its own, with a record and postings of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    /// `embed`, `rerank`.
+    pub stage: String,
+    pub request: RequestId,
+    pub tokens: u64,
+    pub cost: Usd,
 }
 
 /// A decision of the policy set, with everything that it was made on and the

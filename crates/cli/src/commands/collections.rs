@@ -436,7 +436,7 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
     println!(
         "{} of team {}: {} documents in {} parts that you may read, {} of text, {} in quarantine\n\
          last ingest {}\n\
-         language {}, {}; embedder {}; labels {}; read by {}{}",
+         language {}, {}; embedder {} (generation {}); labels {}; read by {}{}",
         c.name,
         c.team,
         grouped(c.documents),
@@ -447,6 +447,7 @@ fn status(server: &Server, name: &str, json: bool) -> Result<(), Failure> {
         c.language,
         c.lexing,
         embedder_text(c),
+        c.generation,
         c.labels,
         c.acl.join(", "),
         order::ranking_text(c)

@@ -392,6 +392,8 @@ pub(super) fn fallback() -> Record {
         ],
         labels: "internal anywhere user".into(),
         policy: None,
+        spent: Vec::new(),
+        total_usd: "0".into(),
     }
 }
 

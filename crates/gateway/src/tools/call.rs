@@ -426,6 +426,7 @@ fn record(
         rejected: note.rejected,
         labels: note.labels,
         judged: note.judged,
+        spent: Vec::new(),
     };
     let (done, durable) = oneshot::channel();
     let leaf = Some(crate::leaf::of_tool_call(&record, proposed.principal));

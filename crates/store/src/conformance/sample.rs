@@ -121,6 +121,7 @@ pub fn settled(n: u64) -> (Record, Vec<Posting>) {
             purpose: "chat".into(),
             ..Judged::default()
         }),
+        spent: Vec::new(),
     };
     (record, postings)
 }

@@ -57,8 +57,7 @@ fn result_text(result: &SearchResult) -> String {
         text.push_str(&format!("graph     {} names and {} edges around {from}\n", walk.names, walk.edges));
     }
     explain.left_out.iter().for_each(|why| text.push_str(&format!("left out  {why}\n")));
-    let stages: Vec<String> =
-        explain.stages.iter().map(|s| format!("{} {} us", s.name, grouped(s.us))).collect();
+    let stages: Vec<String> = explain.stages.iter().map(stage_text).collect();
     text.push_str(&format!("took      {}\n", stages.join(", ")));
     text
 }
@@ -67,6 +66,14 @@ fn result_text(result: &SearchResult) -> String {
 fn order_text(explain: &SearchExplained) -> String {
     let reranker = explain.reranker.iter().map(|model| format!("reranker  {model}\n"));
     reranker.chain(explain.counted.iter().map(|what| format!("counts    {what}\n"))).collect()
+}
+
+/// `embed 312 us (9 tokens, 0.0000009 USD)`
+fn stage_text(stage: &api::StageCost) -> String {
+    let spent = stage.tokens.map(|tokens| {
+        format!(" ({} tokens, {} USD)", grouped(tokens), stage.cost_usd.as_deref().unwrap_or("0"))
+    });
+    format!("{} {} us{}", stage.name, grouped(stage.us), spent.unwrap_or_default())
 }
 
 fn evidence_text(evidence: &Evidence, arms: bool) -> String {
