@@ -157,7 +157,11 @@ impl Documents for TenantFile {
         at: Micros,
     ) -> Result<Vec<Put>, Error> {
         let batch = batch.to_owned();
-        self.write(0, move |connection| put::entrust(connection, collection, &batch, trust, limit, at))
+        self.change(
+            0,
+            move |connection| put::entrust(connection, collection, &batch, trust, limit, at),
+            |texts, puts| puts.iter().for_each(|put| texts.put(None, put)),
+        )
     }
     fn put_vectors(
         &self,
