@@ -50,7 +50,7 @@ impl<'x> Xml<'x> {
     }
 
     pub fn next(&mut self) -> Result<Token<'x>, Error> {
-        self.tokens.next().map_err(|fault| self.error(fault))
+        self.tokens.token().map_err(|fault| self.error(fault))
     }
 
     /// Passes over what is inside of the element that was opened last.
@@ -75,7 +75,7 @@ impl<'x> Tokens<'x> {
 
     /// # Errors
     /// [`Fault`]; after one there is no more to be had.
-    pub fn next(&mut self) -> Result<Token<'x>, Fault> {
+    pub fn token(&mut self) -> Result<Token<'x>, Fault> {
         loop {
             let event = self.reader.read_event().map_err(|why| broken(&why.to_string()))?;
             match event {
@@ -125,7 +125,7 @@ impl<'x> Tokens<'x> {
     pub fn skip(&mut self) -> Result<(), Fault> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {
-            if let Token::End = self.next()? {
+            if let Token::End = self.token()? {
                 break;
             }
         }

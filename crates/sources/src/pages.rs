@@ -26,7 +26,7 @@ impl Source for Pages {
         Ok(self.left.next().map(|address| Item { address, mark: String::new(), content: None }))
     }
     fn read(&mut self, item: &Item, mark: &str) -> Result<Read, Report> {
-        Ok(read(&self.web, &item.address, mark)?)
+        read(&self.web, &item.address, mark)
     }
 }
 

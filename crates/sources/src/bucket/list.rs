@@ -31,7 +31,7 @@ pub(crate) fn listing(bytes: &[u8]) -> Result<Listing, Report> {
     let (mut object, mut inside, mut text) = (Object::default(), false, String::new());
     let mut token = String::new();
     loop {
-        match tokens.next().map_err(unreadable)? {
+        match tokens.token().map_err(unreadable)? {
             Token::Open(element) if !root => {
                 root = element.is("ListBucketResult");
                 if !root {
@@ -87,7 +87,7 @@ pub(crate) fn error_code(bytes: &[u8]) -> String {
     let mut tokens = Tokens::new(bytes, DEPTH_MAX);
     let mut inside = false;
     loop {
-        match tokens.next() {
+        match tokens.token() {
             Ok(Token::Open(element)) => inside = element.is("Code"),
             Ok(Token::Text(text)) if inside => return text.trim().chars().take(60).collect(),
             Ok(Token::End) | Err(_) => return String::new(),

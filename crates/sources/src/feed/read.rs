@@ -33,7 +33,7 @@ pub(crate) fn entries(bytes: &[u8], url: &str) -> Result<Vec<Item>, Report> {
     let mut items = Vec::new();
     let mut feed = false;
     loop {
-        match tokens.next().map_err(unreadable)? {
+        match tokens.token().map_err(unreadable)? {
             Token::Open(element) if !feed => {
                 feed = ["rss", "feed", "RDF"].iter().any(|root| element.is(root));
                 if !feed {
@@ -72,7 +72,7 @@ fn unreadable(fault: Fault) -> Report {
 fn entry(tokens: &mut Tokens<'_>) -> Result<Entry, Fault> {
     let mut entry = Entry::default();
     loop {
-        match tokens.next()? {
+        match tokens.token()? {
             Token::Open(element) => {
                 let name = element.name();
                 let (href, rel, kind) = (element.get("href"), element.get("rel"), element.get("type"));
@@ -97,7 +97,7 @@ fn inner(tokens: &mut Tokens<'_>) -> Result<String, Fault> {
     let (mut text, mut depth, mut marked) = (String::new(), 0, false);
     let mut plain = String::new();
     loop {
-        match tokens.next()? {
+        match tokens.token()? {
             Token::Open(element) => {
                 (depth, marked) = (depth + 1, true);
                 open(&mut text, &element);
