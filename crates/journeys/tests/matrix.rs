@@ -13,10 +13,11 @@ use serde_json::json;
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 /// What a key for inference alone may see of the control API; of memory its own, which
 /// `memory` proves.
-const INFERENCE_MAY: [&str; 7] = [
+const INFERENCE_MAY: [&str; 8] = [
     "collections:read",
     "collections:search",
     "documents:read",
+    "graphs:query",
     "memory:read",
     "memory:write",
     "models:read",
