@@ -43,7 +43,8 @@ impl Kdf {
         let bounded = (8..=1 << 20).contains(&self.memory_kib)
             && (1..=64).contains(&self.passes)
             && (1..=8).contains(&self.lanes);
-        Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).ok().filter(|_| bounded)
+        // Asked last: the library multiplies lanes before it looks at them.
+        bounded.then(|| Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).ok())?
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {

@@ -78,6 +78,16 @@ fn a_newer_format_is_left_alone() {
     assert_eq!(text_of(dir.path()), text);
 }
 
+#[test]
+fn costs_of_a_passphrase_that_overflow_are_refused() {
+    for lanes in [9, 900_000_000, u32::MAX] {
+        let text = format!(
+            "bedplate-keyring 1\nmaster passphrase 5f3c\nargon2id m=19456 t=2 p={lanes} salt=AAAAAAAAAAAAAAAAAAAAAA==\n"
+        );
+        assert!(check_ring_text(&text).is_err(), "{lanes}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
