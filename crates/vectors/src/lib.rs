@@ -14,6 +14,7 @@
 //!
 //! **Threads.** An index is shared. Each search runs on its caller's thread, beside
 //! others; a change waits for those that run and holds up those that come, for about 2 µs a vector.
+//! Settling ([`FlatIndex::settle`]) copies beside the searches, and holds up changes meanwhile.
 
 mod error;
 mod flat;
